@@ -1,0 +1,23 @@
+//! Compiles the .proto files with protox, so that no `protoc` is needed on the machine.
+
+use std::{env, fs, io, path::PathBuf};
+
+use prost::Message as _;
+
+const FILES: [&str; 4] = [
+    "handfast/v1/sync.proto",
+    "handfast/v1/enrolment.proto",
+    "handfast/v1/unit.proto",
+    "handfast/v1/agreement.proto",
+];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed=proto");
+    let descriptors = protox::compile(FILES, ["proto"])?;
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("OUT_DIR is not set"))?);
+    fs::write(out.join("handfast.v1.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure()
+        .bytes(".")
+        .compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,22 @@
+//! Handfast's contract: the generated gRPC code, and what daemon and agent share with no I/O.
+
+pub mod amendment;
+pub mod chain;
+pub mod ids;
+pub mod limits;
+pub mod token;
+
+/// The generated messages, clients and servers of `handfast.v1`.
+#[expect(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::all,
+    reason = "generated; the .proto files carry the documentation"
+)]
+pub mod v1 {
+    tonic::include_proto!("handfast.v1");
+
+    /// The encoded file descriptors of `handfast.v1`, for gRPC reflection.
+    pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/handfast.v1.bin"));
+}
