@@ -1,1 +1,5 @@
+//! The daemon: it forwards each amendment to another unit only where both hands are joined.
 
+pub mod clock;
+pub mod consent;
+pub mod store;

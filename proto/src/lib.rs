@@ -9,7 +9,6 @@ pub mod token;
 /// The generated messages, clients and servers of `handfast.v1`.
 #[expect(
     missing_docs,
-    unreachable_pub,
     unused_qualifications,
     clippy::all,
     reason = "generated; the .proto files carry the documentation"

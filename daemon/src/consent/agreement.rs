@@ -1,0 +1,142 @@
+//! The terms of a sharing agreement: two halves for an ordered pair of units.
+
+use std::fmt;
+
+use handfast_proto::{amendment::Category, ids::OdsCode};
+
+/// An ordered pair: amendments go from `source` to `recipient`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Pair {
+    /// The unit that records.
+    pub source: OdsCode,
+    /// The unit that would receive.
+    pub recipient: OdsCode,
+}
+
+impl fmt::Display for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} → {}", self.source, self.recipient)
+    }
+}
+
+/// Which half of a pair's agreement.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Side {
+    /// The source's.
+    ShareOut,
+    /// The recipient's.
+    ShareIn,
+}
+
+impl Side {
+    /// The unit whose administrators set this half.
+    pub fn owner(self, pair: Pair) -> OdsCode {
+        match self {
+            Self::ShareOut => pair.source,
+            Self::ShareIn => pair.recipient,
+        }
+    }
+
+    /// As people write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ShareOut => "share-out",
+            Self::ShareIn => "share-in",
+        }
+    }
+}
+
+/// Numbers one stretch of time in which both halves of a pair are on. Never used twice in a deployment.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct GrantId(pub u64);
+
+impl fmt::Display for GrantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A set of categories.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CategorySet(u32);
+
+impl CategorySet {
+    /// Every category, those of later versions too.
+    pub const ALL: Self = Self(u32::MAX);
+    /// None.
+    pub const NONE: Self = Self(0);
+
+    /// The set with one more category.
+    #[must_use]
+    pub fn with(self, category: Category) -> Self {
+        Self(self.0 | Self::bit(category))
+    }
+
+    /// Whether a category is in it.
+    pub fn contains(self, category: Category) -> bool {
+        self.0 & Self::bit(category) != 0
+    }
+
+    fn bit(category: Category) -> u32 {
+        1 << (category as u32)
+    }
+}
+
+/// Whose records a half lets through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Patients {
+    /// Those of every patient.
+    All,
+    /// Those of patients on the recipient's caseload.
+    Caseload,
+}
+
+/// How a half is narrowed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Scope {
+    /// Which categories.
+    pub categories: CategorySet,
+    /// Whose records.
+    pub patients: Patients,
+}
+
+impl Scope {
+    /// Everything.
+    pub const EVERYTHING: Self = Self {
+        categories: CategorySet::ALL,
+        patients: Patients::All,
+    };
+}
+
+/// One half, as the gate reads it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HalfTerms {
+    /// Whether it is on.
+    pub on: bool,
+    /// When it ends, milliseconds since 1970-01-01T00:00:00Z: the first moment at which it no longer holds.
+    pub ends_at: Option<i64>,
+    /// How it is narrowed.
+    pub scope: Scope,
+    /// Whether it asks for the patient's explicit yes, whatever the deployment's policy.
+    pub requires_explicit: bool,
+}
+
+impl HalfTerms {
+    /// A half that nobody has turned on.
+    pub const OFF: Self = Self {
+        on: false,
+        ends_at: None,
+        scope: Scope::EVERYTHING,
+        requires_explicit: false,
+    };
+    /// A half that is on without being narrowed.
+    pub const ON: Self = Self {
+        on: true,
+        ..Self::OFF
+    };
+
+    /// Whether it has ended at `now`.
+    pub fn ended(&self, now: i64) -> bool {
+        self.ends_at.is_some_and(|end| now >= end)
+    }
+}

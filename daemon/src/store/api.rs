@@ -1,0 +1,166 @@
+//! The store trait: the operations of the job. Two backends implement it, one conformance suite holds them
+//! to it.
+//!
+//! Each operation is one transaction and durable (fsynced) when it returns `Ok`. On an error nothing of it
+//! was kept, but for [`StoreError::Failed`], where that is unknown. None is cancellation-safe unless it
+//! only reads: a future dropped half-way may or may not have committed, so callers run writes in tasks of
+//! their own.
+
+use async_trait::async_trait;
+use handfast_proto::ids::{OdsCode, PersonId};
+
+use super::{
+    error::StoreError,
+    types::{
+        AgreementRow, AppendGroup, Certificate, ConfirmWithdrawal, DeadLetterRow, Deployment, HalfChange,
+        HalfOutcome, Head, Hello, IssuedToken, Job, LogRow, NewPerson, NewToken, NewUnit, PersonRow,
+        RecordVersion, Role, Subscription, TokenHash, UnitRow, UnitState, UnitStateOutcome,
+    },
+};
+
+/// What is durable at the daemon.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// What was chosen when the deployment was made.
+    async fn deployment(&self) -> Result<Deployment, StoreError>;
+
+    /// Writes something small and makes it durable: the proof that the store still can.
+    async fn touch(&self, at: i64) -> Result<(), StoreError>;
+
+    // --- the log ---
+
+    /// Commits a group. [`StoreError::Conflict`] where a batch does not follow its source's head (seq or
+    /// chain): then nothing of the group is kept.
+    async fn append(&self, group: &AppendGroup) -> Result<(), StoreError>;
+
+    /// Where every source's stream stands.
+    async fn heads(&self) -> Result<Vec<(OdsCode, Head)>, StoreError>;
+
+    /// Batches of a source in order, from the one that holds `after + 1` on; at least one where there is
+    /// one, then no more than `max_bytes` of header and body.
+    async fn read_log(
+        &self,
+        source: OdsCode,
+        after: u64,
+        max_bytes: usize,
+    ) -> Result<Vec<LogRow>, StoreError>;
+
+    // --- the projection: the current version of each record ---
+
+    /// Up to which seq of a source the projection holds.
+    async fn projected_through(&self, source: OdsCode) -> Result<u64, StoreError>;
+
+    /// Brings the projection of a source up to `through`. `versions` are those of the seqs between.
+    /// May be less durable than the rest: what is lost is projected again from the log.
+    async fn project(
+        &self,
+        source: OdsCode,
+        versions: &[RecordVersion],
+        through: u64,
+    ) -> Result<(), StoreError>;
+
+    /// The seqs in (`after`, `upto`] that are the current version of their record and not retracted, in
+    /// order, at most `limit`.
+    async fn current_records(
+        &self,
+        source: OdsCode,
+        after: u64,
+        upto: u64,
+        limit: u32,
+    ) -> Result<Vec<u64>, StoreError>;
+
+    // --- units ---
+
+    /// Registers a unit and keeps its agent's first token. [`StoreError::Exists`] where it is there.
+    async fn register_unit(&self, unit: &NewUnit, token: &NewToken, at: i64) -> Result<UnitRow, StoreError>;
+
+    /// Every unit, by ODS code.
+    async fn units(&self) -> Result<Vec<UnitRow>, StoreError>;
+
+    /// Changes how a unit stands. Retiring turns off every half of the unit in both directions (by whom
+    /// and why as given) and is for good: [`StoreError::Conflict`] for a retired unit.
+    async fn set_unit_state(
+        &self,
+        ods: OdsCode,
+        state: UnitState,
+        by: &str,
+        reason: &str,
+        at: i64,
+    ) -> Result<UnitStateOutcome, StoreError>;
+
+    // --- people ---
+
+    /// Adds a person and keeps their token.
+    async fn add_person(
+        &self,
+        person: &NewPerson,
+        token: &NewToken,
+        at: i64,
+    ) -> Result<PersonRow, StoreError>;
+
+    /// One person.
+    async fn person(&self, id: &PersonId) -> Result<Option<PersonRow>, StoreError>;
+
+    /// Every person, by unit and name.
+    async fn people(&self) -> Result<Vec<PersonRow>, StoreError>;
+
+    /// Gives a person another role. [`StoreError::Conflict`] for one who was revoked.
+    async fn set_role(&self, id: &PersonId, role: Role, at: i64) -> Result<PersonRow, StoreError>;
+
+    /// Revokes a person, for good; their unused tokens are void.
+    async fn revoke_person(&self, id: &PersonId, reason: &str, at: i64) -> Result<PersonRow, StoreError>;
+
+    // --- enrolment ---
+
+    /// Keeps a token. Earlier unused tokens of the same holder are void.
+    async fn add_token(&self, token: &NewToken, at: i64) -> Result<(), StoreError>;
+
+    /// Looks a token up without using it. [`StoreError::TokenRefused`] where it is not good at `now`.
+    async fn find_token(&self, hash: &TokenHash, now: i64) -> Result<IssuedToken, StoreError>;
+
+    /// Uses a token and records the certificate issued on it, together.
+    /// [`StoreError::TokenRefused`] where it is not good at `now`.
+    async fn consume_token(
+        &self,
+        hash: &TokenHash,
+        certificate: &Certificate,
+        now: i64,
+    ) -> Result<(), StoreError>;
+
+    /// Records a certificate issued on a renewal.
+    async fn add_certificate(&self, certificate: &Certificate, now: i64) -> Result<(), StoreError>;
+
+    // --- agreements ---
+
+    /// Every agreement of which a half was ever set, or those with a unit on either side, by pair.
+    async fn agreements(&self, unit: Option<OdsCode>) -> Result<Vec<AgreementRow>, StoreError>;
+
+    /// Turns a half. Where both halves are on afterwards and no grant was in force, one starts: its cursor
+    /// is the source's head and a catch-up up to there is due. Where a grant was in force and a half is
+    /// now off, it ends: its catch-up is dropped and a withdrawal is due. Turning a half to what it is
+    /// changes nothing but who set it, when and why. [`StoreError::Missing`] where a unit is not there;
+    /// [`StoreError::Conflict`] where one of them is retired and the half is to be on.
+    async fn set_half(&self, change: &HalfChange) -> Result<HalfOutcome, StoreError>;
+
+    // --- subscriptions ---
+
+    /// Opens a recipient's next subscription session. See [`Subscription`]. An inbox never seen before
+    /// (or after another) becomes the recipient's: each grant's cursor goes to the source's head and a
+    /// new catch-up takes the place of an older one; withdrawals that are not confirmed are due again.
+    async fn open_subscription(&self, hello: &Hello, at: i64) -> Result<Subscription, StoreError>;
+
+    /// The pairs and jobs of a recipient, as [`Store::open_subscription`] gives them, without opening.
+    async fn recipient_jobs(
+        &self,
+        recipient: OdsCode,
+    ) -> Result<(Vec<super::PairState>, Vec<Job>), StoreError>;
+
+    /// Records that a withdrawal was carried out. Says the same again without harm.
+    async fn confirm_withdrawal(&self, confirm: &ConfirmWithdrawal) -> Result<(), StoreError>;
+
+    /// Records what a recipient says of a dead letter; the last word counts.
+    async fn record_dead_letter(&self, letter: &DeadLetterRow, at: i64) -> Result<(), StoreError>;
+
+    /// How many unresolved dead letters each pair has.
+    async fn dead_letters(&self) -> Result<Vec<(crate::consent::Pair, u64)>, StoreError>;
+}
