@@ -1,1 +1,11 @@
+//! Handfast's agent: stands beside a unit's clinical system, turns its changes into amendments, and takes
+//! in what other units share with it.
+//!
+//! Imports run one way: `input`, `output`, `link` → `codec`, `store` → `handfast_proto`. Connectors and
+//! link meet only in the outbox and the inbox.
 
+pub mod clock;
+pub mod identity;
+pub mod link;
+pub mod status;
+pub mod store;
