@@ -2,4 +2,6 @@
 
 pub mod clock;
 pub mod consent;
+pub mod delivery;
+pub mod sharing;
 pub mod store;

@@ -1,0 +1,101 @@
+//! What the delivery side promises to whoever changes a consent (S1).
+//!
+//! Invariants: changes are carried out one after the other; `in_force` is true only where it was
+//! established that nothing of what ended can leave any more. "Pending" is an answer, never an error: the
+//! change itself is committed, and asking again is safe.
+
+use async_trait::async_trait;
+use handfast_proto::ids::OdsCode;
+
+use crate::{
+    consent::{GrantId, Pair, Reason},
+    store::{HalfChange, HalfOutcome, StoreError, UnitState, UnitStateOutcome},
+};
+
+/// What the delivery side does when consents change.
+///
+/// Neither of the writing calls is cancellation-safe: a caller whose own future may be dropped (a gRPC
+/// handler) runs them in a task of its own.
+#[async_trait]
+pub trait Revoker: Send + Sync + 'static {
+    /// Turns a half: commits it in order with every other change, swaps the book, and waits, bounded,
+    /// until what is in flight of an ended grant has arrived or its connection is cut.
+    ///
+    /// Turning off a half that is off asks again: the answer has no `ended` grant, but the receipt of the
+    /// newest grant of the pair that ended, where one is remembered.
+    async fn set_half(&self, change: HalfChange) -> Result<HalfInForce, StoreError>;
+
+    /// Changes how a unit stands, in the same order and with the same wait.
+    async fn set_unit_state(
+        &self,
+        ods: OdsCode,
+        state: UnitState,
+        by: &str,
+        reason: &str,
+        at: i64,
+    ) -> Result<UnitInForce, StoreError>;
+
+    /// How delivery stands at this moment. Cheap: from memory.
+    fn status(&self) -> DeliveryStatus;
+}
+
+/// A half was turned.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HalfInForce {
+    /// What was committed.
+    pub outcome: HalfOutcome,
+    /// False: it could not be established in time that nothing is in flight any more.
+    pub in_force: bool,
+    /// Where a grant ended, now or before.
+    pub receipt: Option<Receipt>,
+}
+
+/// What is known of the last messages of a grant that ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Receipt {
+    /// The grant that ended.
+    pub ended: GrantId,
+    /// Everything handed over up to this seq was received.
+    pub received_through: u64,
+    /// The first and the last seq of what was handed over and not confirmed.
+    pub may_have_received: Option<(u64, u64)>,
+    /// The recipient did not answer within the bound, and its connection was cut.
+    pub connection_cut: bool,
+}
+
+/// A unit's state was changed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UnitInForce {
+    /// What was committed.
+    pub outcome: UnitStateOutcome,
+    /// False: it could not be established in time that nothing is in flight any more.
+    pub in_force: bool,
+}
+
+/// How delivery stands.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DeliveryStatus {
+    /// Units whose agent has a Publish stream open.
+    pub publishing: Vec<OdsCode>,
+    /// Units whose agent has a Subscribe stream open.
+    pub subscribed: Vec<OdsCode>,
+    /// The last durable seq of each source.
+    pub heads: Vec<(OdsCode, u64)>,
+    /// Each pair that has, or had since the daemon started, a grant.
+    pub pairs: Vec<PairCounts>,
+}
+
+/// What a pair has forwarded and withheld since the daemon started.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PairCounts {
+    /// Which pair.
+    pub pair: Pair,
+    /// The grant in force.
+    pub grant: Option<GrantId>,
+    /// Everything up to this seq was received or withheld.
+    pub cursor: u64,
+    /// Amendments handed over.
+    pub forwarded: u64,
+    /// Amendments not handed over, by reason.
+    pub withheld: Vec<(Reason, u64)>,
+}

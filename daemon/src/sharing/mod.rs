@@ -1,0 +1,5 @@
+//! The acts of people and units: authorise, commit, fence.
+
+mod caller;
+
+pub use caller::Caller;
