@@ -5,6 +5,7 @@
 //! link meet only in the outbox and the inbox.
 
 pub mod clock;
+pub mod codec;
 pub mod identity;
 pub mod link;
 pub mod status;

@@ -1,0 +1,3 @@
+//! How clinical systems write what they recorded. No I/O, no clock.
+
+pub mod fhir;
