@@ -74,8 +74,8 @@ pub trait Store: Send + Sync + 'static {
     /// Registers a unit and keeps its agent's first token. [`StoreError::Exists`] where it is there.
     async fn register_unit(&self, unit: &NewUnit, token: &NewToken, at: i64) -> Result<UnitRow, StoreError>;
 
-    /// Every unit, by ODS code.
-    async fn units(&self) -> Result<Vec<UnitRow>, StoreError>;
+    /// Every unit, by ODS code. `now` tells which tokens of administrators are still good.
+    async fn units(&self, now: i64) -> Result<Vec<UnitRow>, StoreError>;
 
     /// Changes how a unit stands. Retiring turns off every half of the unit in both directions (by whom
     /// and why as given) and is for good: [`StoreError::Conflict`] for a retired unit.
