@@ -1,0 +1,339 @@
+//! A daemon of a test's own, with its units and their administrators.
+//!
+//! It lives in a temporary folder, which goes when the deployment is dropped. A test that reaches its end
+//! says [`Deployment::finished`]; where it does not, the last lines of every log are shown.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use parking_lot::Mutex;
+use tempfile::TempDir;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+use super::{
+    admin::Admin,
+    agent::AgentProcess,
+    binaries::binary,
+    ctl::Reply,
+    identity::Identity,
+    process::Process,
+    tls::{Windows, connect},
+    wait::wait_until_async,
+};
+
+/// How long a daemon may take until it answers the health check.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// Lines of each log shown where a test fails.
+const SHOWN_LINES: usize = 40;
+/// Ports below those that the system hands out to outgoing connections: a daemon that is restarted finds
+/// its port free, and a client that is trying to reconnect does not meet itself.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// The trust domain of every deployment of the tests.
+pub(super) const TRUST_DOMAIN: &str = "test.example";
+
+/// A daemon in a temporary folder.
+#[derive(Debug)]
+pub struct Deployment {
+    dir: TempDir,
+    state: PathBuf,
+    port: u16,
+    options: Vec<String>,
+    daemon: Mutex<Option<Process>>,
+    finished: bool,
+}
+
+/// A unit of a deployment, with an administrator.
+#[derive(Debug, Clone)]
+pub struct UnitAtTest {
+    /// Its ODS code.
+    pub ods: String,
+    /// The profile of its administrator, for handfastctl.
+    pub admin_profile: PathBuf,
+    /// Its administrator.
+    pub admin: Admin,
+    /// A token for its agent, not used yet.
+    pub token: String,
+}
+
+impl Deployment {
+    /// Makes a deployment and waits until it serves.
+    pub async fn start() -> anyhow::Result<Self> {
+        Self::with_options(&[]).await
+    }
+
+    /// With more options to `handfastd serve`.
+    pub async fn with_options(options: &[&str]) -> anyhow::Result<Self> {
+        let dir = temp_dir()?;
+        let state = dir.path().join("daemon");
+        Self::in_state_dir(dir, state, options).await
+    }
+
+    /// With the daemon's state in a folder of the test's choice.
+    pub async fn in_state_dir(dir: TempDir, state: PathBuf, options: &[&str]) -> anyhow::Result<Self> {
+        let deployment = Self {
+            dir,
+            state,
+            port: free_port()?,
+            options: options.iter().map(|o| (*o).to_owned()).collect(),
+            daemon: Mutex::new(None),
+            finished: false,
+        };
+        let state = deployment.state.to_string_lossy().into_owned();
+        let args = [
+            "init",
+            "--state-dir",
+            &state,
+            "--trust-domain",
+            TRUST_DOMAIN,
+            "--test",
+        ];
+        Reply::of(&binary("handfastd")?, &args).await?.ok()?;
+        deployment.serve().await?;
+        Ok(deployment)
+    }
+
+    /// Its temporary folder.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The daemon's state.
+    pub fn state_dir(&self) -> &Path {
+        &self.state
+    }
+
+    /// Where agents and people reach it.
+    pub fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The daemon's log.
+    pub fn log(&self) -> PathBuf {
+        self.dir().join("daemon.log")
+    }
+
+    /// The operator's profile.
+    pub fn operator(&self) -> PathBuf {
+        self.state.join("operator")
+    }
+
+    /// The authority's certificate, PEM.
+    pub fn ca_pem(&self) -> anyhow::Result<String> {
+        Ok(Identity::load(&self.operator())?.ca_pem)
+    }
+
+    /// The authority itself, certificate and key, from the daemon's state: to make what it would not issue.
+    pub fn authority(&self) -> anyhow::Result<(String, String)> {
+        let key = [
+            "ca/key.pem",
+            "ca.key.pem",
+            "ca-key.pem",
+            "ca/ca-key.pem",
+            "ca.key",
+        ]
+        .iter()
+        .find_map(|name| fs::read_to_string(self.state.join(name)).ok())
+        .context("find the authority's key in the daemon's state")?;
+        Ok((self.ca_pem()?, key))
+    }
+
+    /// Starts the daemon and waits until it answers the health check.
+    pub async fn serve(&self) -> anyhow::Result<()> {
+        self.launch()?;
+        self.ready().await
+    }
+
+    /// Starts the daemon and does not wait.
+    pub fn launch(&self) -> anyhow::Result<()> {
+        let state = self.state.to_string_lossy().into_owned();
+        let listen = format!("127.0.0.1:{}", self.port);
+        let mut args = vec!["serve", "--state-dir", &state, "--listen", &listen];
+        args.extend(self.options.iter().map(String::as_str));
+        let process = Process::spawn(&binary("handfastd")?, &args, &self.log())?;
+        *self.daemon.lock() = Some(process);
+        Ok(())
+    }
+
+    /// Waits until the daemon answers the health check.
+    pub async fn ready(&self) -> anyhow::Result<()> {
+        let operator = Identity::load(&self.operator())?;
+        let url = self.url();
+        wait_until_async("the daemon answers the health check", READY_WITHIN, || async {
+            if let Some(status) = self.daemon.lock().as_mut().and_then(Process::ended) {
+                return Err(format!("it ended with {status}"));
+            }
+            healthy(&url, &operator).await.map_err(|e| format!("{e:#}"))
+        })
+        .await
+    }
+
+    /// SIGKILL.
+    pub fn kill(&self) {
+        if let Some(mut process) = self.daemon.lock().take() {
+            process.kill();
+        }
+    }
+
+    /// SIGKILL, and up again.
+    pub async fn restart(&self) -> anyhow::Result<()> {
+        self.kill();
+        self.serve().await
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub async fn stop(&self) -> anyhow::Result<std::process::ExitStatus> {
+        let process = self.daemon.lock().take();
+        process.context("the daemon is not running")?.stop().await
+    }
+
+    /// The daemon's process id.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        let daemon = self.daemon.lock();
+        Ok(daemon.as_ref().context("the daemon is not running")?.pid())
+    }
+
+    /// Stops the daemon's process without ending it, or lets it go on.
+    pub fn freeze(&self, frozen: bool) -> anyhow::Result<()> {
+        let daemon = self.daemon.lock();
+        let process = daemon.as_ref().context("the daemon is not running")?;
+        if frozen { process.freeze() } else { process.thaw() }
+    }
+
+    /// Runs handfastctl with a profile.
+    pub async fn ctl(&self, profile: &Path, args: &[&str]) -> anyhow::Result<Reply> {
+        let (url, profile) = (self.url(), profile.to_string_lossy().into_owned());
+        let mut all = vec!["--profile", &profile, "--daemon", &url, "--output", "json"];
+        all.extend(args);
+        Reply::of(&binary("handfastctl")?, &all).await
+    }
+
+    /// Runs handfastctl as the operator; fails where it does.
+    pub async fn operate(&self, args: &[&str]) -> anyhow::Result<Reply> {
+        self.ctl(&self.operator(), args).await?.ok()
+    }
+
+    /// Enrols a unit, and an administrator of it.
+    pub async fn add_unit(&self, ods: &str, kind: &str) -> anyhow::Result<UnitAtTest> {
+        let name = format!("Unit {ods}");
+        let token = self
+            .operate(&["unit", "add", ods, "--name", &name, "--kind", kind])
+            .await?
+            .token()?;
+        let admin_profile = self.add_person(ods, "unit-admin").await?;
+        let admin = Admin::new(&self.url(), Identity::load(&admin_profile)?);
+        Ok(UnitAtTest {
+            ods: ods.to_owned(),
+            admin_profile,
+            admin,
+            token,
+        })
+    }
+
+    /// Adds a person to a unit and enrols them with handfastctl. Returns their profile.
+    pub async fn add_person(&self, ods: &str, role: &str) -> anyhow::Result<PathBuf> {
+        let name = format!("A {role} of {ods}");
+        let token = self
+            .operate(&["person", "add", "--unit", ods, "--role", role, "--name", &name])
+            .await?
+            .token()?;
+        let profile = self.dir().join(format!("{ods}-{role}"));
+        let (url, path) = (self.url(), profile.to_string_lossy().into_owned());
+        let args = ["enrol", "--daemon", &url, "--token", &token, "--profile", &path];
+        Reply::of(&binary("handfastctl")?, &args).await?.ok()?;
+        Ok(profile)
+    }
+
+    /// A unit's certificate for a protocol client, through the enrolment service.
+    pub async fn enrol(&self, unit: &UnitAtTest) -> anyhow::Result<Identity> {
+        Identity::enrol(&self.url(), &self.ca_pem()?, &unit.token).await
+    }
+
+    /// An enrolled agent of a unit, with directory connectors, not yet running.
+    pub async fn agent(&self, unit: &UnitAtTest) -> anyhow::Result<AgentProcess> {
+        AgentProcess::enrol(&self.dir().join(&unit.ods), &self.url(), &unit.token).await
+    }
+
+    /// A line of what the daemon has logged so far.
+    pub fn logged(&self) -> String {
+        fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    /// The test reached its end: nothing is shown.
+    pub fn finished(mut self) {
+        self.finished = true;
+    }
+}
+
+impl Drop for Deployment {
+    #[expect(clippy::print_stderr, reason = "shown by the test runner where a test fails")]
+    fn drop(&mut self) {
+        self.kill();
+        if self.finished {
+            return;
+        }
+        let mut logs: Vec<_> = fs::read_dir(self.dir())
+            .into_iter()
+            .flatten()
+            .filter_map(|e| Some(e.ok()?.path()))
+            .filter(|p| p.extension().is_some_and(|e| e == "log"))
+            .collect();
+        logs.sort();
+        for log in logs {
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            let lines: Vec<_> = text.lines().collect();
+            eprintln!("── the end of {}", log.display());
+            for line in &lines[lines.len().saturating_sub(SHOWN_LINES)..] {
+                eprintln!("{line}");
+            }
+        }
+        if std::env::var_os("HANDFAST_KEEP").is_some() {
+            self.dir.disable_cleanup(true);
+            eprintln!("kept {}", self.dir.path().display());
+        }
+    }
+}
+
+/// A temporary folder for a deployment.
+pub(super) fn temp_dir() -> anyhow::Result<TempDir> {
+    tempfile::Builder::new()
+        .prefix("handfast-")
+        .tempdir()
+        .context("make a temporary folder")
+}
+
+async fn healthy(url: &str, operator: &Identity) -> anyhow::Result<()> {
+    let channel = connect(url, operator, Windows::default()).await?;
+    let request = HealthCheckRequest::default();
+    let status = HealthClient::new(channel)
+        .check(request)
+        .await?
+        .into_inner()
+        .status();
+    if status != ServingStatus::Serving {
+        bail!("it says {status:?}");
+    }
+    Ok(())
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    for _ in 0..1_000 {
+        let port = rand::random_range(PORTS);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no free port between {} and {}", PORTS.start, PORTS.end)
+}
