@@ -358,7 +358,6 @@ impl fmt::Display for Holder {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 mod tests {
     use super::*;
 

@@ -90,7 +90,6 @@ impl fmt::Debug for EnrolmentToken {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 mod tests {
     use super::*;
 

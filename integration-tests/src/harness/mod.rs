@@ -33,5 +33,5 @@ pub use publisher::Publisher;
 pub use subscriber::{Pace, Subscriber};
 pub use synthetic::{amendment, nhs_number, observation_line, patient_line};
 pub use tls::{Windows, connect, connect_anonymous};
-pub use trees::{Change, changes, check_changes, expected, tree, tree_differs};
+pub use trees::{Change, Records, changes, check_changes, expected, tree, tree_differs};
 pub use wait::{wait_until, wait_until_async};

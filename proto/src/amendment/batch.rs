@@ -66,7 +66,7 @@ impl Form {
         matches!(self, Self::PublishedInPieces | Self::DeliveredInPieces)
     }
 
-    fn from_agent(self) -> bool {
+    fn is_from_agent(self) -> bool {
         matches!(self, Self::Published | Self::PublishedInPieces)
     }
 }
@@ -302,7 +302,7 @@ fn check_seqs(c: &BatchHeader, n: usize, form: Form) -> Result<(), BatchError> {
     }
     let rises = c.seq.windows(2).all(|w| w[0] < w[1]);
     let fits = c.seq.len() == n && c.seq.first() == Some(&c.first_seq) && rises;
-    if form.from_agent() || !fits || c.seq.last().is_some_and(|s| *s > u64::MAX / 2) {
+    if form.is_from_agent() || !fits || c.seq.last().is_some_and(|s| *s > u64::MAX / 2) {
         return Err(BatchError::Columns("the seqs do not rise from the first"));
     }
     Ok(())
@@ -312,8 +312,8 @@ fn check_entry(c: &BatchHeader, index: usize, form: Form) -> Result<(), BatchErr
     let value = |fault| BatchError::Value { index, fault };
     let op = op(c.op[index]).ok_or(value("the op is unknown"))?;
     let bare = c.patient[index] == 0 && c.category[index] == 0 && c.confidentiality[index] == 0;
-    let may_be_bare = !form.from_agent() && matches!(op, Op::Retract | Op::Remove);
-    if form.from_agent() && op == Op::Remove {
+    let may_be_bare = !form.is_from_agent() && matches!(op, Op::Retract | Op::Remove);
+    if form.is_from_agent() && op == Op::Remove {
         return Err(value("an agent removes nothing at others; it retracts"));
     }
     if !(bare && may_be_bare) {
