@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod codec;
+pub mod config;
 pub mod identity;
 pub mod link;
 pub mod status;

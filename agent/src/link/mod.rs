@@ -1,9 +1,10 @@
 //! The link to the daemon: how a connection is made and made again, and the two streams over it.
 
 mod channel;
+mod error;
+mod listening;
 mod retry;
 
-pub use channel::{
-    CONNECT_TIMEOUT, Connector, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, LinkError, NotLoopback, Windows,
-};
+pub use channel::{CONNECT_TIMEOUT, Connector, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, NotLoopback, Windows};
+pub use error::LinkError;
 pub use retry::{MAX_DELAY, Random, Retry, START_DELAY};
