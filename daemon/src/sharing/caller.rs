@@ -3,9 +3,9 @@
 //! Invariant: a `Caller` is not revoked, and its unit is registered and not retired, at the moment it was
 //! made; it is made anew for each call.
 
-use handfast_proto::ids::{OdsCode, PersonId};
+use handfast_proto::ids::{Holder, OdsCode, PersonId};
 
-use crate::store::Role;
+use crate::store::{Role, Store, StoreError, UnitState};
 
 /// Who asks.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,6 +24,36 @@ pub enum Caller {
 }
 
 impl Caller {
+    /// Who a certificate's holder is now; `None` where they are revoked, retired or not known.
+    pub async fn resolve(holder: &Holder, store: &dyn Store, now: i64) -> Result<Option<Self>, StoreError> {
+        match holder {
+            Holder::Unit(ods) => Ok(takes_part(*ods, store, now).await?.then_some(Self::Unit(*ods))),
+            Holder::Person(id) => {
+                let Some(person) = store.person(id).await?.filter(|p| !p.revoked) else {
+                    return Ok(None);
+                };
+                if let Some(ods) = person.unit
+                    && !takes_part(ods, store, now).await?
+                {
+                    return Ok(None);
+                }
+                Ok(Some(Self::Person {
+                    id: person.id,
+                    unit: person.unit,
+                    role: person.role,
+                }))
+            }
+        }
+    }
+
+    /// Whom the caller's certificate names.
+    pub fn holder(&self) -> Holder {
+        match self {
+            Self::Unit(ods) => Holder::Unit(*ods),
+            Self::Person { id, .. } => Holder::Person(id.clone()),
+        }
+    }
+
     /// Whether it is an operator.
     pub fn is_operator(&self) -> bool {
         matches!(
@@ -51,9 +81,13 @@ impl Caller {
 
     /// As the store and the audit name it: `unit Z00101` or `person ann-1`.
     pub fn name(&self) -> String {
-        match self {
-            Self::Unit(ods) => format!("unit {ods}"),
-            Self::Person { id, .. } => format!("person {id}"),
-        }
+        self.holder().to_string()
     }
+}
+
+async fn takes_part(ods: OdsCode, store: &dyn Store, now: i64) -> Result<bool, StoreError> {
+    let units = store.units(now).await?;
+    Ok(units
+        .iter()
+        .any(|u| u.ods == ods && u.state != UnitState::Retired))
 }

@@ -1,0 +1,102 @@
+//! What every act stands on, and the checks that they share.
+
+use std::sync::Arc;
+
+use handfast_proto::{
+    ids::{Holder, OdsCode},
+    limits::MAX_TEXT_CHARS,
+};
+
+use super::{ActError, Caller, TokenMint};
+use crate::{
+    clock::Clock,
+    delivery::{Changes, Revoker},
+    store::{Deployment, Store, UnitRow, UnitState},
+};
+
+/// Live connections, so that those of a holder who was revoked can be closed.
+pub trait Connections: Send + Sync + 'static {
+    /// Closes every live connection of a holder, at once. New ones are refused from its state in the store.
+    fn close(&self, holder: &Holder);
+}
+
+/// What every act stands on. Clones are cheap and alike.
+#[derive(Clone)]
+pub struct Context {
+    /// What is durable.
+    pub store: Arc<dyn Store>,
+    /// Carries out changes of consents.
+    pub revoker: Arc<dyn Revoker>,
+    /// Live connections.
+    pub connections: Arc<dyn Connections>,
+    /// Wakes those who watch agreements.
+    pub changes: Arc<Changes>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes enrolment tokens.
+    pub tokens: TokenMint,
+    /// What was chosen when the deployment was made.
+    pub deployment: Arc<Deployment>,
+}
+
+impl Context {
+    /// One unit.
+    pub(super) async fn unit(&self, ods: OdsCode) -> Result<Option<UnitRow>, ActError> {
+        let units = self.store.units(self.clock.now_ms()).await?;
+        Ok(units.into_iter().find(|u| u.ods == ods))
+    }
+
+    /// Whether the caller may give out roles and tokens at a unit: its administrators may, and the
+    /// operator while it has none.
+    pub(super) async fn may_staff(&self, caller: &Caller, ods: OdsCode) -> Result<(), ActError> {
+        if caller.administers(ods) {
+            return Ok(());
+        }
+        if !caller.is_operator() {
+            return Err(ActError::Denied);
+        }
+        let unit = self.unit(ods).await?.ok_or(ActError::Missing("unit"))?;
+        if unit.state == UnitState::Retired {
+            return Err(ActError::Conflict("the unit is retired"));
+        }
+        if unit.has_administrator {
+            return Err(ActError::Refused(
+                "the unit has an administrator: only its administrators do this",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Runs a write to its end even where the caller's own future is dropped: a store's writes are not
+/// cancellation-safe, and an act must not stop between commit and fence.
+pub(super) async fn detached<T, F>(act: F) -> Result<T, ActError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, ActError>> + Send + 'static,
+{
+    let ended = tokio::spawn(act).await;
+    ended.unwrap_or_else(|e| Err(ActError::Failed(format!("an act was broken off: {e}"))))
+}
+
+/// A short text of a person's: trimmed, without control characters, bounded.
+pub(super) fn text(field: &'static str, raw: &str) -> Result<String, ActError> {
+    let text = raw.trim();
+    if text.chars().count() > MAX_TEXT_CHARS {
+        let why = format!("at most {MAX_TEXT_CHARS} characters");
+        return Err(ActError::invalid(field, why));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(ActError::invalid(field, "one line, without control characters"));
+    }
+    Ok(text.to_owned())
+}
+
+/// A short text that must not be empty.
+pub(super) fn required(field: &'static str, raw: &str) -> Result<String, ActError> {
+    let text = text(field, raw)?;
+    if text.is_empty() {
+        return Err(ActError::invalid(field, "must be given"));
+    }
+    Ok(text)
+}

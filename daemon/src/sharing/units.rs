@@ -1,0 +1,129 @@
+//! Units: registering them, suspending, resuming and retiring them, and their agents' tokens.
+//!
+//! Who may: the operator; for the agent's token the unit's administrators, and the operator only while
+//! the unit has none. The list of units is open to all who are enrolled.
+
+use handfast_proto::ids::{Holder, OdsCode};
+
+use super::{
+    ActError, Caller, Context, Secret,
+    context::{detached, required, text},
+};
+use crate::{
+    delivery::UnitInForce,
+    store::{NewUnit, UnitKind, UnitRow, UnitState},
+};
+
+/// The acts on units.
+#[derive(Clone)]
+pub struct Units {
+    ctx: Context,
+}
+
+impl Units {
+    /// Acts on what `ctx` holds.
+    pub fn new(ctx: Context) -> Self {
+        Self { ctx }
+    }
+
+    /// Registers a unit and makes its agent's first token. [`ActError::Exists`] where it is there, a
+    /// retired one too.
+    pub async fn register(
+        &self,
+        caller: &Caller,
+        ods: OdsCode,
+        name: &str,
+        kind: UnitKind,
+    ) -> Result<(UnitRow, Secret), ActError> {
+        operator(caller)?;
+        let name = required("name", name)?;
+        if kind == UnitKind::Unspecified {
+            return Err(ActError::invalid("kind", "must be given"));
+        }
+        let (ctx, by) = (self.ctx.clone(), caller.name());
+        detached(async move {
+            let now = ctx.clock.now_ms();
+            let (kept, secret) = ctx.tokens.mint(Holder::Unit(ods), by, now)?;
+            let unit = NewUnit { ods, name, kind };
+            let row = ctx.store.register_unit(&unit, &kept, now).await?;
+            Ok((row, secret))
+        })
+        .await
+    }
+
+    /// Every unit, by ODS code.
+    pub async fn list(&self, _enrolled: &Caller) -> Result<Vec<UnitRow>, ActError> {
+        Ok(self.ctx.store.units(self.ctx.clock.now_ms()).await?)
+    }
+
+    /// Nothing is forwarded from or to a suspended unit.
+    pub async fn suspend(
+        &self,
+        caller: &Caller,
+        ods: OdsCode,
+        reason: &str,
+    ) -> Result<UnitInForce, ActError> {
+        operator(caller)?;
+        let reason = text("reason", reason)?;
+        self.set_state(caller, ods, UnitState::Suspended, reason).await
+    }
+
+    /// Ends a suspension.
+    pub async fn resume(&self, caller: &Caller, ods: OdsCode) -> Result<UnitInForce, ActError> {
+        operator(caller)?;
+        self.set_state(caller, ods, UnitState::Enrolled, String::new())
+            .await
+    }
+
+    /// For good: the unit's halves go off, the certificates of its agent and its people are refused.
+    pub async fn retire(&self, caller: &Caller, ods: OdsCode, reason: &str) -> Result<UnitInForce, ActError> {
+        operator(caller)?;
+        let reason = required("reason", reason)?;
+        let in_force = self.set_state(caller, ods, UnitState::Retired, reason).await?;
+        self.ctx.connections.close(&Holder::Unit(ods));
+        let people = self.ctx.store.people().await?;
+        for person in people.into_iter().filter(|p| p.unit == Some(ods)) {
+            self.ctx.connections.close(&Holder::Person(person.id));
+        }
+        Ok(in_force)
+    }
+
+    /// A one-time token for the unit's agent. Earlier unused ones are void.
+    pub async fn create_token(&self, caller: &Caller, ods: OdsCode) -> Result<Secret, ActError> {
+        self.ctx.may_staff(caller, ods).await?;
+        let (ctx, by) = (self.ctx.clone(), caller.name());
+        detached(async move {
+            let now = ctx.clock.now_ms();
+            let (kept, secret) = ctx.tokens.mint(Holder::Unit(ods), by, now)?;
+            ctx.store.add_token(&kept, now).await?;
+            Ok(secret)
+        })
+        .await
+    }
+
+    async fn set_state(
+        &self,
+        caller: &Caller,
+        ods: OdsCode,
+        state: UnitState,
+        reason: String,
+    ) -> Result<UnitInForce, ActError> {
+        let (ctx, by) = (self.ctx.clone(), caller.name());
+        detached(async move {
+            let now = ctx.clock.now_ms();
+            let changed = ctx.revoker.set_unit_state(ods, state, &by, &reason, now).await;
+            // Also after an error: it may have been committed.
+            ctx.changes.notify();
+            Ok(changed?)
+        })
+        .await
+    }
+}
+
+fn operator(caller: &Caller) -> Result<(), ActError> {
+    if caller.is_operator() {
+        Ok(())
+    } else {
+        Err(ActError::Denied)
+    }
+}
