@@ -227,9 +227,13 @@ impl Deployment {
 
     /// Enrols a unit, and an administrator of it.
     pub async fn add_unit(&self, ods: &str, kind: &str) -> anyhow::Result<UnitAtTest> {
-        let name = format!("Unit {ods}");
+        self.add_named_unit(ods, &format!("Unit {ods}"), kind).await
+    }
+
+    /// Enrols a unit under a name, and an administrator of it.
+    pub async fn add_named_unit(&self, ods: &str, name: &str, kind: &str) -> anyhow::Result<UnitAtTest> {
         let token = self
-            .operate(&["unit", "add", ods, "--name", &name, "--kind", kind])
+            .operate(&["unit", "add", ods, "--name", name, "--kind", kind])
             .await?
             .token()?;
         let admin_profile = self.add_person(ods, "unit-admin").await?;
