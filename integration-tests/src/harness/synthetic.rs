@@ -1,5 +1,8 @@
 //! Synthetic patients and records. Every NHS number begins with 999, which is never issued.
 
+use std::sync::OnceLock;
+
+use anyhow::Context as _;
 use bytes::Bytes;
 use handfast_proto::{
     amendment::{Amendment, Category, Confidentiality, Op, Subject, Text},
@@ -7,23 +10,20 @@ use handfast_proto::{
 };
 
 /// Patients that the generator knows.
-const PATIENTS: u64 = 1_000;
+const PATIENTS: usize = 1_000;
 
 /// The NHS number of synthetic patient `k` (of [`PATIENTS`], round and round).
 pub fn nhs_number(k: u64) -> anyhow::Result<NhsNumber> {
-    // One in eleven prefixes has no check digit; those are passed over.
-    let mut left = k % PATIENTS;
-    for prefix in 999_100_000_u64.. {
-        for check in 0..10 {
-            if let Ok(number) = NhsNumber::from_u64(prefix * 10 + check) {
-                if left == 0 {
-                    return Ok(number);
-                }
-                left -= 1;
-            }
-        }
-    }
-    anyhow::bail!("no synthetic NHS number {k}")
+    static NUMBERS: OnceLock<Vec<NhsNumber>> = OnceLock::new();
+    let numbers = NUMBERS.get_or_init(|| {
+        // One in eleven prefixes has no check digit; those are passed over.
+        (999_100_000_u64..)
+            .filter_map(|prefix| (0..10).find_map(|check| NhsNumber::from_u64(prefix * 10 + check).ok()))
+            .take(PATIENTS)
+            .collect()
+    });
+    let place = usize::try_from(k).unwrap_or(usize::MAX) % PATIENTS;
+    numbers.get(place).copied().context("a synthetic NHS number")
 }
 
 /// Version `version` (from 0) of synthetic record `record`, with a payload of `size` bytes that says both.

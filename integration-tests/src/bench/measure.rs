@@ -1,0 +1,33 @@
+//! What a process has used, from /proc (proc(5)).
+
+use std::{fs, time::Duration};
+
+use anyhow::Context as _;
+
+/// The unit of CPU time in /proc/PID/stat: USER_HZ, which is 100 on every Linux that Rust runs on.
+const TICK: Duration = Duration::from_millis(10);
+
+/// CPU time of a process, user and system.
+pub(super) fn cpu(pid: u32) -> anyhow::Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("read the process's stat")?;
+    // The name, in brackets, may hold spaces; fields 14 and 15 of the line follow it as 12 and 13.
+    let rest = stat.rsplit_once(')').context("a stat line")?.1;
+    let ticks: u32 = rest
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|f| f.parse::<u32>().ok())
+        .sum();
+    Ok(TICK * ticks)
+}
+
+/// The most memory that a process had resident, in bytes.
+pub(super) fn peak_memory(pid: u32) -> anyhow::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).context("read the process's status")?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let kib: u64 = line
+        .and_then(|l| l.split_whitespace().next())
+        .and_then(|n| n.parse().ok())
+        .context("the process's VmHWM")?;
+    Ok(kib * 1024)
+}

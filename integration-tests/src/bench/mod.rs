@@ -1,0 +1,12 @@
+//! The benchmark: how many amendments become durable and are delivered, how quickly, and what that costs
+//! the daemon. Not a timed test: it reports.
+
+mod flood;
+mod latency;
+mod measure;
+mod report;
+mod run;
+mod sink;
+
+pub use report::{Figures, print_table};
+pub use run::{Plan, run};
