@@ -7,7 +7,14 @@
 pub mod clock;
 pub mod codec;
 pub mod config;
+pub mod enrol;
 pub mod identity;
+pub mod lifecycle;
 pub mod link;
 pub mod status;
 pub mod store;
+pub mod telemetry;
+pub mod text;
+
+#[cfg(test)]
+mod testing;

@@ -87,6 +87,17 @@ pub struct ConnectorStatus {
     pub counts: BTreeMap<String, u64>,
 }
 
+/// How the agent's certificate stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// Until when it is good, milliseconds since 1970-01-01T00:00:00Z.
+    pub not_after_ms: i64,
+    /// When it is due for renewal, milliseconds since 1970-01-01T00:00:00Z.
+    pub renew_at_ms: i64,
+    /// Why the last try to renew it failed, where it did.
+    pub renewal_fails: Option<String>,
+}
+
 /// How the agent stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Status {
@@ -94,6 +105,8 @@ pub struct Status {
     pub uplink: UplinkStatus,
     /// The stream that receives.
     pub downlink: DownlinkStatus,
+    /// The agent's certificate.
+    pub certificate: CertificateStatus,
     /// By name.
     pub inputs: BTreeMap<String, ConnectorStatus>,
     /// By name.
@@ -165,6 +178,11 @@ impl StatusBoard {
     /// A message became durable in the inbox at `now_ms`.
     pub fn downlink_durable(&self, now_ms: i64) {
         self.change(|s| s.downlink.last_durable_at_ms = Some(now_ms));
+    }
+
+    /// How the certificate stands.
+    pub fn certificate(&self, certificate: CertificateStatus) {
+        self.change(|s| s.certificate = certificate);
     }
 
     /// Enters an input, as running. `kind` is its type in agent.toml.

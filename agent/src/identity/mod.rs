@@ -3,9 +3,11 @@
 mod current;
 mod files;
 mod model;
+mod request;
 mod url;
 
 pub use current::CurrentIdentity;
 pub use files::{IDENTITY_DIR, Staged};
 pub use model::{ALPN, Identity, IdentityError, Profile};
+pub use request::{Issued, NewKey};
 pub use url::{DaemonUrl, UrlError};

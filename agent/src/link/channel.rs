@@ -186,3 +186,6 @@ where
 #[derive(Debug, thiserror::Error)]
 #[error("the connection to the daemon has ended")]
 struct ConnectionOver;
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ mod error;
 mod listening;
 mod retry;
 
+pub(crate) use channel::connect_tls;
 pub use channel::{CONNECT_TIMEOUT, Connector, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, NotLoopback, Windows};
 pub use error::LinkError;
 pub use retry::{MAX_DELAY, Random, Retry, START_DELAY};
