@@ -1,1 +1,3 @@
 //! What the agent keeps on disk.
+
+pub mod inbox;

@@ -1,0 +1,233 @@
+//! Messages that concern a whole source: a welcome, the edges of a catch-up, a fence, a withdrawal.
+//! Each runs within the caller's transaction.
+
+use std::collections::HashSet;
+
+use handfast_proto::ids::OdsCode;
+use sqlx::SqliteConnection;
+
+use super::{
+    columns::count,
+    error::InboxError,
+    model::ChangeOp,
+    state::{Granted, State},
+};
+
+/// Which records of a source go.
+#[derive(Debug, Clone)]
+enum Which {
+    /// Those that the catch-up did not name.
+    Unconfirmed(u64),
+    /// Those held under none of these grants.
+    NotUnder(Vec<u64>),
+}
+
+/// A store that is new to the daemon: what no grant in force carries goes, the rest waits for its
+/// catch-up, which decides even against the seqs held.
+pub(super) async fn welcome_anew(
+    conn: &mut SqliteConnection,
+    state: &mut State,
+    grants: &[(OdsCode, u64)],
+    now: i64,
+) -> Result<(), InboxError> {
+    state.epoch += 1;
+    for (ods, _) in grants {
+        state.source(conn, *ods).await?;
+    }
+    let granted: HashSet<OdsCode> = grants.iter().map(|(ods, _)| *ods).collect();
+    let known: Vec<OdsCode> = state.sources.keys().copied().collect();
+    for ods in known {
+        if !granted.contains(&ods) {
+            remove(conn, state, ods, Which::NotUnder(Vec::new()), now).await?;
+        }
+        let source = state.source(conn, ods).await?;
+        sqlx::query("DELETE FROM granted WHERE source_id = ?1")
+            .bind(source.id)
+            .execute(&mut *conn)
+            .await?;
+        sqlx::query("DELETE FROM record WHERE source_id = ?1 AND removed = 1")
+            .bind(source.id)
+            .execute(&mut *conn)
+            .await?;
+        source.grants.clear();
+        source.dirty = true;
+    }
+    for (ods, grant) in grants {
+        let source = state.source(conn, *ods).await?;
+        let fresh = Granted {
+            anew: true,
+            ..Granted::default()
+        };
+        source.grants.insert(*grant, fresh);
+        // The daemon's word on what is in force outweighs what was remembered.
+        if source.ended.remove(grant) {
+            sqlx::query("DELETE FROM ended_grant WHERE source_id = ?1 AND grant_no = ?2")
+                .bind(source.id)
+                .bind(count(*grant))
+                .execute(&mut *conn)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+/// What is held of the source is unconfirmed until this catch-up names it.
+pub(super) async fn catch_up_begins(
+    conn: &mut SqliteConnection,
+    state: &mut State,
+    ods: OdsCode,
+    grant: u64,
+    job: u64,
+) -> Result<(), InboxError> {
+    let source = state.source(conn, ods).await?;
+    source.grants.entry(grant).or_default().catch_up = Some(job);
+    source.dirty = true;
+    Ok(())
+}
+
+/// What the catch-up did not name goes; the live feed goes on after `upto_seq`.
+pub(super) async fn catch_up_complete(
+    conn: &mut SqliteConnection,
+    state: &mut State,
+    (ods, grant, job): (OdsCode, u64, u64),
+    upto_seq: u64,
+    now: i64,
+) -> Result<(), InboxError> {
+    let begun = state
+        .sources
+        .get(&ods)
+        .and_then(|s| s.grants.get(&grant))
+        .is_some_and(|g| g.catch_up == Some(job));
+    // Repeated after it was applied: nothing is unconfirmed any more, and live amendments may have come.
+    if begun {
+        remove(conn, state, ods, Which::Unconfirmed(job), now).await?;
+    }
+    let source = state.source(conn, ods).await?;
+    sqlx::query("DELETE FROM record WHERE source_id = ?1 AND removed = 1 AND grant_no <> ?2")
+        .bind(source.id)
+        .bind(count(grant))
+        .execute(conn)
+        .await?;
+    let granted = source.grants.entry(grant).or_default();
+    granted.position = Some(granted.position.unwrap_or(0).max(upto_seq));
+    granted.catch_up = None;
+    granted.anew = false;
+    source.dirty = true;
+    Ok(())
+}
+
+/// Nothing of the grant is applied any more.
+pub(super) async fn fenced(
+    conn: &mut SqliteConnection,
+    state: &mut State,
+    ods: OdsCode,
+    grant: u64,
+) -> Result<(), InboxError> {
+    let source = state.source(conn, ods).await?;
+    source.end(&mut *conn, grant).await?;
+    sqlx::query("DELETE FROM granted WHERE source_id = ?1 AND grant_no = ?2")
+        .bind(source.id)
+        .bind(count(grant))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Removes what is held of a source, its tombstones and dead letters, and enters the withdrawal, to be
+/// confirmed when every output has carried it out. What a later grant brought already stays.
+pub(super) async fn withdraw(
+    conn: &mut SqliteConnection,
+    state: &mut State,
+    (job, ods, ended_grant): (u64, OdsCode, u64),
+    now: i64,
+) -> Result<(), InboxError> {
+    fenced(&mut *conn, state, ods, ended_grant).await?;
+    let source = state.source(conn, ods).await?;
+    let live: Vec<u64> = source.grants.keys().copied().collect();
+    let removed = remove(conn, state, ods, Which::NotUnder(live), now).await?;
+    let change_no = count(state.last_change);
+    let source = state.source(conn, ods).await?;
+    if source.grants.is_empty() {
+        sqlx::query("DELETE FROM record WHERE source_id = ?1 AND removed = 1")
+            .bind(source.id)
+            .execute(&mut *conn)
+            .await?;
+    }
+    // A letter about a deletion stays: it says that something could not be removed.
+    sqlx::query(
+        "UPDATE dead_letter SET state = 'resolved', closed_at = ?2 \
+         WHERE source_id = ?1 AND state IN ('waiting', 'refused') AND op = 'write'",
+    )
+    .bind(source.id)
+    .bind(now)
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query(
+        "INSERT INTO withdrawal (job, source_id, change_no, removed, purged, confirmed_at) \
+         VALUES (?1, ?2, ?3, ?4, 0, NULL) \
+         ON CONFLICT (job) DO UPDATE SET change_no = excluded.change_no, purged = 0, confirmed_at = NULL, \
+         removed = withdrawal.removed + excluded.removed",
+    )
+    .bind(count(job))
+    .bind(source.id)
+    .bind(change_no)
+    .bind(count(removed))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Removes records of a source with their payloads, and queues a change for each. What others refer to
+/// goes last (patients, then by age), so that a server which keeps references intact lets go of it.
+async fn remove(
+    conn: &mut SqliteConnection,
+    state: &mut State,
+    ods: OdsCode,
+    which: Which,
+    now: i64,
+) -> Result<u64, InboxError> {
+    let (has_outputs, base) = (state.has_outputs, count(state.last_change));
+    let source = state.source(conn, ods).await?;
+    let (queue, delete, argument) = match which {
+        Which::Unconfirmed(job) => (
+            "INSERT INTO change (number, source_id, seq, op, record, version, applied_at) \
+             SELECT ?3 + row_number() OVER (ORDER BY record GLOB 'Patient/*', seq DESC), source_id, seq, ?4, \
+             record, version, ?5 FROM record WHERE source_id = ?1 AND removed = 0 \
+             AND confirmed_job <> CAST(?2 AS INTEGER)",
+            "DELETE FROM record WHERE source_id = ?1 AND removed = 0 AND confirmed_job <> CAST(?2 AS INTEGER)",
+            job.to_string(),
+        ),
+        Which::NotUnder(grants) => (
+            "INSERT INTO change (number, source_id, seq, op, record, version, applied_at) \
+             SELECT ?3 + row_number() OVER (ORDER BY record GLOB 'Patient/*', seq DESC), source_id, seq, ?4, \
+             record, version, ?5 FROM record WHERE source_id = ?1 AND removed = 0 \
+             AND grant_no NOT IN (SELECT value FROM json_each(?2))",
+            "DELETE FROM record WHERE source_id = ?1 AND removed = 0 \
+             AND grant_no NOT IN (SELECT value FROM json_each(?2))",
+            format!("{grants:?}"),
+        ),
+    };
+    if has_outputs {
+        sqlx::query(queue)
+            .bind(source.id)
+            .bind(argument.clone())
+            .bind(base)
+            .bind(ChangeOp::Withdraw.code())
+            .bind(now)
+            .execute(&mut *conn)
+            .await?;
+    }
+    let removed = sqlx::query(delete)
+        .bind(source.id)
+        .bind(argument)
+        .execute(&mut *conn)
+        .await?
+        .rows_affected();
+    if removed > 0 {
+        source.held = source.held.saturating_sub(removed);
+        source.last_applied_at = Some(now);
+        source.dirty = true;
+        state.last_change += removed;
+    }
+    Ok(removed)
+}

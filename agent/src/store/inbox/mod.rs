@@ -1,0 +1,29 @@
+//! The inbox: what this unit holds of other units' records, durable in one SQLite file, and the queue of
+//! changes for its outputs.
+
+mod apply;
+mod columns;
+mod edges;
+mod error;
+mod feed;
+mod fold;
+mod letters;
+mod model;
+mod open;
+mod rule;
+mod state;
+mod summary;
+mod target;
+mod withdrawals;
+
+pub use error::InboxError;
+pub use feed::{OutputRow, Progress};
+pub use letters::{Letter, LetterOp, LetterState, NewLetter};
+pub use model::{
+    Applied, Change, ChangeOp, Current, Group, HeldHead, HeldRecord, Incoming, InboxLimits, Message, OutputSpec,
+    Violation,
+};
+pub use open::Inbox;
+pub use state::Hello;
+pub use summary::{InboxSummary, OutputBacklog, SourceSummary};
+pub use withdrawals::Confirmation;

@@ -1,0 +1,190 @@
+//! Opens the inbox's file and keeps its one writer and its readers.
+//!
+//! Invariant of [`Writer`]: `state` is what stands in the file whenever `clean` is true. Whoever begins a
+//! transaction sets it to false and, after the commit, to true again; a writer found unclean (an error, a
+//! future dropped half-way) is opened anew, so no caller has to clean up.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use sqlx::{
+    Connection as _, Row as _, SqliteConnection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use tokio::sync::{Mutex, MutexGuard, watch};
+
+use super::{error::InboxError, model::InboxLimits, state::State};
+use crate::clock::Clock;
+
+/// How long another process (the command line) may hold the file before a write fails.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections that only read.
+const READERS: u32 = 2;
+
+/// Bytes a page: most payloads are about 1 KiB and are overwritten in place, each at the cost of its page.
+const PAGE_BYTES: u32 = 8 * 1024;
+
+/// Pages in the write-ahead log before it is taken into the file by itself.
+const CHECKPOINT_PAGES: &str = "8000";
+
+/// What the inbox rests on beside the write-ahead log: each setting and its value.
+const REQUIRED: [(&str, &str, i64); 3] = [
+    ("synchronous", "PRAGMA synchronous", 2),
+    ("foreign_keys", "PRAGMA foreign_keys", 1),
+    ("secure_delete", "PRAGMA secure_delete", 1),
+];
+
+/// The inbox. Clones share it.
+#[derive(Clone)]
+pub struct Inbox(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    path: PathBuf,
+    writer: Mutex<Writer>,
+    readers: SqlitePool,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) limits: InboxLimits,
+    /// The number of the last change; outputs wait on it.
+    pub(super) news: watch::Sender<u64>,
+    /// Raised whenever an output got on or a letter changed; the link waits on it.
+    pub(super) progress: watch::Sender<u64>,
+    /// Whether the daemon has welcomed this inbox since it was opened.
+    pub(super) welcomed: AtomicBool,
+}
+
+pub(super) struct Writer {
+    pub(super) conn: SqliteConnection,
+    pub(super) state: State,
+    pub(super) clean: bool,
+}
+
+impl Inbox {
+    /// Opens the inbox at `path`, makes it if there is none, and brings its tables up to date.
+    pub async fn open(path: &Path, clock: Arc<dyn Clock>, limits: InboxLimits) -> Result<Self, InboxError> {
+        let fault = |why: String| InboxError::Open {
+            path: path.to_owned(),
+            why,
+        };
+        let mut conn = connect(path).await.map_err(|e| fault(e.to_string()))?;
+        assert_pragmas(&mut conn, path).await?;
+        sqlx::migrate!("migrations/inbox")
+            .run_direct(None, &mut conn, false)
+            .await
+            .map_err(|e| fault(e.to_string()))?;
+        let state = State::load(&mut conn).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_lazy_with(options(path).read_only(true).create_if_missing(false));
+        let news = watch::Sender::new(state.last_change);
+        let writer = Writer {
+            conn,
+            state,
+            clean: true,
+        };
+        Ok(Self(Arc::new(Inner {
+            path: path.to_owned(),
+            writer: Mutex::new(writer),
+            readers,
+            clock,
+            limits,
+            news,
+            progress: watch::Sender::new(0),
+            welcomed: AtomicBool::new(false),
+        })))
+    }
+
+    /// The one writer, in step with the file.
+    pub(super) async fn writer(&self) -> Result<MutexGuard<'_, Writer>, InboxError> {
+        let mut writer = self.0.writer.lock().await;
+        if !writer.clean {
+            let mut conn = connect(&self.0.path).await?;
+            assert_pragmas(&mut conn, &self.0.path).await?;
+            writer.state = State::load(&mut conn).await?;
+            writer.conn = conn;
+            writer.clean = true;
+        }
+        Ok(writer)
+    }
+
+    pub(super) fn readers(&self) -> &SqlitePool {
+        &self.0.readers
+    }
+
+    pub(super) fn now(&self) -> i64 {
+        self.0.clock.now_ms()
+    }
+
+    /// Whether the daemon has welcomed this inbox since it was opened.
+    pub(super) fn is_welcomed(&self) -> bool {
+        self.0.welcomed.load(Ordering::Acquire)
+    }
+
+    /// Tells of the number of the newest change.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.news.subscribe()
+    }
+
+    /// Tells whenever an output got on, or a dead letter changed.
+    pub fn progress(&self) -> watch::Receiver<u64> {
+        self.0.progress.subscribe()
+    }
+
+    /// Takes the write-ahead log into the file and empties it, so that nothing removed is left in it.
+    /// False where a reader is in the way; to be tried again.
+    pub(super) async fn truncate_log(writer: &mut Writer) -> Result<bool, InboxError> {
+        let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .fetch_one(&mut writer.conn)
+            .await?;
+        Ok(row.try_get::<i64, _>(0)? == 0)
+    }
+
+    /// Lets the readers go. The writer's connection closes when the last clone is dropped.
+    pub async fn close(&self) {
+        self.0.readers.close().await;
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .page_size(PAGE_BYTES)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        .pragma("journal_size_limit", "67108864")
+        .pragma("secure_delete", "ON")
+        .pragma("cache_size", "-16384")
+}
+
+async fn connect(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    SqliteConnection::connect_with(&options(path)).await
+}
+
+async fn assert_pragmas(conn: &mut SqliteConnection, path: &Path) -> Result<(), InboxError> {
+    let wrong = |pragma, value: String| InboxError::Pragma {
+        path: path.to_owned(),
+        pragma,
+        value,
+    };
+    let mode: String = sqlx::query("PRAGMA journal_mode").fetch_one(&mut *conn).await?.try_get(0)?;
+    if mode != "wal" {
+        return Err(wrong("journal_mode", mode));
+    }
+    for (pragma, sql, wanted) in REQUIRED {
+        let value: i64 = sqlx::query(sql).fetch_one(&mut *conn).await?.try_get(0)?;
+        if value != wanted {
+            return Err(wrong(pragma, value.to_string()));
+        }
+    }
+    Ok(())
+}
