@@ -51,7 +51,10 @@ impl Inbox {
         flush(&mut tx, state).await?;
         tx.commit().await?;
         writer.clean = true;
-        if messages.iter().any(|m| matches!(m.content, Incoming::Welcome { .. })) {
+        if messages
+            .iter()
+            .any(|m| matches!(m.content, Incoming::Welcome { .. }))
+        {
             self.0.welcomed.store(true, Ordering::Release);
         }
         let news = writer.state.last_change;
@@ -83,7 +86,10 @@ fn lawful<'a>(messages: &'a [Message], state: &State) -> (&'a [Message], Option<
             }
             Incoming::Welcome { .. } | Incoming::Nothing => continue,
         };
-        let known = state.sources.get(&source).is_some_and(|s| s.ended.contains(&grant));
+        let known = state
+            .sources
+            .get(&source)
+            .is_some_and(|s| s.ended.contains(&grant));
         if known || ended.contains(&(source, grant)) {
             let violation = Violation {
                 number: message.number,

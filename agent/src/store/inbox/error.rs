@@ -9,7 +9,9 @@ pub enum InboxError {
     #[error("the disk that holds the inbox is full; make room, it goes on by itself")]
     DiskFull,
     /// The file cannot be opened as an inbox.
-    #[error("the inbox {path} cannot be opened ({why}); check that the disk is there and the file is the agent's own")]
+    #[error(
+        "the inbox {path} cannot be opened ({why}); check that the disk is there and the file is the agent's own"
+    )]
     Open {
         /// Which file.
         path: PathBuf,

@@ -241,7 +241,9 @@ impl Inbox {
 
     /// Every source that anything was ever held of, in order.
     pub async fn sources(&self) -> Result<Vec<OdsCode>, InboxError> {
-        let rows = sqlx::query("SELECT ods FROM source ORDER BY ods").fetch_all(self.readers()).await?;
+        let rows = sqlx::query("SELECT ods FROM source ORDER BY ods")
+            .fetch_all(self.readers())
+            .await?;
         rows.iter().map(ods).collect()
     }
 

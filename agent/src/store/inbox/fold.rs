@@ -162,7 +162,11 @@ impl Fold {
             }
             let verdict = decide(row, entry.op, entry.seq, around);
             // What is applied while a catch-up runs is not to be swept by it.
-            let job = if delivery.job == 0 { granted.catch_up.unwrap_or(0) } else { delivery.job };
+            let job = if delivery.job == 0 {
+                granted.catch_up.unwrap_or(0)
+            } else {
+                delivery.job
+            };
             if let Some(op) = row.take(verdict, &entry, payload, delivery.grant, job) {
                 *last_change += 1;
                 self.amendments += 1;
@@ -200,7 +204,11 @@ impl Fold {
                  content_type = excluded.content_type, payload = excluded.payload",
             )
         });
-        let written: Vec<&Row> = self.rows.iter().filter(|r| r.touched == Touched::Written).collect();
+        let written: Vec<&Row> = self
+            .rows
+            .iter()
+            .filter(|r| r.touched == Touched::Written)
+            .collect();
         UPSERT
             .write(conn, &written, |query, row| {
                 let content = row.content.as_ref();
@@ -266,7 +274,11 @@ async fn is_same(conn: &mut SqliteConnection, row: &Row, payload: &Bytes) -> Res
     Ok(same.unwrap_or(false))
 }
 
-async fn write_changes(conn: &mut SqliteConnection, changes: &[ChangeRow], now: i64) -> Result<(), InboxError> {
+async fn write_changes(
+    conn: &mut SqliteConnection,
+    changes: &[ChangeRow],
+    now: i64,
+) -> Result<(), InboxError> {
     static INSERT: LazyLock<Bulk> = LazyLock::new(|| {
         Bulk::new(
             "INSERT INTO change (number, source_id, seq, op, record, version, applied_at)",

@@ -271,7 +271,11 @@ fn letter(row: &SqliteRow) -> Result<Letter, InboxError> {
         source: ods(row)?.to_string(),
         record: record(row)?.to_string(),
         seq: unsigned(row, "seq")?,
-        op: if op == "delete" { LetterOp::Delete } else { LetterOp::Write },
+        op: if op == "delete" {
+            LetterOp::Delete
+        } else {
+            LetterOp::Write
+        },
         state: match state.as_str() {
             "waiting" => LetterState::Waiting,
             "refused" => LetterState::Refused,

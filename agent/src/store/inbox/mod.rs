@@ -16,12 +16,17 @@ mod summary;
 mod target;
 mod withdrawals;
 
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
 pub use error::InboxError;
 pub use feed::{OutputRow, Progress};
 pub use letters::{Letter, LetterOp, LetterState, NewLetter};
 pub use model::{
-    Applied, Change, ChangeOp, Current, Group, HeldHead, HeldRecord, Incoming, InboxLimits, Message, OutputSpec,
-    Violation,
+    Applied, Change, ChangeOp, Current, Group, HeldHead, HeldRecord, InboxLimits, Incoming, Message,
+    OutputSpec, Violation,
 };
 pub use open::Inbox;
 pub use state::Hello;

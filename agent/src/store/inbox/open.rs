@@ -176,7 +176,10 @@ async fn assert_pragmas(conn: &mut SqliteConnection, path: &Path) -> Result<(), 
         pragma,
         value,
     };
-    let mode: String = sqlx::query("PRAGMA journal_mode").fetch_one(&mut *conn).await?.try_get(0)?;
+    let mode: String = sqlx::query("PRAGMA journal_mode")
+        .fetch_one(&mut *conn)
+        .await?
+        .try_get(0)?;
     if mode != "wal" {
         return Err(wrong("journal_mode", mode));
     }

@@ -205,21 +205,33 @@ mod tests {
         let removed = row(Kind::Removed, 10, 5, 8);
         assert_eq!(decide(&removed, Op::Amend, 9, LIVE), Verdict::Skip);
         assert_eq!(decide(&removed, Op::Amend, 11, LIVE), Verdict::Put);
-        assert_eq!(decide(&removed, Op::Amend, 9, Around { grant: 6, ..CATCH_UP }), Verdict::Put);
+        assert_eq!(
+            decide(&removed, Op::Amend, 9, Around { grant: 6, ..CATCH_UP }),
+            Verdict::Put
+        );
         // A later job brings back the same version, an earlier one repeated does not.
         assert_eq!(decide(&removed, Op::Amend, 10, CATCH_UP), Verdict::Put);
-        assert_eq!(decide(&removed, Op::Amend, 10, Around { job: 8, ..LIVE }), Verdict::Skip);
+        assert_eq!(
+            decide(&removed, Op::Amend, 10, Around { job: 8, ..LIVE }),
+            Verdict::Skip
+        );
     }
 
     #[test]
     fn where_the_daemon_lost_amendments_the_payload_decides() {
         let held = row(Kind::Held, 10, 5, 0);
-        let anew = Around { anew: true, ..CATCH_UP };
+        let anew = Around {
+            anew: true,
+            ..CATCH_UP
+        };
         assert_eq!(decide(&held, Op::Amend, 7, anew), Verdict::Confirm(7));
         let other = Around { same: false, ..anew };
         assert_eq!(decide(&held, Op::Amend, 7, other), Verdict::Put);
         assert_eq!(decide(&held, Op::Amend, 10, other), Verdict::Put);
         // What this catch-up has put already is compared by seq again.
-        assert_eq!(decide(&row(Kind::Held, 7, 5, 9), Op::Amend, 7, other), Verdict::Confirm(7));
+        assert_eq!(
+            decide(&row(Kind::Held, 7, 5, 9), Op::Amend, 7, other),
+            Verdict::Confirm(7)
+        );
     }
 }

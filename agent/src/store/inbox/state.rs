@@ -90,7 +90,10 @@ impl State {
 
     async fn load_sources(&mut self, conn: &mut SqliteConnection) -> Result<(), InboxError> {
         let mut by_id = HashMap::new();
-        for row in sqlx::query("SELECT id, ods, held, last_applied_at FROM source").fetch_all(&mut *conn).await? {
+        for row in sqlx::query("SELECT id, ods, held, last_applied_at FROM source")
+            .fetch_all(&mut *conn)
+            .await?
+        {
             by_id.insert(row.try_get::<i64, _>("id")?, (ods(&row)?, Source::read(&row)?));
         }
         let orphan = InboxError::Damaged("a grant of no source");
@@ -101,9 +104,14 @@ impl State {
             let Some((_, source)) = by_id.get_mut(&row.try_get::<i64, _>("source_id")?) else {
                 return Err(orphan);
             };
-            source.grants.insert(unsigned(&row, "grant_no")?, Granted::read(&row)?);
+            source
+                .grants
+                .insert(unsigned(&row, "grant_no")?, Granted::read(&row)?);
         }
-        for row in sqlx::query("SELECT source_id, grant_no FROM ended_grant").fetch_all(&mut *conn).await? {
+        for row in sqlx::query("SELECT source_id, grant_no FROM ended_grant")
+            .fetch_all(&mut *conn)
+            .await?
+        {
             let Some((_, source)) = by_id.get_mut(&row.try_get::<i64, _>("source_id")?) else {
                 return Err(orphan);
             };
@@ -241,7 +249,8 @@ impl Inbox {
 
 pub(super) fn ods(row: &SqliteRow) -> Result<OdsCode, InboxError> {
     let text: String = row.try_get("ods")?;
-    text.parse().map_err(|_| InboxError::Damaged("a source's ODS code"))
+    text.parse()
+        .map_err(|_| InboxError::Damaged("a source's ODS code"))
 }
 
 fn random_store() -> Result<StoreId, InboxError> {

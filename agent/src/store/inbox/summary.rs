@@ -100,7 +100,12 @@ impl Inbox {
                 resync: row.try_get("resync")?,
             });
         }
-        summary.changes_pending = summary.outputs.iter().map(|o| o.changes_pending).max().unwrap_or(0);
+        summary.changes_pending = summary
+            .outputs
+            .iter()
+            .map(|o| o.changes_pending)
+            .max()
+            .unwrap_or(0);
         Ok(summary)
     }
 }
