@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod consent;
 pub mod delivery;
+pub mod ingest;
 pub mod sharing;
 pub mod store;

@@ -35,6 +35,9 @@ pub trait Revoker: Send + Sync + 'static {
         at: i64,
     ) -> Result<UnitInForce, StoreError>;
 
+    /// A unit was registered, and is committed: the gate may know of it.
+    fn registered(&self, ods: OdsCode);
+
     /// How delivery stands at this moment. Cheap: from memory.
     fn status(&self) -> DeliveryStatus;
 }

@@ -46,6 +46,7 @@ impl Units {
             let (kept, secret) = ctx.tokens.mint(Holder::Unit(ods), by, now)?;
             let unit = NewUnit { ods, name, kind };
             let row = ctx.store.register_unit(&unit, &kept, now).await?;
+            ctx.revoker.registered(ods);
             Ok((row, secret))
         })
         .await

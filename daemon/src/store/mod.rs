@@ -2,6 +2,8 @@
 
 mod api;
 mod error;
+#[cfg(test)]
+pub(crate) mod fake;
 mod types;
 
 pub use api::Store;

@@ -40,7 +40,7 @@ pub struct LogBatch {
     /// The outbox it came from.
     pub store: StoreId,
     /// The amendments.
-    pub batch: Batch,
+    pub batch: Arc<Batch>,
     /// The source's chain before the first amendment.
     pub chain_before: Option<Chain>,
     /// The source's chain after the last amendment.

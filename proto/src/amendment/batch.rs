@@ -327,6 +327,12 @@ fn check_entry(c: &BatchHeader, index: usize, form: Form) -> Result<(), BatchErr
     if matches!(op, Op::Retract | Op::Remove) && c.payload_len[index] != 0 {
         return Err(value("a retraction carries no payload"));
     }
+    let marked = Confidentiality::from_bits(c.confidentiality[index]).is_some_and(Confidentiality::is_marked);
+    if matches!(op, Op::Create | Op::Amend) && c.payload_len[index] == 0 && !marked {
+        return Err(value(
+            "an entry that is neither private nor of a restricted patient carries its payload",
+        ));
+    }
     let author = c.author[index] as usize;
     let content_type = c.content_type[index] as usize;
     if author >= c.authors.len() || content_type >= c.content_types.len() {

@@ -36,6 +36,11 @@ impl Confidentiality {
         Self(self.0 | other.0)
     }
 
+    /// Whether anything is marked: then only the header travels.
+    pub fn is_marked(self) -> bool {
+        self != Self::NORMAL
+    }
+
     /// Whether the entry is private.
     pub fn is_private(self) -> bool {
         self.0 & Self::PRIVATE.0 != 0

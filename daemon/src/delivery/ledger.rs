@@ -1,0 +1,349 @@
+//! What was handed over on one subscription, and how far the recipient has it.
+//!
+//! Invariants: numbers are given without gaps, 1, 2, 3 …; `durable <= arrived <= handed`, and none of them
+//! goes back; an entry leaves the ledger only when it is durable at the recipient; what is withheld counts
+//! as done once everything handed over before it is durable.
+
+use std::{collections::VecDeque, task::Waker};
+
+use futures::task::AtomicWaker;
+use handfast_proto::ids::OdsCode;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::{
+    consent::{GrantId, Pair},
+    ingest::Moves,
+    store::{CatchUpMove, JobId, RecipientReceipt},
+};
+
+/// What is done once a message is durable at the recipient.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Effect {
+    /// Nothing that is kept.
+    None,
+    /// The pair's cursor.
+    Cursor {
+        pair: Pair,
+        grant: GrantId,
+        through: u64,
+    },
+    /// A catch-up's progress.
+    CatchUp(CatchUpMove),
+    /// A withdrawal is in the inbox.
+    Withdrawal(JobId),
+}
+
+/// The part of a stream that a message discloses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Disclosed {
+    pub(super) pair: Pair,
+    pub(super) grant: GrantId,
+    pub(super) first: u64,
+    pub(super) last: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    number: u64,
+    bytes: u64,
+    effect: Effect,
+    disclosed: Option<Disclosed>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    handed: u64,
+    arrived: u64,
+    durable: u64,
+    bytes: u64,
+    entries: VecDeque<Entry>,
+}
+
+/// What a grant has in flight.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Flight {
+    /// The number of its last message that has not arrived; `None` where all has.
+    pub(super) last_number: Option<u64>,
+    /// The last seq that has arrived, of what is in the ledger still.
+    pub(super) received_through: Option<u64>,
+    /// The first and last seq that have not.
+    pub(super) not_received: Option<(u64, u64)>,
+}
+
+/// A receipt that cannot be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a receipt for what was never handed over, or one that goes back")]
+pub struct ImpossibleReceipt;
+
+/// The ledger of one subscription.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    recipient: OdsCode,
+    session: u64,
+    credit: u64,
+    state: Mutex<State>,
+    arrived: watch::Sender<u64>,
+    room: AtomicWaker,
+}
+
+impl Ledger {
+    pub(super) fn new(recipient: OdsCode, session: u64, credit: u64) -> Self {
+        Self {
+            recipient,
+            session,
+            credit,
+            state: Mutex::default(),
+            arrived: watch::Sender::new(0),
+            room: AtomicWaker::new(),
+        }
+    }
+
+    /// Whether there is credit for one more message with data; an idle recipient always has it. Where there
+    /// is none, `waker` is woken when there is.
+    pub(super) fn has_room(&self, waker: &Waker) -> bool {
+        let has_room = || {
+            let state = self.state.lock();
+            state.bytes == 0 || state.bytes < self.credit
+        };
+        if has_room() {
+            return true;
+        }
+        self.room.register(waker);
+        has_room()
+    }
+
+    /// Notes a message as handed over and gives its number. Called under the book's guard.
+    pub(super) fn hand(&self, bytes: usize, effect: Effect, disclosed: Option<Disclosed>) -> u64 {
+        let mut state = self.state.lock();
+        let bytes = bytes as u64;
+        state.handed += 1;
+        state.bytes += bytes;
+        let number = state.handed;
+        state.entries.push_back(Entry {
+            number,
+            bytes,
+            effect,
+            disclosed,
+        });
+        number
+    }
+
+    /// Notes that something was passed over without a message. What it moves at once, if all is durable.
+    pub(super) fn pass(&self, effect: Effect) -> Moves {
+        let mut state = self.state.lock();
+        let mut moves = Moves::default();
+        if state.entries.is_empty() {
+            self.apply(effect, &mut moves);
+        } else if !Self::extend_last(&mut state, effect) {
+            let number = state.handed;
+            state.entries.push_back(Entry {
+                number,
+                bytes: 0,
+                effect,
+                disclosed: None,
+            });
+        }
+        moves
+    }
+
+    /// Long stretches of what is withheld take one entry, so that the ledger stays bounded by its credit.
+    fn extend_last(state: &mut State, effect: Effect) -> bool {
+        let Some(last) = state
+            .entries
+            .back_mut()
+            .filter(|e| e.disclosed.is_none() && e.bytes == 0)
+        else {
+            return false;
+        };
+        match (&mut last.effect, effect) {
+            (
+                Effect::Cursor { pair, grant, through },
+                Effect::Cursor {
+                    pair: later_pair,
+                    grant: later_grant,
+                    through: later,
+                },
+            ) if (*pair, *grant) == (later_pair, later_grant) => *through = later,
+            (Effect::CatchUp(at), Effect::CatchUp(later))
+                if at.job == later.job && !at.complete && !later.complete =>
+            {
+                at.through = later.through;
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Takes a receipt; what it makes durable is to be committed.
+    pub(super) fn receipt(&self, arrived: u64, durable: u64) -> Result<Moves, ImpossibleReceipt> {
+        let mut state = self.state.lock();
+        let arrived = arrived.max(durable);
+        if arrived > state.handed || arrived < state.arrived || durable < state.durable {
+            return Err(ImpossibleReceipt);
+        }
+        state.arrived = arrived;
+        let mut moves = Moves::default();
+        if durable > state.durable {
+            state.durable = durable;
+            moves.receipt(RecipientReceipt {
+                recipient: self.recipient,
+                session: self.session,
+                durable,
+            });
+        }
+        while state.entries.front().is_some_and(|e| e.number <= durable) {
+            let Some(entry) = state.entries.pop_front() else {
+                break;
+            };
+            state.bytes -= entry.bytes;
+            self.apply(entry.effect, &mut moves);
+        }
+        drop(state);
+        self.arrived.send_replace(arrived);
+        self.room.wake();
+        Ok(moves)
+    }
+
+    /// What is in flight of a grant, or of everything that `which` chooses.
+    pub(super) fn flight(&self, which: impl Fn(&Disclosed) -> bool) -> Flight {
+        let state = self.state.lock();
+        let mut flight = Flight::default();
+        for entry in &state.entries {
+            let Some(disclosed) = entry.disclosed.filter(&which) else {
+                continue;
+            };
+            if entry.number <= state.arrived {
+                flight.received_through = flight.received_through.max(Some(disclosed.last));
+                continue;
+            }
+            flight.last_number = Some(entry.number);
+            let (first, last) = flight.not_received.unwrap_or((disclosed.first, disclosed.last));
+            flight.not_received = Some((first.min(disclosed.first), last.max(disclosed.last)));
+        }
+        flight
+    }
+
+    /// Waits until a message has arrived. Cancellation-safe.
+    pub(super) async fn arrived(&self, number: u64) {
+        let mut arrived = self.arrived.subscribe();
+        // The sender lives as long as the ledger: it is never closed.
+        let _arrived = arrived.wait_for(|a| *a >= number).await;
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as what the ledger does with an entry")]
+    fn apply(&self, effect: Effect, moves: &mut Moves) {
+        match effect {
+            Effect::None => {}
+            Effect::Cursor { pair, grant, through } => moves.cursor(pair, grant, through),
+            Effect::CatchUp(to) => moves.catch_up(to),
+            Effect::Withdrawal(job) => moves.withdrawal(job),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> Pair {
+        Pair {
+            source: "Z00101".parse().unwrap(),
+            recipient: "Z00202".parse().unwrap(),
+        }
+    }
+
+    fn disclosed(first: u64, last: u64) -> Option<Disclosed> {
+        Some(Disclosed {
+            pair: pair(),
+            grant: GrantId(1),
+            first,
+            last,
+        })
+    }
+
+    fn cursor(through: u64) -> Effect {
+        Effect::Cursor {
+            pair: pair(),
+            grant: GrantId(1),
+            through,
+        }
+    }
+
+    fn ledger() -> Ledger {
+        Ledger::new(pair().recipient, 1, 100)
+    }
+
+    #[test]
+    fn what_has_not_arrived_is_in_flight() {
+        let ledger = ledger();
+        let all = |_: &Disclosed| true;
+        assert_eq!(ledger.hand(10, cursor(3), disclosed(1, 3)), 1);
+        assert_eq!(ledger.hand(10, cursor(5), disclosed(4, 5)), 2);
+        assert_eq!(ledger.flight(all).not_received, Some((1, 5)));
+        assert_eq!(ledger.flight(all).last_number, Some(2));
+        ledger.receipt(1, 0).unwrap();
+        let flight = ledger.flight(all);
+        assert_eq!(
+            (flight.received_through, flight.not_received),
+            (Some(3), Some((4, 5)))
+        );
+        ledger.receipt(2, 0).unwrap();
+        assert_eq!(ledger.flight(all).last_number, None);
+        assert_eq!(ledger.flight(|_| false), Flight::default());
+    }
+
+    #[test]
+    fn a_cursor_moves_only_with_what_is_durable() {
+        let ledger = ledger();
+        ledger.hand(10, cursor(3), disclosed(1, 3));
+        assert!(
+            ledger.pass(cursor(9)).is_empty(),
+            "what is withheld waits for what goes before it"
+        );
+        assert!(ledger.receipt(1, 0).unwrap().is_empty());
+        let moves = ledger.receipt(1, 1).unwrap();
+        let mut group = crate::store::AppendGroup::default();
+        moves.write_into(&mut group);
+        assert_eq!(group.cursors[0].seq, 9);
+        assert_eq!(group.receipts[0].durable, 1);
+        assert!(
+            !ledger.pass(cursor(12)).is_empty(),
+            "with nothing in flight it moves at once"
+        );
+    }
+
+    #[test]
+    fn what_is_withheld_takes_one_entry() {
+        let ledger = ledger();
+        ledger.hand(10, cursor(3), disclosed(1, 3));
+        for through in 4..1000 {
+            ledger.pass(cursor(through));
+        }
+        assert_eq!(ledger.state.lock().entries.len(), 2);
+    }
+
+    #[test]
+    fn credit_is_in_bytes_and_an_idle_feed_may_start_one() {
+        let ledger = ledger();
+        let waker = futures::task::noop_waker();
+        assert!(ledger.has_room(&waker));
+        ledger.hand(1_000, cursor(1), disclosed(1, 1));
+        assert!(!ledger.has_room(&waker));
+        ledger.receipt(1, 0).unwrap();
+        assert!(!ledger.has_room(&waker), "arrived is not durable");
+        ledger.receipt(1, 1).unwrap();
+        assert!(ledger.has_room(&waker));
+    }
+
+    #[test]
+    fn impossible_receipts_are_refused() {
+        let ledger = ledger();
+        ledger.hand(1, Effect::None, None);
+        ledger.hand(1, Effect::None, None);
+        assert_eq!(ledger.receipt(3, 0).unwrap_err(), ImpossibleReceipt);
+        ledger.receipt(2, 1).unwrap();
+        assert_eq!(ledger.receipt(1, 1).unwrap_err(), ImpossibleReceipt);
+        assert_eq!(ledger.receipt(2, 0).unwrap_err(), ImpossibleReceipt);
+    }
+}

@@ -1,0 +1,96 @@
+//! Cursor moves, catch-up progress and receipts that wait for the next commit. Merged as they come, so
+//! what waits is bounded by the number of pairs, jobs and recipients.
+
+use std::collections::HashMap;
+
+use handfast_proto::ids::OdsCode;
+
+use crate::{
+    consent::{GrantId, Pair},
+    store::{AppendGroup, CatchUpMove, CursorMove, JobId, RecipientReceipt},
+};
+
+/// What a recipient made durable, on its way into the store.
+#[derive(Debug, Default)]
+pub struct Moves {
+    cursors: HashMap<(Pair, GrantId), u64>,
+    catch_ups: HashMap<JobId, CatchUpMove>,
+    receipts: HashMap<OdsCode, RecipientReceipt>,
+    withdrawals: Vec<JobId>,
+}
+
+impl Moves {
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.cursors.is_empty()
+            && self.catch_ups.is_empty()
+            && self.receipts.is_empty()
+            && self.withdrawals.is_empty()
+    }
+
+    /// A cursor goes forward.
+    pub fn cursor(&mut self, pair: Pair, grant: GrantId, seq: u64) {
+        let at = self.cursors.entry((pair, grant)).or_default();
+        *at = seq.max(*at);
+    }
+
+    /// A catch-up goes forward.
+    pub fn catch_up(&mut self, to: CatchUpMove) {
+        let at = self.catch_ups.entry(to.job).or_insert(to);
+        at.through = at.through.max(to.through);
+        at.complete |= to.complete;
+    }
+
+    /// A recipient's inbox made messages durable.
+    pub fn receipt(&mut self, receipt: RecipientReceipt) {
+        let at = self.receipts.entry(receipt.recipient).or_insert(receipt);
+        if (receipt.session, receipt.durable) > (at.session, at.durable) {
+            *at = receipt;
+        }
+    }
+
+    /// A withdrawal is in the recipient's inbox.
+    pub fn withdrawal(&mut self, job: JobId) {
+        if !self.withdrawals.contains(&job) {
+            self.withdrawals.push(job);
+        }
+    }
+
+    /// The cursors that go forward.
+    pub fn cursors(&self) -> impl Iterator<Item = (Pair, u64)> {
+        self.cursors.iter().map(|((pair, _), seq)| (*pair, *seq))
+    }
+
+    /// Adds what came later.
+    pub fn merge(&mut self, later: Self) {
+        for ((pair, grant), seq) in later.cursors {
+            self.cursor(pair, grant, seq);
+        }
+        later.catch_ups.into_values().for_each(|to| self.catch_up(to));
+        later
+            .receipts
+            .into_values()
+            .for_each(|receipt| self.receipt(receipt));
+        later.withdrawals.into_iter().for_each(|job| self.withdrawal(job));
+    }
+
+    /// Puts everything into a commit. A pair's cursor belongs to its newest grant.
+    pub(crate) fn write_into(&self, group: &mut AppendGroup) {
+        let mut newest: HashMap<Pair, CursorMove> = HashMap::with_capacity(self.cursors.len());
+        for ((pair, grant), seq) in &self.cursors {
+            let to = CursorMove {
+                pair: *pair,
+                grant: *grant,
+                seq: *seq,
+            };
+            let at = newest.entry(*pair).or_insert(to);
+            if to.grant > at.grant {
+                *at = to;
+            }
+        }
+        group.cursors = newest.into_values().collect();
+        group.catch_ups = self.catch_ups.values().copied().collect();
+        group.receipts = self.receipts.values().copied().collect();
+        group.withdrawals_received.clone_from(&self.withdrawals);
+    }
+}

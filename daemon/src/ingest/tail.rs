@@ -1,0 +1,197 @@
+//! The newest batches of each source, in memory, for the feeds that are at the head; and who is to be
+//! woken when there are more.
+//!
+//! Invariants: a tail's batches are consecutive and end at `head`; `head` is durable; a batch that was
+//! dropped from memory is in the log.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use handfast_proto::{amendment::Batch, ids::OdsCode};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
+
+/// Bytes of the newest batches kept of one source.
+const TAIL_BYTES_PER_SOURCE: usize = 8 * 1024 * 1024;
+
+/// Bytes of the newest batches kept of all sources; past it a source keeps only what its last commit held.
+const TAIL_BYTES_IN_ALL: usize = 256 * 1024 * 1024;
+
+/// Every source's tail.
+#[derive(Debug, Default)]
+pub struct Tails {
+    tails: RwLock<HashMap<OdsCode, Arc<Tail>>>,
+    bytes: Arc<AtomicUsize>,
+}
+
+impl Tails {
+    /// The tail of a source; made at head 0 where it is not there.
+    pub fn of(&self, source: OdsCode) -> Arc<Tail> {
+        if let Some(tail) = self.tails.read().get(&source) {
+            return Arc::clone(tail);
+        }
+        let mut tails = self.tails.write();
+        Arc::clone(
+            tails
+                .entry(source)
+                .or_insert_with(|| Arc::new(Tail::new(Arc::clone(&self.bytes)))),
+        )
+    }
+
+    /// The last durable seq of every source.
+    pub fn heads(&self) -> Vec<(OdsCode, u64)> {
+        self.tails
+            .read()
+            .iter()
+            .map(|(source, tail)| (*source, tail.head()))
+            .collect()
+    }
+}
+
+/// One source's newest batches.
+#[derive(Debug)]
+pub struct Tail {
+    head: AtomicU64,
+    recent: Mutex<Recent>,
+    watchers: Mutex<Vec<Weak<Notify>>>,
+    bytes_in_all: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, Default)]
+struct Recent {
+    batches: VecDeque<Arc<Batch>>,
+    bytes: usize,
+}
+
+impl Tail {
+    fn new(bytes_in_all: Arc<AtomicUsize>) -> Self {
+        Self {
+            head: AtomicU64::new(0),
+            recent: Mutex::default(),
+            watchers: Mutex::default(),
+            bytes_in_all,
+        }
+    }
+
+    /// The last durable seq.
+    pub fn head(&self) -> u64 {
+        self.head.load(Ordering::Acquire)
+    }
+
+    /// Where the stream stands when the daemon starts.
+    pub fn start_at(&self, head: u64) {
+        self.head.store(head, Ordering::Release);
+    }
+
+    /// Where the stream turns out to stand after a failure; what is in memory does not lead there.
+    pub(super) fn restart_at(&self, head: u64) {
+        let mut recent = self.recent.lock();
+        self.bytes_in_all.fetch_sub(recent.bytes, Ordering::Relaxed);
+        *recent = Recent::default();
+        self.head.store(head, Ordering::Release);
+        drop(recent);
+        self.wake();
+    }
+
+    /// Has `notify` told of every new batch, until it is dropped.
+    pub fn watch(&self, notify: &Arc<Notify>) {
+        let mut watchers = self.watchers.lock();
+        watchers.retain(|w| w.strong_count() > 0 && !std::ptr::eq(w.as_ptr(), Arc::as_ptr(notify)));
+        watchers.push(Arc::downgrade(notify));
+    }
+
+    /// Adds what a commit made durable, in order, and wakes who watches.
+    pub fn push(&self, batches: impl IntoIterator<Item = Arc<Batch>>) {
+        let mut added = 0;
+        {
+            let mut recent = self.recent.lock();
+            for batch in batches {
+                self.head.store(batch.last_seq(), Ordering::Release);
+                added += batch.weight();
+                recent.bytes += batch.weight();
+                self.bytes_in_all.fetch_add(batch.weight(), Ordering::Relaxed);
+                recent.batches.push_back(batch);
+            }
+            self.trim(&mut recent, added);
+        }
+        self.wake();
+    }
+
+    fn wake(&self) {
+        for notify in self.watchers.lock().iter().filter_map(Weak::upgrade) {
+            notify.notify_one();
+        }
+    }
+
+    /// The batch that holds `after + 1`, if it is in memory.
+    pub fn next(&self, after: u64) -> Option<Arc<Batch>> {
+        let recent = self.recent.lock();
+        if recent.batches.front()?.first_seq() > after + 1 {
+            return None;
+        }
+        let place = recent.batches.partition_point(|b| b.last_seq() <= after);
+        recent.batches.get(place).cloned()
+    }
+
+    fn trim(&self, recent: &mut Recent, newest: usize) {
+        let crowded = self.bytes_in_all.load(Ordering::Relaxed) > TAIL_BYTES_IN_ALL;
+        let bound = if crowded {
+            newest.min(TAIL_BYTES_PER_SOURCE)
+        } else {
+            TAIL_BYTES_PER_SOURCE
+        };
+        while recent.bytes > bound {
+            let Some(oldest) = recent.batches.pop_front() else {
+                return;
+            };
+            recent.bytes -= oldest.weight();
+            self.bytes_in_all.fetch_sub(oldest.weight(), Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::session::tests::batch;
+
+    #[test]
+    fn a_tail_gives_the_batch_that_holds_the_next_seq_and_forgets_the_oldest() {
+        let tails = Tails::default();
+        let tail = tails.of("Z00101".parse().unwrap());
+        tail.push([batch(1, 3, 100), batch(4, 2, 100)]);
+        assert_eq!(tail.head(), 5);
+        assert_eq!(tail.next(0).unwrap().first_seq(), 1);
+        assert_eq!(tail.next(2).unwrap().first_seq(), 1);
+        assert_eq!(tail.next(3).unwrap().first_seq(), 4);
+        assert!(tail.next(5).is_none());
+        for i in 0..200 {
+            tail.push([batch(6 + i, 1, 100_000)]);
+        }
+        assert!(tail.next(0).is_none(), "the oldest are in the log only");
+        assert_eq!(tail.next(204).unwrap().first_seq(), 205);
+        let held: usize = tail.recent.lock().batches.iter().map(|b| b.weight()).sum();
+        assert!(held <= TAIL_BYTES_PER_SOURCE);
+        assert_eq!(held, tail.recent.lock().bytes);
+    }
+
+    #[test]
+    fn watchers_are_woken_and_dropped_ones_forgotten() {
+        let tail = Tails::default().of("Z00101".parse().unwrap());
+        let notify = Arc::new(Notify::new());
+        tail.watch(&notify);
+        tail.watch(&notify);
+        assert_eq!(tail.watchers.lock().len(), 1);
+        tail.push([batch(1, 1, 10)]);
+        let woken = futures::FutureExt::now_or_never(notify.notified());
+        assert!(woken.is_some());
+        drop(notify);
+        tail.watch(&Arc::new(Notify::new()));
+        assert_eq!(tail.watchers.lock().len(), 1);
+    }
+}
