@@ -9,11 +9,12 @@ mod status;
 mod tokens;
 mod units;
 
+pub use crate::random::{OsRandom, Random};
 pub use agreements::{Agreements, SetHalf};
 pub use caller::Caller;
 pub use context::{Connections, Context};
 pub use error::ActError;
 pub use people::{AddPerson, People};
 pub use status::{PairView, StatusBoard, StatusView, UnitView};
-pub use tokens::{DEFAULT_TOKEN_LIFETIME_MS, OsRandom, Random, Secret, TokenMint};
+pub use tokens::{DEFAULT_TOKEN_LIFETIME_MS, Secret, TokenMint};
 pub use units::Units;

@@ -1,11 +1,11 @@
 //! Makes one-time enrolment tokens. The daemon keeps only the hash of a token; the text is given out once.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use handfast_proto::{ids::Holder, token::EnrolmentToken};
 
 use super::ActError;
-use crate::store::NewToken;
+use crate::{random::Random, store::NewToken};
 
 /// How long a token is good for unless configured otherwise, in milliseconds: three days, so that it
 /// survives a weekend in an envelope.
@@ -17,22 +17,6 @@ const ID_RANDOM_CHARS: usize = 8;
 
 /// Without letters that look like digits (Crockford's base 32).
 const ID_ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-
-/// A source of secrets.
-pub trait Random: Send + Sync + 'static {
-    /// Fills `out` with bytes that nobody can guess.
-    fn fill(&self, out: &mut [u8]) -> io::Result<()>;
-}
-
-/// The operating system's.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct OsRandom;
-
-impl Random for OsRandom {
-    fn fill(&self, out: &mut [u8]) -> io::Result<()> {
-        getrandom::fill(out).map_err(io::Error::other)
-    }
-}
 
 /// A token just made. To be shown once and logged never; `Debug` does not show it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,12 @@
+//! The configuration: what can be set, its bounds and defaults, and where a setting comes from.
+
+mod bounded;
+mod limits;
+mod print;
+mod settings;
+
+pub use bounded::{Bounded, OutOfBounds};
+pub use limits::{LimitFlags, LimitText, Limits};
+pub use settings::{
+    CertificateSeconds, Config, ConfigError, ConfigFile, LogFormat, LogSettings, ServeFlags, TokenSeconds,
+};

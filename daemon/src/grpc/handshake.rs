@@ -1,0 +1,96 @@
+//! One TLS handshake: bounded in time and in number, and at its end we know who is there.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use super::{
+    connection::{ConnectionInfo, CutStream},
+    peer::{Peer, PeerError},
+    registry::{Arrival, Full},
+};
+
+/// Why a connection was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HandshakeError {
+    /// Too slow, or too many others at it.
+    #[error("the handshake took too long")]
+    TimedOut,
+    /// TLS failed: the certificate is not good, or it is no TLS 1.3 at all.
+    #[error("the TLS handshake failed: {0}")]
+    Tls(std::io::Error),
+    /// The certificate names nobody.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// A holder has as many connections as it may.
+    #[error(transparent)]
+    Full(#[from] Full),
+    /// The client does not speak HTTP/2.
+    #[error("the client does not offer HTTP/2 (ALPN h2)")]
+    NoHttp2,
+    /// The socket does not take an option.
+    #[error("the socket refuses an option: {0}")]
+    Socket(std::io::Error),
+}
+
+/// Makes handshakes.
+pub(super) struct Handshakes {
+    acceptor: TlsAcceptor,
+    trust_domain: String,
+    places: Semaphore,
+    time: Duration,
+}
+
+impl Handshakes {
+    pub(super) fn new(
+        config: Arc<rustls::ServerConfig>,
+        trust_domain: &str,
+        places: usize,
+        time: Duration,
+    ) -> Self {
+        Self {
+            acceptor: TlsAcceptor::from(config),
+            trust_domain: trust_domain.to_owned(),
+            places: Semaphore::new(places),
+            time,
+        }
+    }
+
+    /// Makes one. Where it fails the socket is closed.
+    pub(super) async fn make(
+        &self,
+        socket: TcpStream,
+        remote: SocketAddr,
+        arrival: &mut Arrival,
+    ) -> Result<(TlsStream<CutStream>, ConnectionInfo), HandshakeError> {
+        socket.set_nodelay(true).map_err(HandshakeError::Socket)?;
+        let stream = CutStream::new(socket);
+        let cutter = stream.cutter();
+        let accept = async {
+            // The semaphore is never closed; were it, no handshake would be made.
+            let _place = self.places.acquire().await.ok();
+            self.acceptor.accept(stream).await
+        };
+        let stream = timeout(self.time, accept)
+            .await
+            .map_err(|_| HandshakeError::TimedOut)?
+            .map_err(HandshakeError::Tls)?;
+        let session = stream.get_ref().1;
+        if session.alpn_protocol() != Some(b"h2") {
+            return Err(HandshakeError::NoHttp2);
+        }
+        let peer = match session.peer_certificates().and_then(<[_]>::first) {
+            None => Peer::Anonymous,
+            Some(leaf) => Peer::from_certificate(leaf, &self.trust_domain)?,
+        };
+        if let Some(holder) = peer.holder() {
+            arrival.identify(holder, cutter.clone())?;
+        }
+        if let Peer::Unit(_) = peer {
+            cutter.discard_on_close().map_err(HandshakeError::Socket)?;
+        }
+        let info = ConnectionInfo { peer, remote, cutter };
+        Ok((stream, info))
+    }
+}

@@ -1,0 +1,128 @@
+//! Who calls, for the services: the connection's peer, as the store has it now.
+
+use std::{fmt::Display, sync::Arc};
+
+use handfast_proto::ids::{Holder, OdsCode};
+use tonic::{Request, Status};
+
+use super::{connection::ConnectionInfo, peer::Peer};
+use crate::{
+    clock::Clock,
+    sharing::Caller,
+    store::{Store, StoreError, UnitState},
+    telemetry::LogThrottle,
+};
+
+/// Which units may call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Those that take part.
+    TakingPart,
+    /// Also suspended ones: they keep their certificate, so that they can take and confirm removals.
+    Suspended,
+    /// Also suspended and retired ones: they take and confirm removals.
+    Removals,
+}
+
+/// Finds out who calls, and logs who was refused.
+pub struct Identities {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    refusals: LogThrottle,
+}
+
+impl Identities {
+    /// As the store has them.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            store,
+            clock,
+            refusals: LogThrottle::default(),
+        }
+    }
+
+    /// The caller of a request, where they take part. UNAUTHENTICATED without a certificate,
+    /// PERMISSION_DENIED for whom the store does not let in, UNAVAILABLE where the store does not answer.
+    pub async fn peer<T: Sync>(&self, request: &Request<T>, method: &'static str) -> Result<Caller, Status> {
+        let holder = self.holder(request, method)?;
+        if let Holder::Unit(ods) = &holder {
+            self.check_unit(*ods, method, Access::TakingPart).await?;
+        }
+        let found = Caller::resolve(&holder, self.store.as_ref(), self.clock.now_ms()).await;
+        found.map_err(|e| cannot_look_up(&e, method))?.ok_or_else(|| {
+            self.log(&holder, method, "revoked, or of a retired unit, or not known");
+            Status::permission_denied("this credential is not good any more: ask your administrator")
+        })
+    }
+
+    /// The unit whose agent calls, under `access`. Refuses as [`Identities::peer`] does, and persons.
+    pub async fn unit<T: Sync>(
+        &self,
+        request: &Request<T>,
+        method: &'static str,
+        access: Access,
+    ) -> Result<OdsCode, Status> {
+        match self.holder(request, method)? {
+            Holder::Unit(ods) => {
+                self.check_unit(ods, method, access).await?;
+                Ok(ods)
+            }
+            person @ Holder::Person(_) => Err(self.refuse(&person, method, "not a unit's agent")),
+        }
+    }
+
+    /// Whom the certificate names, for a call that looks at its standing by itself.
+    pub fn holder<T>(&self, request: &Request<T>, method: &'static str) -> Result<Holder, Status> {
+        let peer = request
+            .extensions()
+            .get::<ConnectionInfo>()
+            .map_or(Peer::Anonymous, |info| info.peer.clone());
+        peer.holder().ok_or_else(|| {
+            self.log(&peer, method, "no client certificate");
+            Status::unauthenticated("this call needs a client certificate")
+        })
+    }
+
+    /// A caller may not do what they asked for: logs it and makes the answer, which is always the same, so
+    /// that it tells nothing else.
+    pub fn refuse(&self, holder: &Holder, method: &'static str, reason: &str) -> Status {
+        self.log(holder, method, reason);
+        Status::permission_denied("you may not do this")
+    }
+
+    async fn check_unit(&self, ods: OdsCode, method: &'static str, access: Access) -> Result<(), Status> {
+        let units = self.store.units(self.clock.now_ms()).await;
+        let units = units.map_err(|e| cannot_look_up(&e, method))?;
+        let state = units.iter().find(|u| u.ods == ods).map(|u| u.state);
+        let (reason, message) = match (state, access) {
+            (Some(UnitState::Enrolled), _)
+            | (Some(UnitState::Suspended), Access::Suspended)
+            | (Some(_), Access::Removals) => return Ok(()),
+            (Some(UnitState::Suspended), _) => (
+                "the unit is suspended",
+                "this unit is suspended: it can only take and confirm removals",
+            ),
+            (Some(UnitState::Retired), _) => (
+                "the unit is retired",
+                "this unit is retired: it can only take and confirm removals",
+            ),
+            (None, _) => (
+                "the unit is not known",
+                "this credential names nobody here: enrol again",
+            ),
+        };
+        self.log(&Holder::Unit(ods), method, reason);
+        Err(Status::permission_denied(message))
+    }
+
+    fn log(&self, holder: &dyn Display, method: &'static str, reason: &str) {
+        if let Some(held_back) = self.refusals.pass() {
+            tracing::warn!(%holder, method, reason, held_back, "refused a call");
+        }
+    }
+}
+
+fn cannot_look_up(error: &StoreError, method: &'static str) -> Status {
+    tracing::error!(%error, method, "cannot look up a caller");
+    Status::unavailable("the daemon cannot look up who you are: try again later")
+}
