@@ -1,3 +1,4 @@
 //! What the agent keeps on disk.
 
 pub mod inbox;
+pub mod outbox;

@@ -1,0 +1,143 @@
+//! What follows from where the daemon says it stands: go on, or rebase what is unsent onto its head.
+//!
+//! A rebase keeps every amendment that is not known to be the daemon's and gives it a new seq behind the
+//! daemon's head, under a new store id, in one transaction. Where the daemon is behind what it had
+//! acknowledged, it lost amendments: then every record is queued again, in parts, behind everything else.
+
+use handfast_proto::{amendment::Amendment, chain::Chain};
+use sqlx::SqliteConnection;
+
+use super::{
+    OutboxError,
+    numbering::Outgoing,
+    reader, records,
+    schema::{random_store, stored},
+    shared::Standing,
+    unit_of_work::UnitOfWork,
+};
+
+/// Records queued again in one commit, and bytes of them, about.
+const RESEND_RECORDS: u32 = 512;
+const RESEND_BYTES: usize = 4 * 1024 * 1024;
+
+/// Where the daemon stands with this unit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head {
+    pub(super) seq: u64,
+    /// `None` where `seq` is 0.
+    pub(super) chain: Option<Chain>,
+}
+
+/// Whether what is held here up to the daemon's head is what the daemon has.
+pub(super) async fn continues(
+    conn: &mut SqliteConnection,
+    standing: &Standing,
+    head: Head,
+) -> Result<bool, OutboxError> {
+    if head.seq == 0 {
+        return Ok(standing.acked_seq == 0);
+    }
+    let own = reader::chain_at(conn, standing, head.seq).await?;
+    Ok(own.is_some() && own == head.chain)
+}
+
+/// Rebases onto the daemon's head, in the caller's transaction.
+pub(super) async fn rebase(
+    conn: &mut SqliteConnection,
+    before: &Standing,
+    head: Head,
+) -> Result<Standing, OutboxError> {
+    let known = if continues(conn, before, head).await? {
+        head.seq
+    } else {
+        before.acked_seq
+    };
+    drop_through(conn, known).await?;
+    let store = random_store()?;
+    let base = head
+        .chain
+        .filter(|_| head.seq > 0)
+        .unwrap_or_else(|| Chain::start(store));
+    let mut last = (head.seq, base);
+    let mut id = 0;
+    while let Some((next, row)) = reader::row_after_id(conn, id).await? {
+        last = renumber(conn, next, &row, last).await?;
+        id = next;
+    }
+    let lost = head.seq < before.acked_seq;
+    Ok(Standing {
+        store,
+        acked_seq: head.seq,
+        acked_chain: base,
+        last_seq: last.0,
+        last_chain: last.1,
+        resend_after: if lost { Some(0) } else { before.resend_after },
+        rebased: before.rebased + 1,
+        ..*before
+    })
+}
+
+/// Takes out what the daemon has, cutting the batch in which that ends.
+async fn drop_through(conn: &mut SqliteConnection, seq: u64) -> Result<(), OutboxError> {
+    sqlx::query("DELETE FROM batch WHERE last_seq <= ?")
+        .bind(stored(seq))
+        .execute(&mut *conn)
+        .await?;
+    let Some((id, row)) = reader::row_after_id(conn, 0).await? else {
+        return Ok(());
+    };
+    if row.first_seq > seq {
+        return Ok(());
+    }
+    let tail = reader::tail(&row, seq)?;
+    write_row(conn, id, &tail).await
+}
+
+async fn renumber(
+    conn: &mut SqliteConnection,
+    id: i64,
+    row: &Outgoing,
+    (last_seq, chain): (u64, Chain),
+) -> Result<(u64, Chain), OutboxError> {
+    let renumbered = Outgoing::of(last_seq + 1, chain, &row.amendments()?);
+    write_row(conn, id, &renumbered).await?;
+    Ok((renumbered.last_seq, renumbered.chain_after))
+}
+
+async fn write_row(conn: &mut SqliteConnection, id: i64, row: &Outgoing) -> Result<(), OutboxError> {
+    sqlx::query(
+        "UPDATE batch SET first_seq = ?, last_seq = ?, chain_before = ?, chain_after = ?, header = ?, body = ?
+         WHERE id = ?",
+    )
+    .bind(stored(row.first_seq))
+    .bind(stored(row.last_seq))
+    .bind(row.chain_before.as_bytes().to_vec())
+    .bind(row.chain_after.as_bytes().to_vec())
+    .bind(row.header.to_vec())
+    .bind(row.body.to_vec())
+    .bind(id)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+impl UnitOfWork<'_> {
+    /// Queues the next records again; gives where to go on, `None` when all are done.
+    pub(super) async fn resend(&mut self, after: i64) -> Result<Option<i64>, OutboxError> {
+        let ids = records::after(self.conn, after, RESEND_RECORDS).await?;
+        let mut bytes = 0;
+        let mut at = None;
+        for id in ids {
+            if bytes > RESEND_BYTES {
+                break;
+            }
+            let amendment: Option<Amendment> = records::amendment(self.conn, id).await?;
+            if let Some(amendment) = amendment {
+                bytes += amendment.payload.len();
+                self.numbering.push(self.conn, &amendment).await?;
+            }
+            at = Some(id);
+        }
+        Ok(at)
+    }
+}

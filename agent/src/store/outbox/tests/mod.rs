@@ -1,0 +1,5 @@
+mod faults;
+mod link;
+mod patients;
+mod support;
+mod taking;

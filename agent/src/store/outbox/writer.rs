@@ -1,0 +1,365 @@
+//! The outbox's one writer. Whatever was asked while a commit was running goes into the next one: no
+//! timer, and one fsync for all.
+//!
+//! Invariants: nobody is answered before the commit that holds their changes has returned; after any
+//! error the connection is opened anew and what is remembered is read back from the file, because SQLite
+//! may have undone the transaction by itself, or have committed it before it failed.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use handfast_proto::amendment::Amendment;
+use sqlx::SqliteConnection;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::sleep,
+};
+
+use super::{
+    OutboxError, OutboxLimits, Outcome,
+    model::{Disk, Mark, Welcomed},
+    rebase::{self, Head},
+    schema::{connect, standing, stored, write_standing},
+    shared::{Shared, Standing},
+    unit_of_work::UnitOfWork,
+    waiting,
+};
+use crate::{clock::Clock, codec::fhir::Change, store::outbox::numbering::Outgoing};
+
+/// Requests that one commit takes, and bytes of them, about.
+const MAX_GROUP_JOBS: usize = 256;
+const MAX_GROUP_BYTES: usize = 32 * 1024 * 1024;
+
+/// How long an acknowledgement may wait to be made durable where nothing else is written: losing it costs
+/// nothing, the daemon says it again.
+const ACK_LINGER: Duration = Duration::from_millis(200);
+
+/// How often a disk that refused is tried again where nobody asks.
+const PROBE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Unacknowledged amendments above which no record is queued again.
+const RESEND_BACKLOG: u64 = 50_000;
+
+/// A wait without end.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// One request to the writer.
+pub(super) struct Job {
+    pub(super) work: Work,
+    /// Bytes it holds, about.
+    pub(super) weight: usize,
+    pub(super) reply: oneshot::Sender<Result<Done, OutboxError>>,
+}
+
+/// What is asked.
+pub(super) enum Work {
+    Take {
+        changes: Vec<Change>,
+        /// All or, where one is refused, none.
+        together: bool,
+        mark: Option<Mark>,
+    },
+    Push(Vec<Amendment>),
+    Welcome {
+        head: Head,
+        accepted: bool,
+    },
+}
+
+/// The answer.
+pub(super) enum Done {
+    Outcomes(Vec<Outcome>),
+    Pushed,
+    Welcomed(Welcomed),
+}
+
+/// What the writer owns.
+pub(super) struct Writer {
+    pub(super) path: PathBuf,
+    pub(super) conn: Option<SqliteConnection>,
+    pub(super) standing: Standing,
+    pub(super) waiting: u64,
+    pub(super) limits: OutboxLimits,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What a commit made.
+struct Committed {
+    standing: Standing,
+    waiting: u64,
+    rows: Vec<Outgoing>,
+    done: Vec<Done>,
+}
+
+impl Writer {
+    /// Works until every handle is gone.
+    pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        loop {
+            let pause = self.pause();
+            let linger = pause < IDLE;
+            let first = tokio::select! {
+                biased;
+                job = jobs.recv() => match job {
+                    Some(job) => Some(job),
+                    None => break,
+                },
+                () = self.shared.ack.notified(), if !linger => continue,
+                () = sleep(pause) => None,
+            };
+            let (group, alone) = collect(first, &mut jobs);
+            self.group(group).await;
+            if let Some(job) = alone {
+                self.alone(job).await;
+            }
+        }
+        // What the daemon acknowledged last, so that the next start has less to say.
+        self.group(Vec::new()).await;
+    }
+
+    /// How long it may wait for a request.
+    fn pause(&self) -> Duration {
+        if *self.shared.disk.borrow() != Disk::Ok {
+            PROBE_INTERVAL
+        } else if self.may_resend() {
+            Duration::ZERO
+        } else if self.shared.wanted() > self.standing.acked_seq || self.standing.resend_after.is_some() {
+            ACK_LINGER
+        } else {
+            IDLE
+        }
+    }
+
+    fn may_resend(&self) -> bool {
+        let backlog = self.standing.last_seq.saturating_sub(self.shared.wanted());
+        self.standing.resend_after.is_some() && backlog < RESEND_BACKLOG
+    }
+
+    async fn group(&mut self, group: Vec<Job>) {
+        let refused = self.shared.rejected.swap(0, Ordering::Relaxed);
+        match Box::pin(self.commit(&group, refused)).await {
+            Ok(committed) => {
+                self.standing = committed.standing;
+                self.waiting = committed.waiting;
+                self.shared.committed(committed.standing, committed.rows);
+                self.shared.disk_is(Disk::Ok);
+                for (job, done) in group.into_iter().zip(committed.done) {
+                    // Whoever asked may have gone; what was taken is taken.
+                    let _ = job.reply.send(Ok(done));
+                }
+            }
+            Err(error) => {
+                self.shared.rejected.fetch_add(refused, Ordering::Relaxed);
+                self.failed(&error);
+                for job in group {
+                    let _ = job.reply.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    async fn commit(&mut self, group: &[Job], refused: u64) -> Result<Committed, OutboxError> {
+        self.open().await?;
+        let now_ms = self.clock.now_ms();
+        let before = self.standing;
+        let resend = before.resend_after.filter(|_| self.may_resend());
+        let wanted = self.shared.wanted();
+        let conn = self.conn.as_mut().ok_or(OutboxError::Closed)?;
+        begin(conn).await?;
+        let mut unit = UnitOfWork::new(conn, &self.limits, now_ms, &before, self.waiting);
+        unit.tally.rejected += refused;
+        let mut done = Vec::with_capacity(group.len());
+        for job in group {
+            done.push(Box::pin(work(&mut unit, &job.work)).await?);
+        }
+        let resend_after = match resend {
+            Some(after) => unit.resend(after).await?,
+            None => before.resend_after,
+        };
+        unit.numbering.flush(unit.conn).await?;
+        let (tally, numbering) = (unit.tally, unit.numbering);
+        let (last_seq, last_chain) = numbering.end();
+        let mut standing = Standing {
+            last_seq,
+            last_chain,
+            resend_after,
+            rejected: tally.rejected,
+            older: tally.older,
+            ..before
+        };
+        acknowledge(conn, &mut standing, wanted).await?;
+        write_standing(conn, &standing).await?;
+        commit(conn).await?;
+        Ok(Committed {
+            standing,
+            waiting: tally.waiting,
+            rows: numbering.into_rows(),
+            done,
+        })
+    }
+
+    /// A welcome is weighed with nothing else in the transaction.
+    async fn alone(&mut self, job: Job) {
+        let Work::Welcome { head, accepted } = job.work else {
+            return;
+        };
+        let result = Box::pin(self.welcome(head, accepted)).await;
+        if let Err(error) = &result {
+            self.failed(error);
+        }
+        let _ = job.reply.send(result.map(Done::Welcomed));
+    }
+
+    async fn welcome(&mut self, head: Head, accepted: bool) -> Result<Welcomed, OutboxError> {
+        self.open().await?;
+        let conn = self.conn.as_mut().ok_or(OutboxError::Closed)?;
+        if accepted && rebase::continues(conn, &self.standing, head).await? {
+            self.shared.reset_wanted(head.seq);
+            self.shared.ack.notify_one();
+            return Ok(Welcomed::Continue);
+        }
+        begin(conn).await?;
+        let standing = rebase::rebase(conn, &self.standing, head).await?;
+        write_standing(conn, &standing).await?;
+        commit(conn).await?;
+        tracing::warn!(
+            head = head.seq,
+            resending = standing.resend_after.is_some(),
+            "the daemon does not continue this outbox: what is unsent was numbered anew behind its head"
+        );
+        self.standing = standing;
+        self.shared.rebased(standing);
+        Ok(Welcomed::Rebased)
+    }
+
+    async fn open(&mut self) -> Result<(), OutboxError> {
+        if self.conn.is_none() {
+            let mut conn = connect(&self.path).await?;
+            self.standing = standing(&mut conn).await?;
+            self.waiting = waiting::count(&mut conn).await?;
+            // The commit that failed may have been made durable after all.
+            self.shared.committed(self.standing, Vec::new());
+            self.conn = Some(conn);
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, error: &OutboxError) {
+        self.conn = None;
+        let now = match error {
+            OutboxError::DiskFull => Disk::Full,
+            other => Disk::Failing(other.to_string()),
+        };
+        if *self.shared.disk.borrow() != now {
+            tracing::error!("{error}");
+        }
+        self.shared.disk_is(now);
+    }
+}
+
+/// Whatever else was asked meanwhile, up to the bounds; a welcome ends the group.
+fn collect(first: Option<Job>, jobs: &mut mpsc::Receiver<Job>) -> (Vec<Job>, Option<Job>) {
+    let mut group = Vec::new();
+    let mut bytes = 0;
+    let mut next = first;
+    while let Some(job) = next {
+        if matches!(job.work, Work::Welcome { .. }) {
+            return (group, Some(job));
+        }
+        bytes += job.weight;
+        group.push(job);
+        next = if group.len() < MAX_GROUP_JOBS && bytes < MAX_GROUP_BYTES {
+            jobs.try_recv().ok()
+        } else {
+            None
+        };
+    }
+    (group, None)
+}
+
+async fn work(unit: &mut UnitOfWork<'_>, work: &Work) -> Result<Done, OutboxError> {
+    match work {
+        Work::Take {
+            changes,
+            together,
+            mark,
+        } => {
+            let outcomes = if *together {
+                unit.take_all_or_none(changes).await?
+            } else {
+                unit.take(changes).await?
+            };
+            if let Some(mark) = mark {
+                set_mark(unit.conn, mark).await?;
+            }
+            Ok(Done::Outcomes(outcomes))
+        }
+        Work::Push(amendments) => {
+            for amendment in amendments {
+                unit.numbering.push(unit.conn, amendment).await?;
+            }
+            Ok(Done::Pushed)
+        }
+        Work::Welcome { .. } => Err(OutboxError::Closed),
+    }
+}
+
+async fn set_mark(conn: &mut SqliteConnection, mark: &Mark) -> Result<(), OutboxError> {
+    match &mark.value {
+        Some(value) => {
+            sqlx::query("INSERT OR REPLACE INTO mark (name, value) VALUES (?, ?)")
+                .bind(mark.name.clone())
+                .bind(value.clone())
+                .execute(conn)
+                .await?
+        }
+        None => {
+            sqlx::query("DELETE FROM mark WHERE name = ?")
+                .bind(mark.name.clone())
+                .execute(conn)
+                .await?
+        }
+    };
+    Ok(())
+}
+
+/// Forgets the batches that the daemon has, up to the end of one.
+async fn acknowledge(
+    conn: &mut SqliteConnection,
+    standing: &mut Standing,
+    wanted: u64,
+) -> Result<(), OutboxError> {
+    if wanted <= standing.acked_seq {
+        return Ok(());
+    }
+    let end: Option<(i64, Vec<u8>)> = sqlx::query_as(
+        "SELECT last_seq, chain_after FROM batch WHERE last_seq <= ? ORDER BY last_seq DESC LIMIT 1",
+    )
+    .bind(stored(wanted))
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some((seq, chain)) = end else {
+        return Ok(());
+    };
+    let damaged = || OutboxError::Damaged("a batch has no valid end".to_owned());
+    standing.acked_chain = handfast_proto::chain::Chain::from_slice(&chain).ok_or_else(damaged)?;
+    standing.acked_seq = u64::try_from(seq).map_err(|_| damaged())?;
+    sqlx::query("DELETE FROM batch WHERE last_seq <= ?")
+        .bind(seq)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn begin(conn: &mut SqliteConnection) -> Result<(), OutboxError> {
+    sqlx::query("BEGIN IMMEDIATE").execute(conn).await?;
+    Ok(())
+}
+
+async fn commit(conn: &mut SqliteConnection) -> Result<(), OutboxError> {
+    sqlx::query("COMMIT").execute(conn).await?;
+    Ok(())
+}
