@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
-    Bundle, Change, Content, Expected, Fault, PatientLink, PrivateCodes, Version,
+    Bundle, Change, Content, Expected, Fault, NumberStanding, PatientLink, PrivateCodes, Version,
     bundle::{self, BundleType},
     canonical, category, meta, patient, reference,
     reference::Neighbours,
@@ -159,7 +159,10 @@ fn document_patient(document: &Map<String, Value>) -> Result<PatientLink, Fault>
         let text = |key| r.get(key).and_then(Value::as_str);
         text("resourceType") == Some("Patient") && text("id") == Some(id)
     });
-    let number = own.map(patient::standing).transpose()?.and_then(|s| s.claimed());
+    let number = own
+        .map(patient::standing)
+        .transpose()?
+        .and_then(NumberStanding::claimed);
     Ok(number.map_or(link, PatientLink::Number))
 }
 
@@ -219,7 +222,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::codec::fhir::NumberStanding;
 
     fn codec() -> Codec {
         Codec::new(PrivateCodes::default(), 4096)
