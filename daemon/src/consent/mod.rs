@@ -3,6 +3,8 @@
 mod agreement;
 mod book;
 mod gate;
+#[cfg(test)]
+mod gate_table;
 mod patient;
 
 pub use agreement::{CategorySet, GrantId, HalfTerms, Pair, Patients, Scope, Side};

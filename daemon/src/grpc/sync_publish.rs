@@ -1,0 +1,189 @@
+//! One Publish stream: reads batches while it acknowledges, each at its own pace.
+
+use std::sync::Arc;
+
+use handfast_proto::{
+    amendment::{Batch, Form},
+    chain::Chain,
+    ids::{OdsCode, StoreId},
+    v1::{
+        PublishAck, PublishBatch, PublishHello, PublishPiece, PublishRequest, PublishResponse, PublishWelcome,
+        publish_request, publish_response,
+    },
+};
+use tokio::sync::mpsc;
+use tonic::{Status, Streaming};
+
+use super::sync::SyncParts;
+use crate::{
+    ingest::{Assembly, OutboxHello, PieceError, Session, SessionEnd},
+    store::LogBatch,
+};
+
+/// Responses waiting for the transport. Acknowledgements are merged before they get here.
+pub(super) const RESPONSES: usize = 4;
+
+/// One Publish stream.
+pub(super) struct PublishStream {
+    parts: SyncParts,
+    session: Arc<Session>,
+    inbound: Streaming<PublishRequest>,
+    responses: mpsc::Sender<Result<PublishResponse, Status>>,
+    first: OutboxHello,
+    /// Whether the last hello was accepted: only then are batches taken.
+    accepted: bool,
+    assembly: Option<Assembly>,
+}
+
+impl PublishStream {
+    /// Opens the unit's session, or says why not.
+    pub(super) fn open(
+        unit: OdsCode,
+        parts: SyncParts,
+        inbound: Streaming<PublishRequest>,
+        responses: mpsc::Sender<Result<PublishResponse, Status>>,
+        hello: &PublishHello,
+    ) -> Result<Self, Status> {
+        let first = parse_hello(hello)?;
+        let opened = parts.publishers.open(unit, first.store);
+        let session = opened.map_err(|refused| Status::failed_precondition(refused.to_string()))?;
+        Ok(Self { parts, session, inbound, responses, first, accepted: false, assembly: None })
+    }
+
+    /// Runs until either side ends it.
+    pub(super) async fn run(mut self) {
+        let session = Arc::clone(&self.session);
+        let responses = self.responses.clone();
+        let ended = tokio::select! {
+            ended = acknowledge(&session, &responses) => ended,
+            ended = self.read() => ended,
+            () = responses.closed() => Ok(()),
+        };
+        self.parts.publishers.close(&session);
+        if let Err(status) = ended {
+            // The stream may be gone already: then nobody is there to be told.
+            let _told = self.responses.send(Err(status)).await;
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), Status> {
+        let first = self.first;
+        self.greet(&first).await?;
+        while let Some(request) = self.inbound.message().await? {
+            match request.message {
+                Some(publish_request::Message::Hello(hello)) => self.greet(&parse_hello(&hello)?).await?,
+                Some(publish_request::Message::Batch(batch)) => self.batch(batch).await?,
+                Some(publish_request::Message::Piece(piece)) => self.piece(&piece).await?,
+                None => return Err(Status::invalid_argument("a message of a Publish stream is empty")),
+            }
+        }
+        Ok(())
+    }
+
+    async fn greet(&mut self, hello: &OutboxHello) -> Result<(), Status> {
+        let head = self.parts.committer.heads().of(self.session.source);
+        let welcome = self.parts.publishers.greet(&self.session, hello, head);
+        self.accepted = welcome.accepted;
+        let chain = welcome.head.chain.map(|chain| chain.as_bytes().to_vec()).unwrap_or_default();
+        let message = PublishWelcome {
+            head_seq: welcome.head.seq,
+            head_chain: chain.into(),
+            accepted: welcome.accepted,
+        };
+        self.respond(publish_response::Message::Welcome(message)).await
+    }
+
+    async fn batch(&mut self, batch: PublishBatch) -> Result<(), Status> {
+        if self.assembly.is_some() {
+            return Err(invalid(&PieceError::OutOfOrder));
+        }
+        let before = Chain::from_slice(&batch.chain_before);
+        let after = Chain::from_slice(&batch.chain_after).ok_or_else(|| invalid(&PieceError::Chain))?;
+        let parsed = Batch::parse(batch.header, batch.body, Form::Published).map_err(|e| invalid(&e))?;
+        self.offer(parsed, before, after).await
+    }
+
+    async fn piece(&mut self, piece: &PublishPiece) -> Result<(), Status> {
+        let mut assembly = match self.assembly.take() {
+            Some(assembly) if piece.header.is_empty() => assembly,
+            Some(_) => return Err(invalid(&PieceError::OutOfOrder)),
+            None => Assembly::begin(piece, self.parts.max_payload_bytes).map_err(|e| invalid(&e))?,
+        };
+        if !assembly.add(piece).map_err(|e| invalid(&e))? {
+            self.assembly = Some(assembly);
+            return Ok(());
+        }
+        let (batch, before, after) = assembly.finish().map_err(|e| invalid(&e))?;
+        self.offer(batch, before, after).await
+    }
+
+    async fn offer(&self, batch: Batch, before: Option<Chain>, after: Chain) -> Result<(), Status> {
+        if !self.accepted {
+            return Err(Status::failed_precondition("the last hello was not accepted: rebase and say hello again"));
+        }
+        let source = self.session.source;
+        self.parts.rate.admit(source, batch.len()).await;
+        let log = LogBatch {
+            source,
+            store: self.session.store(),
+            batch: Arc::new(batch),
+            chain_before: before,
+            chain_after: after,
+        };
+        let offered = self.parts.committer.offer(&self.session, log).await;
+        offered.map_err(|stopped| Status::unavailable(stopped.to_string()))
+    }
+
+    async fn respond(&self, message: publish_response::Message) -> Result<(), Status> {
+        respond(&self.responses, message).await
+    }
+}
+
+async fn respond(
+    responses: &mpsc::Sender<Result<PublishResponse, Status>>,
+    message: publish_response::Message,
+) -> Result<(), Status> {
+    let sent = responses.send(Ok(PublishResponse { message: Some(message) })).await;
+    sent.map_err(|_| Status::cancelled("the stream is gone"))
+}
+
+/// Acknowledges what is committed, as often as the transport takes it, until the session is over.
+async fn acknowledge(
+    session: &Session,
+    responses: &mpsc::Sender<Result<PublishResponse, Status>>,
+) -> Result<(), Status> {
+    let mut progress = session.watch();
+    let mut told = 0;
+    loop {
+        let now = progress.borrow_and_update().clone();
+        if now.acked > told {
+            told = now.acked;
+            respond(responses, publish_response::Message::Ack(PublishAck { seq: told })).await?;
+        }
+        if let Some(end) = now.end {
+            return Err(ended(&end));
+        }
+        if progress.changed().await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+fn ended(end: &SessionEnd) -> Status {
+    match end {
+        SessionEnd::TakenOver => Status::aborted("the session was ended: another connection of this store took its place"),
+        SessionEnd::OutOfStep(expected) => {
+            Status::aborted(format!("a batch did not follow: expected seq {expected}; say hello again"))
+        }
+        SessionEnd::NotCommitted(why) => Status::unavailable(format!("not committed: {why}")),
+    }
+}
+
+fn invalid(error: &dyn std::error::Error) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+fn parse_hello(hello: &PublishHello) -> Result<OutboxHello, Status> {
+    let store = StoreId::from_slice(&hello.store_id).map_err(|e| invalid(&e))?;
+    Ok(OutboxHello { store, acked_seq: hello.acked_seq, acked_chain: Chain::from_slice(&hello.acked_chain) })
+}
