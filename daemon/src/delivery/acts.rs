@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use handfast_proto::ids::OdsCode;
 
 use super::{
-    delivery::{Delivery, Inner},
     fence::{Drained, InFlight, Which, standing, terms},
     revoker::{DeliveryStatus, HalfInForce, PairCounts, Receipt, Revoker, UnitInForce},
+    state::{Delivery, Inner},
 };
 use crate::{
     consent::{Book, GrantId, Pair, PairTerms, Standing},

@@ -19,10 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     connection::Connection,
-    delivery::{Delivery, Inner},
     feed::Feed,
     ledger::{ImpossibleReceipt, Ledger},
     pump::{AHEAD_CANDIDATES, Pump},
+    state::{Delivery, Inner},
     subscriber::Subscriber,
 };
 use crate::store::{self, ConfirmWithdrawal, DeadLetterRow, Hello, StoreError};

@@ -11,6 +11,9 @@ mod peer;
 mod rate;
 mod registry;
 mod serve;
+mod sync;
+mod sync_publish;
+mod sync_subscribe;
 mod tls;
 
 pub use accept::{Acceptor, bind};
@@ -22,4 +25,5 @@ pub use identity::{Access, Identities};
 pub use peer::{Peer, PeerError};
 pub use rate::UnaryRates;
 pub use registry::{Connections, Full};
+pub use sync::{SyncParts, SyncService};
 pub use tls::{LeafResolver, TlsError, server_config};

@@ -2,27 +2,23 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use futures::{Stream, StreamExt as _, future::BoxFuture, stream};
-use handfast_proto::{
-    ids::OdsCode,
-    v1::{
-        PublishRequest, PublishResponse, SubscribeRequest, SubscribeResponse,
-        publish_request, subscribe_request, subscribe_response, sync_server::Sync,
-    },
+use futures::{Stream, StreamExt as _, stream};
+use handfast_proto::v1::{
+    PublishRequest, PublishResponse, SubscribeRequest, SubscribeResponse, publish_request, subscribe_request,
+    subscribe_response, sync_server::Sync,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Access, ConnectionInfo, Cutter, Identities,
+    Access, ConnectionInfo, Identities,
     sync_publish::{PublishStream, RESPONSES},
     sync_subscribe,
 };
 use crate::{
-    delivery::{Connection, Delivery, Opened, SubscribeRefused},
+    delivery::{Delivery, Opened, SubscribeRefused},
     ingest::{Committer, Publishers, RateLimit},
-    sharing::Caller,
 };
 
 /// How long a stream may be open before its hello.
@@ -56,21 +52,6 @@ impl SyncService {
     pub fn new(parts: SyncParts) -> Self {
         Self { parts }
     }
-
-    async fn unit<T: std::marker::Sync>(
-        &self,
-        request: &Request<T>,
-        method: &'static str,
-        access: Access,
-    ) -> Result<OdsCode, Status> {
-        let caller = self.parts.identities.caller(request, method, access).await?;
-        match caller {
-            Caller::Unit(ods) => Ok(ods),
-            Caller::Person { .. } => {
-                Err(self.parts.identities.refuse(&caller, method, "the stream of a unit's agent"))
-            }
-        }
-    }
 }
 
 type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -84,11 +65,17 @@ impl Sync for SyncService {
         &self,
         request: Request<Streaming<PublishRequest>>,
     ) -> Result<Response<Self::PublishStream>, Status> {
-        let unit = self.unit(&request, "Sync.Publish", Access::TakingPart).await?;
+        let unit = self
+            .parts
+            .identities
+            .unit(&request, "Sync.Publish", Access::TakingPart)
+            .await?;
         let mut inbound = request.into_inner();
         let first = hello(inbound.message()).await?;
         let Some(publish_request::Message::Hello(hello)) = first.message else {
-            return Err(Status::invalid_argument("the first message of a Publish stream is a hello"));
+            return Err(Status::invalid_argument(
+                "the first message of a Publish stream is a hello",
+            ));
         };
         let (responses, receiver) = mpsc::channel(RESPONSES);
         let stream = PublishStream::open(unit, self.parts.clone(), inbound, responses, &hello)?;
@@ -100,44 +87,52 @@ impl Sync for SyncService {
         &self,
         request: Request<Streaming<SubscribeRequest>>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let unit = self.unit(&request, "Sync.Subscribe", Access::Removals).await?;
-        let connection = request.extensions().get::<ConnectionInfo>().map(|info| info.cutter.clone());
+        let unit = self
+            .parts
+            .identities
+            .unit(&request, "Sync.Subscribe", Access::Removals)
+            .await?;
+        let connection = request
+            .extensions()
+            .get::<ConnectionInfo>()
+            .map(|info| info.cutter.clone());
         let Some(connection) = connection else {
             return Err(Status::internal("the connection is not known"));
         };
         let mut inbound = request.into_inner();
         let first = hello(inbound.message()).await?;
         let Some(subscribe_request::Message::Hello(hello)) = first.message else {
-            return Err(Status::invalid_argument("the first message of a Subscribe stream is a hello"));
+            return Err(Status::invalid_argument(
+                "the first message of a Subscribe stream is a hello",
+            ));
         };
         let credit = hello.credit_bytes;
         let hello = sync_subscribe::parse_hello(unit, &hello)?;
         let delivery = self.parts.delivery.clone();
         // A task of its own: a caller that goes away must not leave half of an opening behind.
-        let opening = tokio::spawn(async move { delivery.subscribe(hello, credit, Arc::new(connection)).await });
-        let opened = opening.await.map_err(|_| Status::internal("the subscription could not be opened"))?;
+        let opening =
+            tokio::spawn(async move { delivery.subscribe(hello, credit, Arc::new(connection)).await });
+        let opened = opening
+            .await
+            .map_err(|_| Status::internal("the subscription could not be opened"))?;
         match opened.map_err(|refused| refusal(&refused))? {
             Opened::NotAccepted(welcome) => {
                 let message = subscribe_response::Message::Welcome(welcome);
-                let only = SubscribeResponse { number: 1, message: Some(message) };
+                let only = SubscribeResponse {
+                    number: 1,
+                    message: Some(message),
+                };
                 Ok(Response::new(Box::pin(stream::iter([Ok(only)]))))
             }
             Opened::Live(feed, subscription) => {
-                tokio::spawn(sync_subscribe::listen(subscription, inbound, Arc::clone(&self.parts.rate)));
+                tokio::spawn(sync_subscribe::listen(
+                    subscription,
+                    inbound,
+                    Arc::clone(&self.parts.rate),
+                ));
                 Ok(Response::new(Box::pin(feed.map(Ok))))
             }
         }
-    }
-}
-
-impl Connection for Cutter {
-    fn cut(&self) {
-        Self::cut(self);
-    }
-
-    fn closed(&self) -> BoxFuture<'static, ()> {
-        let cutter = self.clone();
-        Box::pin(async move { Self::closed(&cutter).await })
     }
 }
 

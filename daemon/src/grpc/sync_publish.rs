@@ -7,8 +7,8 @@ use handfast_proto::{
     chain::Chain,
     ids::{OdsCode, StoreId},
     v1::{
-        PublishAck, PublishBatch, PublishHello, PublishPiece, PublishRequest, PublishResponse, PublishWelcome,
-        publish_request, publish_response,
+        PublishAck, PublishBatch, PublishHello, PublishPiece, PublishRequest, PublishResponse,
+        PublishWelcome, publish_request, publish_response,
     },
 };
 use tokio::sync::mpsc;
@@ -47,7 +47,15 @@ impl PublishStream {
         let first = parse_hello(hello)?;
         let opened = parts.publishers.open(unit, first.store);
         let session = opened.map_err(|refused| Status::failed_precondition(refused.to_string()))?;
-        Ok(Self { parts, session, inbound, responses, first, accepted: false, assembly: None })
+        Ok(Self {
+            parts,
+            session,
+            inbound,
+            responses,
+            first,
+            accepted: false,
+            assembly: None,
+        })
     }
 
     /// Runs until either side ends it.
@@ -84,7 +92,11 @@ impl PublishStream {
         let head = self.parts.committer.heads().of(self.session.source);
         let welcome = self.parts.publishers.greet(&self.session, hello, head);
         self.accepted = welcome.accepted;
-        let chain = welcome.head.chain.map(|chain| chain.as_bytes().to_vec()).unwrap_or_default();
+        let chain = welcome
+            .head
+            .chain
+            .map(|chain| chain.as_bytes().to_vec())
+            .unwrap_or_default();
         let message = PublishWelcome {
             head_seq: welcome.head.seq,
             head_chain: chain.into(),
@@ -119,7 +131,9 @@ impl PublishStream {
 
     async fn offer(&self, batch: Batch, before: Option<Chain>, after: Chain) -> Result<(), Status> {
         if !self.accepted {
-            return Err(Status::failed_precondition("the last hello was not accepted: rebase and say hello again"));
+            return Err(Status::failed_precondition(
+                "the last hello was not accepted: rebase and say hello again",
+            ));
         }
         let source = self.session.source;
         self.parts.rate.admit(source, batch.len()).await;
@@ -143,7 +157,11 @@ async fn respond(
     responses: &mpsc::Sender<Result<PublishResponse, Status>>,
     message: publish_response::Message,
 ) -> Result<(), Status> {
-    let sent = responses.send(Ok(PublishResponse { message: Some(message) })).await;
+    let sent = responses
+        .send(Ok(PublishResponse {
+            message: Some(message),
+        }))
+        .await;
     sent.map_err(|_| Status::cancelled("the stream is gone"))
 }
 
@@ -158,7 +176,11 @@ async fn acknowledge(
         let now = progress.borrow_and_update().clone();
         if now.acked > told {
             told = now.acked;
-            respond(responses, publish_response::Message::Ack(PublishAck { seq: told })).await?;
+            respond(
+                responses,
+                publish_response::Message::Ack(PublishAck { seq: told }),
+            )
+            .await?;
         }
         if let Some(end) = now.end {
             return Err(ended(&end));
@@ -171,10 +193,12 @@ async fn acknowledge(
 
 fn ended(end: &SessionEnd) -> Status {
     match end {
-        SessionEnd::TakenOver => Status::aborted("the session was ended: another connection of this store took its place"),
-        SessionEnd::OutOfStep(expected) => {
-            Status::aborted(format!("a batch did not follow: expected seq {expected}; say hello again"))
+        SessionEnd::TakenOver => {
+            Status::aborted("the session was ended: another connection of this store took its place")
         }
+        SessionEnd::OutOfStep(expected) => Status::aborted(format!(
+            "a batch did not follow: expected seq {expected}; say hello again"
+        )),
         SessionEnd::NotCommitted(why) => Status::unavailable(format!("not committed: {why}")),
     }
 }
@@ -185,5 +209,9 @@ fn invalid(error: &dyn std::error::Error) -> Status {
 
 fn parse_hello(hello: &PublishHello) -> Result<OutboxHello, Status> {
     let store = StoreId::from_slice(&hello.store_id).map_err(|e| invalid(&e))?;
-    Ok(OutboxHello { store, acked_seq: hello.acked_seq, acked_chain: Chain::from_slice(&hello.acked_chain) })
+    Ok(OutboxHello {
+        store,
+        acked_seq: hello.acked_seq,
+        acked_chain: Chain::from_slice(&hello.acked_chain),
+    })
 }

@@ -18,7 +18,12 @@ use crate::{
 
 pub(super) fn parse_hello(recipient: OdsCode, hello: &SubscribeHello) -> Result<Hello, Status> {
     let store = StoreId::from_slice(&hello.store_id).map_err(|e| Status::invalid_argument(e.to_string()))?;
-    Ok(Hello { recipient, store, session: hello.session, durable: hello.durable })
+    Ok(Hello {
+        recipient,
+        store,
+        session: hello.session,
+        durable: hello.durable,
+    })
 }
 
 /// Listens until the stream or the subscription is over; then the subscription is over.
@@ -49,15 +54,20 @@ pub(super) async fn listen(
     subscription.end();
 }
 
-async fn take(subscription: &Subscription, request: SubscribeRequest, rate: &RateLimit) -> Result<(), Status> {
+async fn take(
+    subscription: &Subscription,
+    request: SubscribeRequest,
+    rate: &RateLimit,
+) -> Result<(), Status> {
     match request.message {
         Some(subscribe_request::Message::Receipt(receipt)) => subscription
             .receipt(receipt.arrived, receipt.durable)
             .map_err(|impossible| Status::invalid_argument(impossible.to_string())),
         Some(subscribe_request::Message::WithdrawalConfirmed(confirmed)) => {
             rate.admit(subscription.recipient(), 1).await;
-            let recorded =
-                subscription.withdrawal_confirmed(confirmed.job, confirmed.removed, confirmed.not_removed).await;
+            let recorded = subscription
+                .withdrawal_confirmed(confirmed.job, confirmed.removed, confirmed.not_removed)
+                .await;
             recorded.map_err(|error| Status::unavailable(error.to_string()))
         }
         Some(subscribe_request::Message::DeadLetter(letter)) => {
