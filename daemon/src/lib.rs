@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod config;
 pub mod consent;
+pub mod ctl;
 pub mod delivery;
 pub mod enrolment;
 pub mod grpc;

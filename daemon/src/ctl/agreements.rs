@@ -1,0 +1,231 @@
+//! The commands on sharing agreements.
+
+use std::time::Duration;
+
+use handfast_proto::{
+    ids::OdsCode,
+    v1::{
+        Agreement, InForce, ListAgreementsRequest, SetAgreementRequest, SetAgreementResponse, Side,
+        Withdrawal, WithdrawalState, agreements_client::AgreementsClient,
+    },
+};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    args::SetHalf,
+    connection::Connection,
+    error::{CtlError, Exit},
+    out::Out,
+    receipt::Turned,
+    show::{NOTHING, agreement_json, table},
+    words::{self, Switch},
+};
+
+/// How long to wait before asking again, while waiting for a revocation or its withdrawal.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// Turns a half, and shows what came of it. Where it is pending it asks again until the wait is over;
+/// then, what is left of the wait goes to the withdrawal.
+pub(super) async fn set(
+    side: Side,
+    args: &SetHalf,
+    connection: &Connection,
+    out: &mut Out,
+) -> Result<Exit, CtlError> {
+    let until = Instant::now() + Duration::from_secs(args.wait);
+    let mut client = AgreementsClient::new(connection.channel());
+    let request = SetAgreementRequest {
+        source: args.from.to_string(),
+        recipient: args.to.to_string(),
+        side: side.into(),
+        on: args.state == Switch::On,
+        reason: args.reason.clone(),
+    };
+    let mut turned = Turned {
+        source: args.from,
+        recipient: args.to,
+        side,
+        on: request.on,
+        answer: SetAgreementResponse::default(),
+    };
+    let what = format!("turn {} {}", turned.name(), if request.on { "on" } else { "off" });
+    turned.answer = connection.call(&what, client.set(request.clone())).await?;
+    while turned.answer.in_force() == InForce::Pending && Instant::now() < until {
+        sleep(ASK_AGAIN_AFTER).await;
+        let first = turned.answer.receipt;
+        turned.answer = connection.call(&what, client.set(request.clone())).await?;
+        turned.answer.receipt = turned.answer.receipt.or(first);
+    }
+    if turned.in_force() && is_open(turned.withdrawal()) {
+        follow(&mut turned, until, connection).await?;
+    }
+    out.answer(|| turned.text(), || turned.json())?;
+    Ok(if turned.in_force() {
+        Exit::Done
+    } else {
+        Exit::Pending
+    })
+}
+
+/// Waits until a withdrawal is confirmed, or the wait is over, or another took its place.
+async fn follow(turned: &mut Turned, until: Instant, connection: &Connection) -> Result<(), CtlError> {
+    let Some(job) = turned.withdrawal().map(|w| w.job) else {
+        return Ok(());
+    };
+    let mut client = AgreementsClient::new(connection.channel());
+    let request = ListAgreementsRequest {
+        unit: turned.source.to_string(),
+    };
+    while is_open(turned.withdrawal()) && Instant::now() < until {
+        sleep(ASK_AGAIN_AFTER).await;
+        let call = client.list(request.clone());
+        let agreements = connection.call("ask for the withdrawal", call).await?.agreements;
+        let (source, recipient) = (turned.source.to_string(), turned.recipient.to_string());
+        let now = agreements
+            .into_iter()
+            .find(|a| a.source == source && a.recipient == recipient)
+            .and_then(|a| a.withdrawal);
+        let Some(now) = now.filter(|w| w.job == job) else {
+            return Ok(());
+        };
+        turned.withdrawal_is(now);
+    }
+    Ok(())
+}
+
+fn is_open(withdrawal: Option<&Withdrawal>) -> bool {
+    withdrawal.is_some_and(|w| w.state() != WithdrawalState::Confirmed)
+}
+
+pub(super) async fn list(
+    unit: Option<OdsCode>,
+    connection: &Connection,
+    out: &mut Out,
+) -> Result<Exit, CtlError> {
+    let mut client = AgreementsClient::new(connection.channel());
+    let call = client.list(list_request(unit));
+    let agreements = connection.call("list agreements", call).await?.agreements;
+    out.answer(|| agreements_table(&agreements), || agreements_json(&agreements))?;
+    Ok(Exit::Done)
+}
+
+/// Shows the agreements whenever they change, until the daemon ends it or the person does.
+pub(super) async fn watch(
+    unit: Option<OdsCode>,
+    connection: &Connection,
+    out: &mut Out,
+) -> Result<Exit, CtlError> {
+    const WHAT: &str = "watch agreements";
+    let mut client = AgreementsClient::new(connection.channel());
+    let call = client.watch(list_request(unit));
+    let mut stream = connection.call(WHAT, call).await?;
+    loop {
+        let message = stream.message().await;
+        match message.map_err(|status| connection.error(WHAT, &status))? {
+            Some(next) => {
+                let table = || agreements_table(&next.agreements);
+                out.answer_line(table, || agreements_json(&next.agreements))?;
+            }
+            None => {
+                return Err(CtlError::Unreachable(format!(
+                    "{WHAT}: the daemon ended it. Run the command again"
+                )));
+            }
+        }
+    }
+}
+
+fn list_request(unit: Option<OdsCode>) -> ListAgreementsRequest {
+    ListAgreementsRequest {
+        unit: unit.map_or_else(String::new, |ods| ods.to_string()),
+    }
+}
+
+fn agreements_json(agreements: &[Agreement]) -> Value {
+    json!({"agreements": agreements.iter().map(agreement_json).collect::<Vec<Value>>()})
+}
+
+fn agreements_table(agreements: &[Agreement]) -> String {
+    let on = |half: Option<bool>| if half == Some(true) { "on" } else { "off" }.to_owned();
+    let rows = agreements.iter().map(|a| {
+        let grant = if a.grant == 0 {
+            NOTHING.to_owned()
+        } else {
+            format!("grant {}", a.grant)
+        };
+        let withdrawal = match &a.withdrawal {
+            None => NOTHING.to_owned(),
+            Some(w) if w.not_removed > 0 => format!(
+                "{}: {} removed, {} not",
+                words::withdrawal(w.state()),
+                w.removed,
+                w.not_removed
+            ),
+            Some(w) if w.state() == WithdrawalState::Confirmed => format!("confirmed: {} removed", w.removed),
+            Some(w) => words::withdrawal(w.state()).to_owned(),
+        };
+        [
+            format!("{} → {}", a.source, a.recipient),
+            on(a.share_out.as_ref().map(|h| h.on)),
+            on(a.share_in.as_ref().map(|h| h.on)),
+            grant,
+            withdrawal,
+        ]
+    });
+    let header = ["pair", "share-out", "share-in", "in force", "last withdrawal"];
+    let when_empty = "No half was ever turned that you may see.";
+    table(header, rows.collect(), when_empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use handfast_proto::v1::Half;
+
+    use super::*;
+
+    #[test]
+    fn the_list_shows_both_halves_and_the_withdrawal() {
+        let on = Some(Half {
+            on: true,
+            ..Half::default()
+        });
+        let agreements = [
+            Agreement {
+                source: "Z00101".to_owned(),
+                recipient: "Z00303".to_owned(),
+                share_out: on.clone(),
+                share_in: on.clone(),
+                grant: 7,
+                withdrawal: None,
+            },
+            Agreement {
+                source: "Z00303".to_owned(),
+                recipient: "Z00101".to_owned(),
+                share_out: on,
+                share_in: None,
+                grant: 0,
+                withdrawal: Some(Withdrawal {
+                    job: 3,
+                    state: WithdrawalState::Confirmed.into(),
+                    removed: 120,
+                    not_removed: 2,
+                    ..Withdrawal::default()
+                }),
+            },
+        ];
+        let want = "\
+┌─────────────────┬───────────┬──────────┬──────────┬───────────────────────────────┐
+│ pair            ┆ share-out ┆ share-in ┆ in force ┆ last withdrawal               │
+╞═════════════════╪═══════════╪══════════╪══════════╪═══════════════════════════════╡
+│ Z00101 → Z00303 ┆ on        ┆ on       ┆ grant 7  ┆ –                             │
+│ Z00303 → Z00101 ┆ on        ┆ off      ┆ –        ┆ confirmed: 120 removed, 2 not │
+└─────────────────┴───────────┴──────────┴──────────┴───────────────────────────────┘";
+        assert_eq!(agreements_table(&agreements), want);
+        let json = agreements_json(&agreements);
+        assert_eq!(json["agreements"][0]["grant"], 7);
+        assert_eq!(json["agreements"][1]["grant"], Value::Null);
+        assert_eq!(json["agreements"][1]["withdrawal"]["state"], "confirmed");
+        assert_eq!(json["agreements"][1]["share_in"]["on"], false);
+    }
+}
