@@ -135,7 +135,7 @@ pub(super) struct UnitAdd {
 #[derive(Debug, Args)]
 pub(super) struct TokenOut {
     /// Write the token to this new file, which only you may read, instead of showing it
-    #[arg(long = "token-out", value_name = "FILE")]
+    #[arg(id = "token_out", long = "token-out", value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
 }
 
@@ -144,19 +144,7 @@ pub(super) struct TokenOut {
 #[derive(Debug, Subcommand)]
 pub(super) enum PersonCommand {
     /// Add a person with a role, and make their one-time token
-    Add {
-        /// Their unit's ODS code; none for an operator
-        #[arg(long, value_name = "ODS")]
-        unit: Option<OdsCode>,
-        /// Their role
-        #[arg(long, value_enum)]
-        role: RoleArg,
-        /// Their name
-        #[arg(long)]
-        name: String,
-        #[command(flatten)]
-        token_out: TokenOut,
-    },
+    Add(PersonAdd),
     /// List the people that you may see
     List {
         /// Only those of this unit
@@ -179,6 +167,21 @@ pub(super) enum PersonCommand {
         #[arg(long, default_value = "", hide_default_value = true)]
         reason: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PersonAdd {
+    /// Their unit's ODS code; none for an operator
+    #[arg(long, value_name = "ODS")]
+    pub(super) unit: Option<OdsCode>,
+    /// Their role
+    #[arg(long, value_enum)]
+    pub(super) role: RoleArg,
+    /// Their name
+    #[arg(long)]
+    pub(super) name: String,
+    #[command(flatten)]
+    pub(super) token_out: TokenOut,
 }
 
 // === Agreements ===

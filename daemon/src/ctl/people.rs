@@ -7,7 +7,7 @@ use handfast_proto::v1::{
 use serde_json::{Value, json};
 
 use super::{
-    args::PersonCommand,
+    args::{PersonAdd, PersonCommand},
     connection::Connection,
     error::{CtlError, Exit},
     out::Out,
@@ -23,31 +23,7 @@ pub(super) async fn run(
 ) -> Result<Exit, CtlError> {
     let mut client = PeopleClient::new(connection.channel());
     match command {
-        PersonCommand::Add {
-            unit,
-            role,
-            name,
-            token_out,
-        } => {
-            let mut sink = TokenSink::open(&token_out)?;
-            let what = match unit {
-                Some(ods) => format!("add {role} {name} at unit {ods}"),
-                None => format!("add {role} {name}"),
-            };
-            let request = AddPersonRequest {
-                name,
-                unit: unit.map_or_else(String::new, |ods| ods.to_string()),
-                role: Role::from(role).into(),
-            };
-            let answer = connection.call(&what, client.add(request)).await?;
-            let person = answer.person.unwrap_or_default();
-            let handed = sink.take(&person.name, &answer.token.unwrap_or_default())?;
-            let text = handed.text.clone();
-            out.answer(
-                || format!("{}, id {}, was added.\n{text}", described(&person), person.id),
-                || handed.json("person", person_json(&person)),
-            )?;
-        }
+        PersonCommand::Add(add) => return Box::pin(self::add(add, connection, out)).await,
         PersonCommand::List { unit } => {
             let request = ListPeopleRequest {
                 unit: unit.map_or_else(String::new, |ods| ods.to_string()),
@@ -89,6 +65,29 @@ pub(super) async fn run(
             )?;
         }
     }
+    Ok(Exit::Done)
+}
+
+async fn add(add: PersonAdd, connection: &Connection, out: &mut Out) -> Result<Exit, CtlError> {
+    let mut sink = TokenSink::open(&add.token_out)?;
+    let what = match add.unit {
+        Some(ods) => format!("add {} {} at unit {ods}", add.role, add.name),
+        None => format!("add {} {}", add.role, add.name),
+    };
+    let request = AddPersonRequest {
+        name: add.name,
+        unit: add.unit.map_or_else(String::new, |ods| ods.to_string()),
+        role: Role::from(add.role).into(),
+    };
+    let mut client = PeopleClient::new(connection.channel());
+    let answer = connection.call(&what, client.add(request)).await?;
+    let person = answer.person.unwrap_or_default();
+    let handed = sink.take(&person.name, &answer.token.unwrap_or_default())?;
+    let text = handed.text.clone();
+    out.answer(
+        || format!("{}, id {}, was added.\n{text}", described(&person), person.id),
+        || handed.json("person", person_json(&person)),
+    )?;
     Ok(Exit::Done)
 }
 

@@ -51,10 +51,7 @@ impl Agreements {
     /// Turns a half. Turning one off returns when that is in force, or says that it is pending; asking
     /// again is safe.
     pub async fn set(&self, caller: &Caller, half: SetHalf) -> Result<HalfInForce, ActError> {
-        let own = caller.administers(half.side.owner(half.pair));
-        if !own && !(caller.is_operator() && self.ctx.deployment.operator_sets_halves) {
-            return Err(ActError::Denied);
-        }
+        self.may_set(caller, half.side.owner(half.pair))?;
         if half.pair.source == half.pair.recipient {
             let why = "a unit does not share with itself: name two units";
             return Err(ActError::invalid("recipient", why));
@@ -77,6 +74,15 @@ impl Agreements {
             Ok(set)
         })
         .await
+    }
+
+    fn may_set(&self, caller: &Caller, owner: OdsCode) -> Result<(), ActError> {
+        let operator = caller.is_operator() && self.ctx.deployment.operator_sets_halves;
+        if operator || caller.administers(owner) {
+            Ok(())
+        } else {
+            Err(ActError::Denied)
+        }
     }
 
     /// The agreements that the caller may see; with `unit`, those of them with that unit on either side.
