@@ -1,6 +1,8 @@
 //! The edge: TLS, who is on the other side, limits, and one file a service that only translates.
 
 mod accept;
+mod agreements;
+mod answer;
 mod connection;
 mod edge;
 mod enrolment;
@@ -8,6 +10,7 @@ mod handshake;
 mod health;
 mod identity;
 mod peer;
+mod people;
 mod rate;
 mod registry;
 mod serve;
@@ -15,15 +18,19 @@ mod sync;
 mod sync_publish;
 mod sync_subscribe;
 mod tls;
+mod units;
 
 pub use accept::{Acceptor, bind};
+pub use agreements::AgreementsService;
 pub use connection::{ConnectionInfo, CutStream, Cutter};
 pub use edge::Edge;
 pub use enrolment::EnrolmentService;
 pub use health::{HealthWatch, reflection};
 pub use identity::{Access, Identities};
 pub use peer::{Peer, PeerError};
+pub use people::PeopleService;
 pub use rate::UnaryRates;
 pub use registry::{Connections, Full};
 pub use sync::{SyncParts, SyncService};
 pub use tls::{LeafResolver, TlsError, server_config};
+pub use units::UnitsService;

@@ -3,7 +3,7 @@
 //! Invariants (I1): a unit is shown its own connections and its own pairs only; what a source forwarded
 //! and withheld, and how far its stream is beyond a grant in force, only the source and the operator see.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use handfast_proto::ids::OdsCode;
 
@@ -92,58 +92,62 @@ impl StatusBoard {
             })
             .collect();
         let letters = self.ctx.store.dead_letters().await?;
+        let agreements = self.ctx.store.agreements(own).await?;
+        let known = Known {
+            delivery: &delivery,
+            heads: &heads,
+            grants: agreements
+                .iter()
+                .filter_map(|a| Some((a.pair, a.grant?)))
+                .collect(),
+            letters: letters.into_iter().collect(),
+        };
         Ok(StatusView {
             trust_domain: self.ctx.deployment.trust_domain.clone(),
             test: self.ctx.deployment.test,
             units,
-            pairs: pairs(own, &delivery, &heads, letters.into_iter().collect()),
+            pairs: pairs(own, known),
         })
     }
 }
 
-fn pairs(
-    own: Option<OdsCode>,
-    delivery: &DeliveryStatus,
-    heads: &HashMap<OdsCode, u64>,
-    mut letters: HashMap<Pair, u64>,
-) -> Vec<PairView> {
-    let mut views: Vec<PairView> = delivery
-        .pairs
-        .iter()
-        .map(|counts| {
-            let head = heads.get(&counts.pair.source).copied().unwrap_or(0);
-            view(counts, head, letters.remove(&counts.pair).unwrap_or(0))
-        })
+/// What is known of pairs, from memory and from the store.
+struct Known<'a> {
+    delivery: &'a DeliveryStatus,
+    heads: &'a HashMap<OdsCode, u64>,
+    grants: HashMap<Pair, GrantId>,
+    letters: HashMap<Pair, u64>,
+}
+
+/// Every pair that was counted, has a grant though its recipient never connected, or has dead letters,
+/// which outlive both.
+fn pairs(own: Option<OdsCode>, known: Known<'_>) -> Vec<PairView> {
+    let counted = known.delivery.pairs.iter();
+    let counted: HashMap<Pair, &PairCounts> = counted.map(|counts| (counts.pair, counts)).collect();
+    let all: BTreeSet<Pair> = counted
+        .keys()
+        .chain(known.grants.keys())
+        .chain(known.letters.keys())
+        .copied()
         .collect();
-    // A dead letter outlives its grant and the daemon's counters.
-    views.extend(letters.into_iter().map(|(pair, dead_letters)| PairView {
-        pair,
-        grant: None,
-        cursor: 0,
-        head: heads.get(&pair.source).copied().unwrap_or(0),
-        forwarded: 0,
-        withheld: Vec::new(),
-        dead_letters,
-    }));
-    if let Some(own) = own {
-        views.retain(|v| v.pair.source == own || v.pair.recipient == own);
-        let received = views.iter_mut().filter(|v| v.pair.source != own);
-        received.for_each(hide_from_recipient);
-    }
-    views.sort_by_key(|v| v.pair);
-    views
-}
-
-fn view(counts: &PairCounts, head: u64, dead_letters: u64) -> PairView {
-    PairView {
-        pair: counts.pair,
-        grant: counts.grant,
-        cursor: counts.cursor,
-        head,
-        forwarded: counts.forwarded,
-        withheld: counts.withheld.clone(),
-        dead_letters,
-    }
+    let ours = |pair: &Pair| own.is_none_or(|own| pair.source == own || pair.recipient == own);
+    let views = all.into_iter().filter(ours).map(|pair| {
+        let counts = counted.get(&pair);
+        let mut view = PairView {
+            pair,
+            grant: counts.map_or_else(|| known.grants.get(&pair).copied(), |c| c.grant),
+            cursor: counts.map_or(0, |c| c.cursor),
+            head: known.heads.get(&pair.source).copied().unwrap_or(0),
+            forwarded: counts.map_or(0, |c| c.forwarded),
+            withheld: counts.map_or_else(Vec::new, |c| c.withheld.clone()),
+            dead_letters: known.letters.get(&pair).copied().unwrap_or(0),
+        };
+        if own.is_some_and(|own| own != pair.source) {
+            hide_from_recipient(&mut view);
+        }
+        view
+    });
+    views.collect()
 }
 
 fn hide_from_recipient(view: &mut PairView) {
