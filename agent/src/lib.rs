@@ -4,6 +4,8 @@
 //! Imports run one way: `input`, `output`, `link` → `codec`, `store` → `handfast_proto`. Connectors and
 //! link meet only in the outbox and the inbox.
 
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod config;
@@ -14,7 +16,3 @@ pub mod link;
 pub mod status;
 pub mod store;
 pub mod telemetry;
-pub mod text;
-
-#[cfg(test)]
-mod testing;

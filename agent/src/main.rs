@@ -1,3 +1,7 @@
-//! The agent's command.
+//! `handfast-agent`: see `handfast-agent --help`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    handfast_agent::cli::main()
+}

@@ -24,8 +24,13 @@ use super::{
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// The settings in force: those of `file`, with `overrides` before them, or the defaults. Paths in the
-/// file are relative to the file. `state_dir` must be kept apart from every connector's folder.
-pub fn load(file: Option<&Path>, overrides: &Overrides, state_dir: &Path) -> Result<Config, ConfigError> {
+/// file are relative to the file. `state_dir`, where it is known, must be kept apart from every
+/// connector's folder.
+pub fn load(
+    file: Option<&Path>,
+    overrides: &Overrides,
+    state_dir: Option<&Path>,
+) -> Result<Config, ConfigError> {
     let (name, text) = match file {
         Some(path) => (path.display().to_string(), read(path)?),
         None => (String::new(), String::new()),
@@ -195,7 +200,7 @@ impl Check<'_> {
 
     // === Connectors beside one another ===
 
-    fn apart(&mut self, raw: &Raw, config: &Config, state_dir: &Path) {
+    fn apart(&mut self, raw: &Raw, config: &Config, state_dir: Option<&Path>) {
         // Where a table had a fault of its own, the two lists no longer correspond.
         if !self.faults.is_empty() {
             return;

@@ -70,7 +70,7 @@ fn is_loopback(host: &str) -> bool {
 
 /// What connectors use already, by the title of the table that uses it.
 pub(super) struct Taken {
-    state_dir: PathBuf,
+    state_dir: Option<PathBuf>,
     inputs: Vec<(PathBuf, String)>,
     outputs: Vec<(PathBuf, String)>,
     listens: BTreeMap<SocketAddr, String>,
@@ -78,9 +78,9 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    pub(super) fn new(state_dir: &Path) -> Self {
+    pub(super) fn new(state_dir: Option<&Path>) -> Self {
         Self {
-            state_dir: fs::canonicalize(state_dir).unwrap_or_else(|_| state_dir.to_owned()),
+            state_dir: state_dir.map(|dir| fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned())),
             inputs: Vec::new(),
             outputs: Vec::new(),
             listens: BTreeMap::new(),
@@ -121,14 +121,14 @@ impl Taken {
     }
 
     fn not_state(&self, path: &Path) -> Result<(), String> {
-        if nested(path, &self.state_dir) {
-            return Err(format!(
+        match &self.state_dir {
+            Some(state_dir) if nested(path, state_dir) => Err(format!(
                 "{} and the agent's state folder {} lie within one another; keep them apart",
                 path.display(),
-                self.state_dir.display()
-            ));
+                state_dir.display()
+            )),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -11,9 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     identity::{CurrentIdentity, Issued, NewKey, Staged},
-    link::{CONNECT_TIMEOUT, Connector, Windows},
+    link::{CONNECT_TIMEOUT, Connector, Windows, for_people},
     status::{CertificateStatus, StatusBoard},
-    text::for_people,
 };
 
 /// The longest time between two looks at the clock: it may be set, and the machine may sleep.

@@ -21,8 +21,7 @@ use super::pinned;
 use crate::{
     identity::{DaemonUrl, Identity, IdentityError, Issued, NewKey, Staged},
     lifecycle::{LockError, StateLock},
-    link::{LinkError, Windows, connect_tls},
-    text::for_people,
+    link::{LinkError, Windows, connect_tls, for_people},
 };
 
 /// How long the daemon may take to answer.

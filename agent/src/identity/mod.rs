@@ -6,6 +6,9 @@ mod model;
 mod request;
 mod url;
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 pub use current::CurrentIdentity;
 pub use files::{IDENTITY_DIR, Staged};
 pub use model::{ALPN, Identity, IdentityError, Profile};

@@ -4,8 +4,10 @@ mod channel;
 mod error;
 mod listening;
 mod retry;
+mod text;
 
 pub(crate) use channel::connect_tls;
 pub use channel::{CONNECT_TIMEOUT, Connector, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, NotLoopback, Windows};
 pub use error::LinkError;
 pub use retry::{MAX_DELAY, Random, Retry, START_DELAY};
+pub use text::for_people;

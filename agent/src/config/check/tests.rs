@@ -28,7 +28,7 @@ impl Place {
     fn load_with(&self, text: &str, overrides: &Overrides) -> Result<Config, ConfigError> {
         let file = self.dir.path().join("agent.toml");
         fs::write(&file, text).unwrap();
-        load(Some(&file), overrides, &self.dir.path().join("state"))
+        load(Some(&file), overrides, Some(&self.dir.path().join("state")))
     }
 
     /// Line, column, key and text of every fault.
@@ -58,7 +58,7 @@ impl Place {
 
 #[test]
 fn without_a_file_there_are_defaults_and_no_connector() {
-    let config = load(None, &Overrides::default(), Path::new("/nowhere")).unwrap();
+    let config = load(None, &Overrides::default(), None).unwrap();
     assert_eq!(config, Config::default());
     assert!(config.inputs.is_empty() && config.outputs.is_empty());
 }
@@ -372,7 +372,7 @@ fn a_file_that_is_not_there_is_named() {
     let error = load(
         Some(Path::new("/nowhere/agent.toml")),
         &Overrides::default(),
-        Path::new("/"),
+        None,
     )
     .unwrap_err();
     assert!(error.to_string().contains("/nowhere/agent.toml"), "{error}");

@@ -7,8 +7,10 @@ use tonic::Status;
 use super::*;
 use crate::{
     clock::ManualClock,
-    identity::Identity,
-    testing::{Answer, Authority, FakeDaemon, Script, Validity},
+    identity::{
+        Identity,
+        testing::{Answer, Authority, FakeDaemon, Script, Validity},
+    },
 };
 
 struct Scene {

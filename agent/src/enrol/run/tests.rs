@@ -6,7 +6,7 @@ use handfast_proto::v1::{EnrolResponse, enrol_response::Holder};
 use tempfile::TempDir;
 
 use super::*;
-use crate::testing::{Answer, Authority, FakeDaemon, Script, Validity};
+use crate::identity::testing::{Answer, Authority, FakeDaemon, Script, Validity};
 
 const SECRET: [u8; 32] = [9; 32];
 

@@ -6,8 +6,8 @@ use tokio::{io::AsyncReadExt as _, net::TcpListener};
 use tonic::Code;
 
 use super::*;
-use crate::{
-    identity::Identity,
+use crate::identity::{
+    Identity,
     testing::{Authority, FakeDaemon, Names, Script, Validity},
 };
 

@@ -1,0 +1,7 @@
+//! The running agent: the one place that puts its parts together.
+
+mod run;
+mod status_file;
+
+pub use run::{INBOX_FILE, OUTBOX_FILE, Start, run};
+pub use status_file::{Report, STATUS_FILE};

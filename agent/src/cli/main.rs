@@ -1,0 +1,52 @@
+//! Parses, does, and ends with a code that says how it went.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use clap::{CommandFactory as _, Parser as _};
+
+use super::{
+    args::{Cli, Command},
+    dead_letters, enrol, exit, page, run, status,
+};
+
+/// The whole process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match act(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell where standard error is closed.
+            let _ = writeln!(io::stderr(), "handfast-agent: {error:#}");
+            ExitCode::from(exit::code_of(&error))
+        }
+    }
+}
+
+fn act(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "handfast-agent", &mut script);
+            page::put(&script)
+        }
+        Command::Status(args) => status::show(&args),
+        Command::Run(args) if args.print_config => run::print(&args),
+        Command::Run(args) => {
+            let start = run::prepare(&args)?;
+            runtime()?.block_on(Box::pin(crate::app::run(start)))
+        }
+        Command::Enrol(args) => runtime()?.block_on(Box::pin(enrol::enrol(args))),
+        Command::DeadLetters(command) => runtime()?.block_on(Box::pin(dead_letters::act(command))),
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")
+}
