@@ -9,7 +9,7 @@ use handfast_proto::{amendment::Subject, ids::OdsCode};
 
 use super::{
     agreement::{GrantId, HalfTerms, Pair},
-    gate::{Consents, Decision, Party, Reason, Standing, decide},
+    gate::{Consents, Decision, Party, Reason, Standing, decide, refuse_pair},
     patient::{PatientWord, Policy},
 };
 
@@ -122,13 +122,27 @@ impl Book {
 
     /// What the gate says of an amendment of a pair. Closed: without a grant in force nothing goes.
     pub fn decide(&self, pair: Pair, terms: &PairTerms, subject: &Subject, now: i64) -> Decision {
-        let source = Party {
-            ods: pair.source,
-            standing: self.standing(pair.source),
+        let (source, recipient, consents) = self.read(pair, terms);
+        match decide(subject, &source, &recipient, &consents, now) {
+            Decision::Forward if terms.grant.is_none() => Decision::Withhold(Reason::ShareOutOff),
+            decision => decision,
+        }
+    }
+
+    /// The pairs of which a half was ever set and that have no grant in force, and why nothing of them goes.
+    pub fn without_grant(&self, now: i64) -> Vec<(Pair, Reason)> {
+        let without = self.pairs.iter().filter(|(_, terms)| terms.grant.is_none());
+        let why = |(pair, terms): (&Pair, &PairTerms)| {
+            let (source, recipient, consents) = self.read(*pair, terms);
+            refuse_pair(&source, &recipient, &consents, now).map(|reason| (*pair, reason))
         };
-        let recipient = Party {
-            ods: pair.recipient,
-            standing: self.standing(pair.recipient),
+        without.filter_map(why).collect()
+    }
+
+    fn read(&self, pair: Pair, terms: &PairTerms) -> (Party, Party, Consents) {
+        let party = |ods| Party {
+            ods,
+            standing: self.standing(ods),
         };
         let consents = Consents {
             share_out: terms.share_out,
@@ -139,10 +153,7 @@ impl Book {
             on_caseload: false,
             emergency: None,
         };
-        match decide(subject, &source, &recipient, &consents, now) {
-            Decision::Forward if terms.grant.is_none() => Decision::Withhold(Reason::ShareOutOff),
-            decision => decision,
-        }
+        (party(pair.source), party(pair.recipient), consents)
     }
 
     fn index(&mut self, source: OdsCode) {

@@ -139,6 +139,18 @@ pub fn decide(
     }
 }
 
+/// Why nothing at all may go from one unit to another, whatever the amendment; the first three rows.
+pub(super) fn refuse_pair(
+    source: &Party,
+    recipient: &Party,
+    consents: &Consents,
+    now: i64,
+) -> Option<Reason> {
+    units(source, recipient)
+        .or_else(|| share_out(consents, now))
+        .or_else(|| share_in(consents, now))
+}
+
 fn units(source: &Party, recipient: &Party) -> Option<Reason> {
     if source.ods == recipient.ods {
         return Some(Reason::SameUnit);

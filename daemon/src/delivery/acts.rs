@@ -3,7 +3,7 @@
 //! Invariants: a change's book swap follows its commit before the next change begins; after a commit whose
 //! outcome is unknown, what was to be ended is closed in memory first and the caller is told to ask again.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use handfast_proto::ids::OdsCode;
@@ -59,27 +59,43 @@ impl Revoker for Delivery {
 
     fn status(&self) -> DeliveryStatus {
         let book = self.inner.fence.book();
-        let pairs = self
-            .inner
-            .fence
-            .counters
-            .all()
-            .into_iter()
-            .map(|(pair, counters)| {
-                let (forwarded, cursor, withheld) = counters.read();
+        let heads = self.inner.committer.tails().heads();
+        let counted = self.inner.fence.counters.all();
+        let mut pairs: BTreeMap<Pair, PairCounts> = BTreeMap::new();
+        for (pair, counters) in counted {
+            let (forwarded, cursor, withheld) = counters.read();
+            let grant = book.terms(pair).grant;
+            pairs.insert(
+                pair,
                 PairCounts {
                     pair,
-                    grant: book.terms(pair).grant,
+                    grant,
                     cursor,
                     forwarded,
                     withheld,
-                }
-            });
+                },
+            );
+        }
+        // Without a grant nothing is even looked at: the whole stream is withheld, for one reason.
+        for (pair, reason) in book.without_grant(self.inner.clock.now_ms()) {
+            let head = heads
+                .iter()
+                .find(|(source, _)| *source == pair.source)
+                .map_or(0, |(_, head)| *head);
+            let none = PairCounts {
+                pair,
+                grant: None,
+                cursor: 0,
+                forwarded: 0,
+                withheld: Vec::new(),
+            };
+            pairs.entry(pair).or_insert(none).withheld = vec![(reason, head)];
+        }
         DeliveryStatus {
             publishing: self.inner.publishers.units(),
             subscribed: self.inner.fence.subscribed(),
-            heads: self.inner.committer.tails().heads(),
-            pairs: pairs.collect(),
+            heads,
+            pairs: pairs.into_values().collect(),
         }
     }
 }

@@ -84,7 +84,7 @@ pub struct DeliveryStatus {
     pub subscribed: Vec<OdsCode>,
     /// The last durable seq of each source.
     pub heads: Vec<(OdsCode, u64)>,
-    /// Each pair that has, or had since the daemon started, a grant.
+    /// Each pair of which a half was ever set.
     pub pairs: Vec<PairCounts>,
 }
 
@@ -99,6 +99,7 @@ pub struct PairCounts {
     pub cursor: u64,
     /// Amendments handed over.
     pub forwarded: u64,
-    /// Amendments not handed over, by reason.
+    /// Amendments not handed over, by reason. Without a grant: the source's whole stream so far, for the reason
+    /// that the gate gives.
     pub withheld: Vec<(Reason, u64)>,
 }

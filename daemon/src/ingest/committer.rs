@@ -163,12 +163,12 @@ impl CommitterTask {
         loop {
             let first = tokio::select! {
                 biased;
+                () = stop.cancelled() => break,
                 first = self.queue.recv() => match first {
                     Some(first) => Some(first),
                     None => break,
                 },
                 () = self.shared.moves_alone() => None,
-                () = stop.cancelled() => break,
             };
             let incoming = self.collect(first);
             self.commit(incoming).await;
