@@ -5,6 +5,7 @@ mod error;
 mod listening;
 mod retry;
 mod text;
+pub mod uplink;
 
 pub(crate) use channel::connect_tls;
 pub use channel::{CONNECT_TIMEOUT, Connector, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, NotLoopback, Windows};
