@@ -188,3 +188,55 @@ fn one_line(status: &Status) -> String {
     }
     line
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::{
+        clock::ManualClock,
+        identity::testing::{Authority, Validity},
+        store::{inbox::InboxLimits, outbox::OutboxLimits},
+    };
+
+    #[tokio::test]
+    async fn what_the_agent_says_is_there_while_it_runs_and_after() {
+        let dir = TempDir::new().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(5_000));
+        let path = |name: &str| dir.path().join(name);
+        let (outbox, inbox) = (path("o.db"), path("i.db"));
+        let outbox = Outbox::open(&outbox, Arc::clone(&clock), OutboxLimits::default());
+        let inbox = Inbox::open(&inbox, Arc::clone(&clock), InboxLimits::default());
+        let identity = Authority::new("ours").agent("Z00101", "https://127.0.0.1:1", Validity::NOW);
+        let writer = StatusWriter {
+            state_dir: dir.path().to_owned(),
+            clock,
+            board: StatusBoard::new(),
+            identity: CurrentIdentity::new(identity),
+            outbox: outbox.await.unwrap(),
+            inbox: inbox.await.unwrap(),
+        };
+        let board = writer.board.clone();
+        board.input("drop", "directory").count("taken", 3);
+        board.uplink(LinkState::Connected);
+        assert_eq!(Report::read(dir.path()).unwrap(), None);
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(writer.run(stop.clone()));
+        let report = loop {
+            if let Some(report) = Report::read(dir.path()).unwrap() {
+                break report;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert!(!report.ended);
+        assert_eq!(report.status.inputs["drop"].counts["taken"], 3);
+        assert_eq!(report.outbox.as_ref().unwrap().last_seq, 0);
+        stop.cancel();
+        running.await.unwrap().unwrap();
+        let last = Report::read(dir.path()).unwrap().unwrap();
+        assert!(last.ended);
+        assert_eq!(last.holder, "spiffe://care.example/unit/Z00101");
+        assert_eq!(one_line(&last.status), "uplink connected, downlink idle");
+    }
+}

@@ -243,3 +243,37 @@ pub enum DeadLettersCommand {
         reason: String,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_token_comes_in_exactly_one_way() {
+        let enrol = "handfast-agent enrol --state-dir s --daemon https://localhost";
+        assert!(parse(enrol).is_err());
+        assert!(parse(&format!("{enrol} --token t --token-file f")).is_err());
+        assert!(parse(&format!("{enrol} --token t")).is_ok());
+        assert!(parse(&format!("{enrol} --token-file -")).is_ok());
+    }
+
+    #[test]
+    fn settings_can_be_printed_before_there_is_a_state_folder() {
+        assert!(parse("handfast-agent run --print-config").is_ok());
+        assert!(parse("handfast-agent run").is_err());
+        assert!(parse("handfast-agent dead-letters retry --state-dir s").is_err());
+        assert!(parse("handfast-agent dead-letters retry --state-dir s --all").is_ok());
+        assert!(parse("handfast-agent dead-letters retry --state-dir s 1 2").is_ok());
+    }
+}
