@@ -13,6 +13,7 @@ pub mod enrol;
 pub mod identity;
 pub mod lifecycle;
 pub mod link;
+pub mod retry;
 pub mod status;
 pub mod store;
 pub mod telemetry;

@@ -3,12 +3,11 @@
 mod channel;
 mod error;
 mod listening;
-mod retry;
 mod text;
 pub mod uplink;
 
+pub use crate::retry::{MAX_DELAY, Random, Retry, START_DELAY};
 pub(crate) use channel::connect_tls;
 pub use channel::{CONNECT_TIMEOUT, Connector, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, NotLoopback, Windows};
 pub use error::LinkError;
-pub use retry::{MAX_DELAY, Random, Retry, START_DELAY};
 pub use text::for_people;
