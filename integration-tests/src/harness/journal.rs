@@ -45,8 +45,6 @@ pub enum What {
         job: u64,
         /// Their seqs.
         seqs: Vec<u64>,
-        /// Their records.
-        records: Vec<String>,
     },
     /// A later piece of a large amendment.
     Piece {
@@ -115,12 +113,11 @@ impl What {
                 len: p.data.len(),
             },
             Some(Message::Piece(p)) => match first_piece(&p.header) {
-                Some((seq, record)) => Self::Deliver {
+                Some(seq) => Self::Deliver {
                     source: p.source,
                     grant: p.grant,
                     job: p.job,
                     seqs: vec![seq],
-                    records: vec![record],
                 },
                 None => Self::Broken("a first piece without a readable header".to_owned()),
             },
@@ -149,17 +146,15 @@ impl What {
             source,
             grant,
             job,
-            seqs: batch.entries().map(|e| e.seq).collect(),
-            records: batch.entries().map(|e| e.record.to_string()).collect(),
+            seqs: (0..batch.len()).map(|i| batch.seq(i)).collect(),
         }
     }
 }
 
-fn first_piece(header: &[u8]) -> Option<(u64, String)> {
+fn first_piece(header: &[u8]) -> Option<u64> {
     use prost::Message as _;
     let columns = handfast_proto::v1::BatchHeader::decode(header).ok()?;
-    let record = String::from_utf8_lossy(columns.record.first()?).into_owned();
-    Some((columns.first_seq, record))
+    Some(columns.first_seq)
 }
 
 /// All arrivals of a recipient, in order.
@@ -191,19 +186,12 @@ impl Journal {
         self.delivered(source).map(|(_, _, seqs)| seqs.len()).sum()
     }
 
-    /// The records of a source that arrived.
-    pub fn records(&self, source: &str) -> HashSet<&str> {
-        let mut out = HashSet::new();
-        for a in &self.arrivals {
-            if let What::Deliver {
-                source: s, records, ..
-            } = &a.what
-                && s == source
-            {
-                out.extend(records.iter().map(String::as_str));
-            }
-        }
-        out
+    /// The highest seq of a source that arrived; 0 where none did.
+    pub fn highest_seq(&self, source: &str) -> u64 {
+        self.delivered(source)
+            .flat_map(|(_, _, seqs)| seqs.iter().copied())
+            .max()
+            .unwrap_or_default()
     }
 
     /// Every grant under which something of a source arrived.

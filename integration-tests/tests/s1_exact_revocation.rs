@@ -1,0 +1,343 @@
+//! S1: when the call that turned a half off has returned "in force", nothing of the grant that it ended
+//! leaves the daemon any more.
+//!
+//! The recipients write a message down before they send its receipt, so what a call counts as received is
+//! in the journal when the call returns. After that, only what was already on a connection that the daemon
+//! cut may still be read, and only within the receipt's "may have received".
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use handfast_integration_tests::harness::{
+    Chaos, Journal, Pace, Publisher, Rig, Subscriber, Turned, What, WireTap, amendment, long_mode, wait_until,
+};
+use handfast_proto::v1::{RevocationReceipt, Side};
+
+/// Records that the source amends round and round.
+const RECORDS: u64 = 2_000;
+/// Amendments offered at once.
+const OFFER: u64 = 256;
+/// How long a recipient's connection or a delivery may take.
+const SOON: Duration = Duration::from_secs(30);
+
+/// A grant that a call ended, and where the recipient's journal stood when the call returned.
+struct Ended {
+    recipient: usize,
+    grant: u64,
+    receipt: RevocationReceipt,
+    mark: usize,
+    /// The recipient's connection before the call: nothing of the grant comes on a later one.
+    connection: u32,
+}
+
+/// Streams as fast as the daemon takes it, until told to stop.
+async fn stream(publisher: Arc<Publisher>, stop: Arc<AtomicBool>) -> anyhow::Result<u64> {
+    let mut made = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let mut some = Vec::new();
+        for n in made..made + OFFER {
+            some.push(amendment(n % RECORDS, n / RECORDS, 1024)?);
+        }
+        publisher.offer(some).await?;
+        made += OFFER;
+    }
+    Ok(made)
+}
+
+/// Reads nothing for one to three seconds at a time.
+async fn doze(subscriber: Arc<Subscriber>, mut chaos: Chaos) {
+    loop {
+        subscriber.pace(Pace::Stalled);
+        chaos.pause(1_000, 3_000).await;
+        subscriber.pace(Pace::Fast);
+        chaos.pause(100, 800).await;
+    }
+}
+
+fn connection(journal: &Journal) -> u32 {
+    journal.arrivals.last().map_or(1, |a| a.connection)
+}
+
+fn ended(
+    recipient: usize,
+    grant: u64,
+    turned: Turned,
+    connection: u32,
+    journal: &Journal,
+) -> anyhow::Result<Ended> {
+    let receipt = turned
+        .receipt
+        .context("a call that ended a grant gives its receipt")?;
+    ensure!(
+        receipt.ended_grant == grant,
+        "the receipt is of grant {} instead of {grant}",
+        receipt.ended_grant
+    );
+    Ok(Ended {
+        recipient,
+        grant,
+        receipt,
+        mark: journal.arrivals.len(),
+        connection,
+    })
+}
+
+/// Holds a recipient's whole journal against what the calls said.
+fn hold_against(journal: &Journal, source: &str, all: &[Ended], recipient: usize) -> anyhow::Result<()> {
+    journal.check().map_err(anyhow::Error::msg)?;
+    for end in all.iter().filter(|e| e.recipient == recipient) {
+        let known = end.receipt.received_through.max(end.receipt.may_have_received_to);
+        for (at, arrival) in journal.arrivals.iter().enumerate() {
+            let What::Deliver {
+                source: s,
+                grant,
+                job,
+                seqs,
+            } = &arrival.what
+            else {
+                continue;
+            };
+            if s != source || *grant != end.grant {
+                continue;
+            }
+            let last = seqs.last().copied().unwrap_or_default();
+            ensure!(
+                *job != 0 || last <= known,
+                "recipient {recipient} has seq {last} of grant {grant}; the receipt knows {:?}",
+                end.receipt
+            );
+            if at < end.mark {
+                continue;
+            }
+            ensure!(
+                end.receipt.connection_cut && last <= end.receipt.may_have_received_to,
+                "recipient {recipient} read seq {last} of grant {grant} after the call returned: {:?}",
+                end.receipt
+            );
+            ensure!(
+                arrival.connection <= end.connection,
+                "recipient {recipient} received seq {last} of grant {grant} on a later connection"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// A source that streams, and three recipients: one fast, one slow, one that dozes.
+struct Load {
+    rig: Rig,
+    recipients: Vec<Arc<Subscriber>>,
+    stop: Arc<AtomicBool>,
+    source: tokio::task::JoinHandle<anyhow::Result<u64>>,
+    dozing: tokio::task::JoinHandle<()>,
+}
+
+impl Load {
+    async fn start(chaos: &mut Chaos) -> anyhow::Result<Self> {
+        let rig = Rig::new(4).await?;
+        let paces = [Pace::Fast, Pace::Slow(Duration::from_millis(15)), Pace::Fast];
+        let mut recipients = Vec::new();
+        for (n, pace) in paces.into_iter().enumerate() {
+            recipients.push(Arc::new(rig.subscriber(n + 1, pace)?));
+        }
+        for recipient in 1..=3 {
+            rig.join(0, recipient).await?;
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let publisher = Arc::new(rig.publisher(0)?);
+        let source = tokio::spawn(stream(publisher, stop.clone()));
+        for recipient in &recipients {
+            wait_until("the first amendments arrive", SOON, || {
+                match recipient.look(|j| j.count("Z00001")) {
+                    0 => Err("nothing has arrived".to_owned()),
+                    _ => Ok(()),
+                }
+            })
+            .await?;
+        }
+        let dozing = tokio::spawn(doze(
+            recipients.last().context("three recipients")?.clone(),
+            chaos.fork(),
+        ));
+        Ok(Self {
+            rig,
+            recipients,
+            stop,
+            source,
+            dozing,
+        })
+    }
+
+    fn recipient(&self, place: usize) -> anyhow::Result<&Subscriber> {
+        Ok(self.recipients.get(place - 1).context("a recipient")?)
+    }
+
+    /// Stops the load, waits until every recipient knows that its last grant ended, and checks the journals.
+    async fn finish(mut self, all: &[Ended]) -> anyhow::Result<()> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.dozing.abort();
+        let made = (&mut self.source).await??;
+        let mut arrived = 0;
+        for place in 1..=3 {
+            let recipient = self.recipient(place)?;
+            recipient.pace(Pace::Fast);
+            if let Some(last) = all.iter().filter(|e| e.recipient == place).map(|e| e.grant).max() {
+                wait_until("the end of the last grant is marked", SOON, || {
+                    recipient
+                        .look(|j| j.saw_the_end_of("Z00001", last))
+                        .then_some(())
+                        .ok_or_else(|| format!("grant {last} at recipient {place}"))
+                })
+                .await?;
+            }
+            recipient.look(|j| hold_against(j, "Z00001", all, place))?;
+            arrived += recipient.look(|j| j.count("Z00001"));
+        }
+        let cut = all.iter().filter(|e| e.receipt.connection_cut).count();
+        println!(
+            "{} grants ended, {cut} with a cut; {made} made, {arrived} arrived",
+            all.len()
+        );
+        ensure!(arrived > 0, "nothing arrived: the test tests nothing");
+        self.rig.deployment.finished();
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s1_nothing_follows_a_revocation_under_load() -> anyhow::Result<()> {
+    let mut chaos = Chaos::new("s1 under load");
+    let load = Load::start(&mut chaos).await?;
+    let toggles = if long_mode() { 1_000 } else { 200 };
+    let mut all = Vec::new();
+    for _ in 0..toggles {
+        let place = *chaos.pick(&[1, 2, 3]).context("a recipient")?;
+        let side = *chaos.pick(&[Side::ShareOut, Side::ShareIn]).context("a side")?;
+        let grant = load.rig.turn(side, 0, place, true).await?.agreement.grant;
+        chaos.pause(0, 120).await;
+        let before = load.recipient(place)?.look(connection);
+        let turned = load.rig.turn(side, 0, place, false).await?;
+        let recipient = load.recipient(place)?;
+        all.push(recipient.look(|j| ended(place, grant, turned, before.max(connection(j)), j))?);
+        load.rig.turn(side, 0, place, true).await?;
+    }
+    for place in 1..=3 {
+        let grant = load
+            .rig
+            .turn(Side::ShareOut, 0, place, true)
+            .await?
+            .agreement
+            .grant;
+        let turned = load.rig.turn(Side::ShareOut, 0, place, false).await?;
+        let recipient = load.recipient(place)?;
+        all.push(recipient.look(|j| ended(place, grant, turned, connection(j), j))?);
+    }
+    load.finish(&all).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s1_nothing_follows_when_the_daemon_is_killed_in_the_call() -> anyhow::Result<()> {
+    let mut chaos = Chaos::new("s1 killed");
+    let load = Load::start(&mut chaos).await?;
+    let rounds = if long_mode() { 300 } else { 60 };
+    let mut all = Vec::new();
+    for _ in 0..rounds {
+        let place = *chaos.pick(&[1, 2, 3]).context("a recipient")?;
+        let grant = load
+            .rig
+            .turn(Side::ShareOut, 0, place, true)
+            .await?
+            .agreement
+            .grant;
+        chaos.pause(20, 150).await;
+        let (source, recipient) = (load.rig.ods(0)?.to_owned(), load.rig.ods(place)?.to_owned());
+        let admin = load.rig.member(0)?.unit.admin.clone();
+        let call =
+            tokio::spawn(async move { admin.set_once(Side::ShareOut, &source, &recipient, false).await });
+        chaos.pause(0, 60).await;
+        load.rig.deployment.kill();
+        let _ = call.await;
+        load.rig.deployment.serve().await?;
+        let turned = load.rig.turn(Side::ShareOut, 0, place, false).await?;
+        let recipient = load.recipient(place)?;
+        all.push(recipient.look(|j| ended(place, grant, turned, connection(j), j))?);
+        load.rig.turn(Side::ShareOut, 0, place, true).await?;
+    }
+    for place in 1..=3 {
+        let grant = load
+            .rig
+            .turn(Side::ShareOut, 0, place, true)
+            .await?
+            .agreement
+            .grant;
+        let turned = load.rig.turn(Side::ShareOut, 0, place, false).await?;
+        let recipient = load.recipient(place)?;
+        all.push(recipient.look(|j| ended(place, grant, turned, connection(j), j))?);
+    }
+    load.finish(&all).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s1_a_recipient_that_does_not_answer_is_cut_and_reads_nothing_more() -> anyhow::Result<()> {
+    let rig = Rig::new(2).await?;
+    let tap = WireTap::start(rig.deployment.port()).await?;
+    let recipient = Subscriber::start(&tap.url(), &rig.member(1)?.identity, Pace::Fast);
+    let stop = Arc::new(AtomicBool::new(false));
+    let source = tokio::spawn(stream(Arc::new(rig.publisher(0)?), stop.clone()));
+    for _ in 0..10 {
+        let grant = rig.join(0, 1).await?;
+        wait_until("amendments of the grant arrive", SOON, || {
+            match recipient.look(|j| j.seqs_of_grant("Z00001", grant).len()) {
+                0 => Err("none has arrived".to_owned()),
+                _ => Ok(()),
+            }
+        })
+        .await?;
+        tap.hold(true);
+        let held_from = tap.bytes();
+        wait_until("the daemon hands something over that is held back", SOON, || {
+            (tap.bytes() > held_from)
+                .then_some(())
+                .ok_or_else(|| "not a byte".to_owned())
+        })
+        .await?;
+        let turned = rig.turn(Side::ShareOut, 0, 1, false).await?;
+        let end = recipient.look(|j| ended(1, grant, turned, connection(j), j))?;
+        ensure!(end.receipt.connection_cut, "not cut: {:?}", end.receipt);
+        ensure!(
+            end.receipt.may_have_received_to > 0,
+            "nothing in doubt: {:?}",
+            end.receipt
+        );
+        wait_until("the daemon's end of the connection is gone", SOON, || {
+            match tap.open() {
+                0 => Ok(()),
+                n => Err(format!("{n} connections are open")),
+            }
+        })
+        .await?;
+        tap.hold(false);
+        wait_until(
+            "the recipient is back and knows that the grant ended",
+            SOON,
+            || {
+                recipient
+                    .look(|j| j.saw_the_end_of("Z00001", grant))
+                    .then_some(())
+                    .ok_or_else(|| "no mark yet".to_owned())
+            },
+        )
+        .await?;
+        recipient.look(|j| hold_against(j, "Z00001", &[end], 1))?;
+    }
+    stop.store(true, Ordering::Relaxed);
+    source.await??;
+    rig.deployment.finished();
+    Ok(())
+}
