@@ -5,6 +5,8 @@
 //! in the journal when the call returns. After that, only what was already on a connection that the daemon
 //! cut may still be read, and only within the receipt's "may have received".
 
+#![expect(clippy::print_stdout, reason = "figures of a run, shown by the test runner")]
+
 use std::{
     sync::{
         Arc,

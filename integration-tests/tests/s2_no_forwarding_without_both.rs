@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use handfast_integration_tests::harness::{
-    Chaos, Pace, Publisher, Rig, Subscriber, What, amendment, long_mode, wait_until,
+    Chaos, Journal, Pace, Publisher, Rig, Subscriber, What, amendment, long_mode, wait_until,
 };
 use handfast_proto::v1::{RevocationReceipt, Side};
 
@@ -125,7 +125,7 @@ async fn s2_every_combination_of_halves_of_twelve_pairs() -> anyhow::Result<()> 
         }
     }
     for recipient in &net.recipients {
-        recipient.look(|j| j.check()).map_err(anyhow::Error::msg)?;
+        recipient.look(Journal::check).map_err(anyhow::Error::msg)?;
     }
     net.rig.deployment.finished();
     Ok(())
@@ -187,11 +187,12 @@ async fn s2_halves_turned_at_random_under_load() -> anyhow::Result<()> {
     for _ in 0..turns {
         net.publish(chaos.number(1, 40)).await?;
         let pair = *chaos.pick(&pairs()).context("a pair")?;
+        let side = *chaos.pick(&[Side::ShareOut, Side::ShareIn]).context("a side")?;
         let (out, into, grant) = halves.entry(pair).or_default();
-        let (side, half) = if chaos.once_in(2) {
-            (Side::ShareOut, out)
+        let half = if side == Side::ShareOut {
+            &mut *out
         } else {
-            (Side::ShareIn, into)
+            &mut *into
         };
         *half = !*half;
         let turned = net.rig.turn(side, pair.0, pair.1, *half).await?;

@@ -17,6 +17,7 @@ mod subscriber;
 mod synthetic;
 mod tap;
 mod tls;
+mod town;
 mod trees;
 mod wait;
 
@@ -37,5 +38,6 @@ pub use subscriber::{Pace, Subscriber};
 pub use synthetic::{amendment, nhs_number, observation_line, patient_line};
 pub use tap::WireTap;
 pub use tls::{Windows, connect, connect_anonymous};
+pub use town::{Household, Town};
 pub use trees::{Change, Records, changes, check_changes, expected, tree, tree_differs};
 pub use wait::{wait_until, wait_until_async};
