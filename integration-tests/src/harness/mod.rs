@@ -3,6 +3,7 @@
 mod admin;
 mod agent;
 mod binaries;
+mod calls;
 mod chaos;
 mod clock;
 mod ctl;
@@ -24,6 +25,7 @@ mod wait;
 pub use admin::{Admin, Turned};
 pub use agent::AgentProcess;
 pub use binaries::{binary, fixtures, long_mode};
+pub use calls::{Call, of_everyone, of_others};
 pub use chaos::Chaos;
 pub use clock::now_millis;
 pub use ctl::Reply;

@@ -1,0 +1,187 @@
+//! Every call of every service, as a client would make it.
+
+use futures::future::BoxFuture;
+use handfast_proto::v1::{
+    AddPersonRequest, CreateEnrolmentTokenRequest, ListAgreementsRequest, ListPeopleRequest,
+    ListUnitsRequest, PublishHello, PublishRequest, RegisterUnitRequest, RenewRequest, ResumeUnitRequest,
+    RetireUnitRequest, RevokePersonRequest, Role, SetAgreementRequest, SetRoleRequest, Side, StatusRequest,
+    SubscribeHello, SubscribeRequest, SuspendUnitRequest, UnitKind, agreements_client::AgreementsClient,
+    enrolment_client::EnrolmentClient, people_client::PeopleClient, publish_request, subscribe_request,
+    sync_client::SyncClient, units_client::UnitsClient,
+};
+use tonic::{Status, transport::Channel};
+
+/// A call's name, and how it is made.
+pub type Call = (
+    &'static str,
+    fn(Channel) -> BoxFuture<'static, Result<(), Status>>,
+);
+
+macro_rules! unary {
+    ($name:literal, $client:ident, $method:ident, $request:expr) => {
+        ($name, |channel| {
+            Box::pin(async move { $client::new(channel).$method($request).await.map(drop) })
+        })
+    };
+}
+
+fn publish(channel: Channel) -> BoxFuture<'static, Result<(), Status>> {
+    let hello = PublishHello {
+        store_id: vec![7; 16].into(),
+        ..PublishHello::default()
+    };
+    let request = PublishRequest {
+        message: Some(publish_request::Message::Hello(hello)),
+    };
+    Box::pin(async move {
+        let answer = SyncClient::new(channel)
+            .publish(tokio_stream::once(request))
+            .await?;
+        answer.into_inner().message().await.map(drop)
+    })
+}
+
+fn subscribe(channel: Channel) -> BoxFuture<'static, Result<(), Status>> {
+    let hello = SubscribeHello {
+        store_id: vec![7; 16].into(),
+        ..SubscribeHello::default()
+    };
+    let request = SubscribeRequest {
+        message: Some(subscribe_request::Message::Hello(hello)),
+    };
+    Box::pin(async move {
+        let answer = SyncClient::new(channel)
+            .subscribe(tokio_stream::once(request))
+            .await?;
+        answer.into_inner().message().await.map(drop)
+    })
+}
+
+fn set(source: &str, recipient: &str, side: Side) -> SetAgreementRequest {
+    SetAgreementRequest {
+        source: source.to_owned(),
+        recipient: recipient.to_owned(),
+        side: side.into(),
+        on: true,
+        reason: String::new(),
+    }
+}
+
+/// What only the operator, or people of `Z00001`, may do.
+pub fn of_others() -> Vec<Call> {
+    let mut all = units_of_others();
+    all.extend(people_and_halves_of_others());
+    all
+}
+
+fn units_of_others() -> Vec<Call> {
+    vec![
+        unary!(
+            "Units.Register",
+            UnitsClient,
+            register,
+            RegisterUnitRequest {
+                ods: "Z00009".to_owned(),
+                name: "Nobody".to_owned(),
+                kind: UnitKind::Gp.into(),
+            }
+        ),
+        unary!(
+            "Units.Suspend",
+            UnitsClient,
+            suspend,
+            SuspendUnitRequest {
+                ods: "Z00001".to_owned(),
+                reason: String::new(),
+            }
+        ),
+        unary!(
+            "Units.Resume",
+            UnitsClient,
+            resume,
+            ResumeUnitRequest {
+                ods: "Z00001".to_owned()
+            }
+        ),
+        unary!(
+            "Units.Retire",
+            UnitsClient,
+            retire,
+            RetireUnitRequest {
+                ods: "Z00001".to_owned(),
+                reason: String::new(),
+            }
+        ),
+        unary!(
+            "Units.CreateEnrolmentToken",
+            UnitsClient,
+            create_enrolment_token,
+            CreateEnrolmentTokenRequest {
+                ods: "Z00001".to_owned()
+            }
+        ),
+    ]
+}
+
+fn people_and_halves_of_others() -> Vec<Call> {
+    vec![
+        unary!(
+            "People.Add",
+            PeopleClient,
+            add,
+            AddPersonRequest {
+                name: "Mallory".to_owned(),
+                unit: "Z00001".to_owned(),
+                role: Role::UnitAdmin.into(),
+            }
+        ),
+        unary!(
+            "People.SetRole",
+            PeopleClient,
+            set_role,
+            SetRoleRequest {
+                id: "somebody".to_owned(),
+                role: Role::UnitAdmin.into(),
+            }
+        ),
+        unary!(
+            "People.Revoke",
+            PeopleClient,
+            revoke,
+            RevokePersonRequest {
+                id: "somebody".to_owned(),
+                reason: String::new(),
+            }
+        ),
+        unary!(
+            "Agreements.Set",
+            AgreementsClient,
+            set,
+            set("Z00001", "Z00003", Side::ShareOut)
+        ),
+    ]
+}
+
+/// What every enrolled caller may do, for themselves.
+pub fn of_everyone() -> Vec<Call> {
+    vec![
+        unary!("Units.List", UnitsClient, list, ListUnitsRequest {}),
+        unary!("Units.Status", UnitsClient, status, StatusRequest {}),
+        unary!("People.List", PeopleClient, list, ListPeopleRequest::default()),
+        unary!(
+            "Agreements.List",
+            AgreementsClient,
+            list,
+            ListAgreementsRequest::default()
+        ),
+        unary!(
+            "Agreements.Watch",
+            AgreementsClient,
+            watch,
+            ListAgreementsRequest::default()
+        ),
+        unary!("Enrolment.Renew", EnrolmentClient, renew, RenewRequest::default()),
+        ("Sync.Publish", publish),
+        ("Sync.Subscribe", subscribe),
+    ]
+}
