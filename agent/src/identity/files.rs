@@ -3,6 +3,8 @@
 //!
 //! The four change together or not at all: a new set is made whole in `identity.new/`, fsynced, and put in
 //! place of the old by one rename. Whatever a crash leaves of `identity.new/` is never read.
+//! `identity.old/` is there only on file systems that cannot exchange two names, for as long as the two
+//! renames take; a crash between them leaves it as the one in force.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -12,7 +14,10 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::{
+    fs::{CWD, RenameFlags, renameat_with},
+    io::Errno,
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 use super::{Identity, IdentityError, Profile};
@@ -21,6 +26,7 @@ use super::{Identity, IdentityError, Profile};
 pub const IDENTITY_DIR: &str = "identity";
 
 const STAGED_DIR: &str = "identity.new";
+const OLD_DIR: &str = "identity.old";
 const KEY: &str = "key.pem";
 const CHAIN: &str = "cert.pem";
 const AUTHORITIES: &str = "ca.pem";
@@ -36,13 +42,13 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 impl Identity {
     /// Whether the state folder was enrolled. A half-made identity does not count.
     pub fn exists(state_dir: &Path) -> bool {
-        state_dir.join(IDENTITY_DIR).join(PROFILE).exists()
+        in_force(state_dir).join(PROFILE).exists()
     }
 
     /// Reads the identity of a state folder.
     pub fn load(state_dir: &Path) -> Result<Self, IdentityError> {
-        let dir = state_dir.join(IDENTITY_DIR);
-        if !Self::exists(state_dir) {
+        let dir = in_force(state_dir);
+        if !dir.join(PROFILE).exists() {
             return Err(IdentityError::Missing { dir });
         }
         let broken =
@@ -109,16 +115,24 @@ impl Staged {
     fn put_in_place(&self) -> Result<(), IdentityError> {
         let target = self.state_dir.join(IDENTITY_DIR);
         let failed = |e: io::Error| io_error("replace", &target, e);
+        let old = self.state_dir.join(OLD_DIR);
         if target.exists() {
             // Both names always stand for a whole folder, so that a crash finds the old or the new.
-            renameat_with(CWD, &self.dir, CWD, &target, RenameFlags::EXCHANGE)
-                .map_err(|e| failed(e.into()))?;
-            sync_dir(&self.state_dir)?;
-            remove(&self.dir)?;
+            match renameat_with(CWD, &self.dir, CWD, &target, RenameFlags::EXCHANGE) {
+                Ok(()) => {}
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                    remove(&old)?;
+                    fs::rename(&target, &old).map_err(failed)?;
+                    fs::rename(&self.dir, &target).map_err(failed)?;
+                }
+                Err(e) => return Err(failed(e.into())),
+            }
         } else {
             fs::rename(&self.dir, &target).map_err(failed)?;
         }
-        sync_dir(&self.state_dir)
+        sync_dir(&self.state_dir)?;
+        remove(&self.dir)?;
+        remove(&old)
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), IdentityError> {
@@ -134,6 +148,12 @@ impl Staged {
         })();
         written.map_err(|e| io_error("write", &path, e))
     }
+}
+
+/// Where the identity in force is.
+fn in_force(state_dir: &Path) -> PathBuf {
+    let (dir, old) = (state_dir.join(IDENTITY_DIR), state_dir.join(OLD_DIR));
+    if !dir.exists() && old.exists() { old } else { dir }
 }
 
 /// Certificates in PEM (RFC 7468), in the order given.
@@ -184,5 +204,83 @@ fn io_error(what: &'static str, path: &Path, source: io::Error) -> IdentityError
         what,
         path: path.to_owned(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::identity::{
+        NewKey,
+        testing::{Authority, Validity},
+    };
+
+    fn put(state_dir: &Path, ca: &Authority, key: &NewKey, ods: &str) -> Result<Identity, IdentityError> {
+        let profile = Profile {
+            daemon: "https://localhost:7443".to_owned(),
+            trust_domain: "care.example".to_owned(),
+            holder: format!("spiffe://care.example/unit/{ods}"),
+        };
+        let leaf = ca.sign(&key.csr_der, "Z00101", Validity::NOW);
+        Staged::begin(state_dir, &key.key_pem)?.commit(&profile, &[leaf], &[ca.der()])
+    }
+
+    #[test]
+    fn what_is_half_made_is_never_read() {
+        let (dir, ca) = (TempDir::new().unwrap(), Authority::new("ours"));
+        let key = NewKey::make().unwrap();
+        let _left_behind = Staged::begin(dir.path(), &key.key_pem).unwrap();
+        assert!(!Identity::exists(dir.path()));
+        assert!(matches!(
+            Identity::load(dir.path()),
+            Err(IdentityError::Missing { .. })
+        ));
+        put(dir.path(), &ca, &key, "Z00101").unwrap();
+        let _again = Staged::begin(dir.path(), "another key").unwrap();
+        assert_eq!(Identity::load(dir.path()).unwrap().unit().as_str(), "Z00101");
+    }
+
+    #[test]
+    fn what_does_not_fit_leaves_the_old_in_force() {
+        let (dir, ca) = (TempDir::new().unwrap(), Authority::new("ours"));
+        let key = NewKey::make().unwrap();
+        put(dir.path(), &ca, &key, "Z00101").unwrap();
+        let error = put(dir.path(), &ca, &key, "Z00102").unwrap_err().to_string();
+        assert!(error.contains("the certificate names"), "{error}");
+        let other = NewKey {
+            key_pem: NewKey::make().unwrap().key_pem,
+            csr_der: key.csr_der,
+        };
+        let error = put(dir.path(), &ca, &other, "Z00101").unwrap_err().to_string();
+        assert!(error.contains("the key and the certificate"), "{error}");
+        Identity::load(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_crash_between_two_renames_leaves_the_old_in_force() {
+        let (dir, ca) = (TempDir::new().unwrap(), Authority::new("ours"));
+        put(dir.path(), &ca, &NewKey::make().unwrap(), "Z00101").unwrap();
+        fs::rename(dir.path().join(IDENTITY_DIR), dir.path().join(OLD_DIR)).unwrap();
+        Identity::load(dir.path()).unwrap();
+        put(dir.path(), &ca, &NewKey::make().unwrap(), "Z00101").unwrap();
+        assert!(!dir.path().join(OLD_DIR).exists());
+        Identity::load(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_file_is_named() {
+        let (dir, ca) = (TempDir::new().unwrap(), Authority::new("ours"));
+        put(dir.path(), &ca, &NewKey::make().unwrap(), "Z00101").unwrap();
+        for file in [KEY, CHAIN, AUTHORITIES, PROFILE] {
+            let path = dir.path().join(IDENTITY_DIR).join(file);
+            let whole = fs::read(&path).unwrap();
+            fs::write(&path, "-----BEGIN CERTIFICATE-----\nx").unwrap();
+            let error = Identity::load(dir.path()).unwrap_err().to_string();
+            assert!(error.contains(file), "{error}");
+            fs::write(&path, whole).unwrap();
+        }
+        Identity::load(dir.path()).unwrap();
     }
 }
