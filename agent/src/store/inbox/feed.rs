@@ -210,13 +210,17 @@ impl Inbox {
     }
 
     /// A page of what is held of one source, in the order of the records' names, after a given one: at
-    /// most `limit`.
+    /// most `limit`. With it the number of the newest change that it reflects.
     pub async fn held_page(
         &self,
         source: OdsCode,
         after: &str,
         limit: u32,
-    ) -> Result<Vec<HeldHead>, InboxError> {
+    ) -> Result<(u64, Vec<HeldHead>), InboxError> {
+        let mut tx = self.readers().begin().await?;
+        let meta = sqlx::query("SELECT last_change FROM meta")
+            .fetch_one(&mut *tx)
+            .await?;
         let rows = sqlx::query(
             "SELECT record, seq, version FROM record \
              WHERE source_id = (SELECT id FROM source WHERE ods = ?1) AND record > ?2 AND removed = 0 \
@@ -225,9 +229,11 @@ impl Inbox {
         .bind(source.as_str().to_owned())
         .bind(after.to_owned())
         .bind(i64::from(limit))
-        .fetch_all(self.readers())
+        .fetch_all(&mut *tx)
         .await?;
-        rows.iter()
+        tx.commit().await?;
+        let heads: Result<Vec<_>, InboxError> = rows
+            .iter()
             .map(|row| {
                 Ok(HeldHead {
                     source,
@@ -236,7 +242,31 @@ impl Inbox {
                     version: unsigned(row, "version")?,
                 })
             })
-            .collect()
+            .collect();
+        Ok((unsigned(&meta, "last_change")?, heads?))
+    }
+
+    /// Which of these records are held. With it the number of the newest change that this reflects.
+    pub async fn which_are_held(
+        &self,
+        records: &[(OdsCode, RecordId)],
+    ) -> Result<(u64, HashSet<(OdsCode, RecordId)>), InboxError> {
+        let mut tx = self.readers().begin().await?;
+        let meta = sqlx::query("SELECT last_change FROM meta")
+            .fetch_one(&mut *tx)
+            .await?;
+        let rows = sqlx::query(
+            "SELECT s.ods AS ods, r.record FROM json_each(?1) AS k \
+             CROSS JOIN source AS s ON s.ods = k.value ->> 0 \
+             CROSS JOIN record AS r ON r.source_id = s.id AND r.record = k.value ->> 1 AND r.removed = 0",
+        )
+        .bind(target::names(records.iter().map(|(s, r)| (s, r))))
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        let held: Result<HashSet<_>, InboxError> =
+            rows.iter().map(|row| Ok((ods(row)?, record(row)?))).collect();
+        Ok((unsigned(&meta, "last_change")?, held?))
     }
 
     /// Every source that anything was ever held of, in order.

@@ -26,7 +26,7 @@ pub enum Incoming {
         /// 0 = live, else the catch-up.
         job: u64,
         /// The amendments.
-        batch: Batch,
+        batch: Box<Batch>,
     },
     /// A catch-up begins: what is held of the source is unconfirmed until it is sent again.
     CatchUpBegins {

@@ -121,6 +121,11 @@ impl Inbox {
         self.0.clock.now_ms()
     }
 
+    /// The time by the inbox's clock, milliseconds since 1970-01-01T00:00:00Z.
+    pub fn now_ms(&self) -> i64 {
+        self.now()
+    }
+
     /// Whether the daemon has welcomed this inbox since it was opened.
     pub(super) fn is_welcomed(&self) -> bool {
         self.0.welcomed.load(Ordering::Acquire)

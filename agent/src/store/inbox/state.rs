@@ -1,7 +1,7 @@
 //! The small part of the inbox that its writer keeps in memory: how far the subscription got, and how
 //! each source's grants stand. Its size goes with the number of units, not of records.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, hash_map::Entry};
 
 use handfast_proto::ids::{OdsCode, StoreId};
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
@@ -127,17 +127,17 @@ impl State {
         conn: &mut SqliteConnection,
         ods: OdsCode,
     ) -> Result<&mut Source, InboxError> {
-        if !self.sources.contains_key(&ods) {
-            let id = sqlx::query("INSERT INTO source (ods, held) VALUES (?1, 0)")
-                .bind(ods.as_str().to_owned())
-                .execute(conn)
-                .await?
-                .last_insert_rowid();
-            self.sources.insert(ods, Source::new(id));
+        match self.sources.entry(ods) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(fresh) => {
+                let id = sqlx::query("INSERT INTO source (ods, held) VALUES (?1, 0)")
+                    .bind(ods.as_str().to_owned())
+                    .execute(conn)
+                    .await?
+                    .last_insert_rowid();
+                Ok(fresh.insert(Source::new(id)))
+            }
         }
-        self.sources
-            .get_mut(&ods)
-            .ok_or(InboxError::Damaged("a source vanished"))
     }
 
     /// A job as it is remembered: a daemon that began anew may number its jobs anew. 0 stays 0.

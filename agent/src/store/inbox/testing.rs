@@ -66,7 +66,7 @@ pub(crate) fn in_job(source: &str, grant: u64, job: u64, lines: &[Line<'_>]) -> 
         source: ods(source),
         grant,
         job,
-        batch: batch(lines),
+        batch: Box::new(batch(lines)),
     }
 }
 
