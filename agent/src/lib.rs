@@ -4,16 +4,19 @@
 //! Imports run one way: `input`, `output`, `link` → `codec`, `store` → `handfast_proto`. Connectors and
 //! link meet only in the outbox and the inbox.
 
-pub mod app;
-pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod config;
+pub mod dead_letters;
 pub mod enrol;
 pub mod identity;
 pub mod lifecycle;
 pub mod link;
-pub mod retry;
+pub mod output;
 pub mod status;
 pub mod store;
 pub mod telemetry;
+pub mod text;
+
+#[cfg(test)]
+mod testing;

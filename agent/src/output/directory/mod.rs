@@ -1,0 +1,14 @@
+//! Output `directory`: `current/<source>/<ResourceType>/<id>.json`, kept in step, and `changes.ndjson`, a
+//! line for each applied change.
+
+mod effect;
+mod journal;
+mod known;
+mod output;
+mod sweep;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+pub use output::DirectoryOutput;

@@ -1,0 +1,9 @@
+//! Where what other units share is written to: connectors to this unit's own systems, each behind the
+//! trait [`Output`], each with a place of its own in the inbox's queue.
+
+pub mod directory;
+mod model;
+mod runner;
+
+pub use model::{Output, Pause, Step};
+pub use runner::run;

@@ -1,0 +1,103 @@
+//! Drives one output: takes changes from the inbox in order, lets the output carry them out, and enters
+//! how far it got. A slow or failing output holds up nothing but itself: the inbox never waits for it.
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::model::{Output, Pause, Step};
+use crate::{link::Retry, status::ConnectorBoard, store::inbox::Inbox};
+
+/// How often an output with nothing to do looks for what the command line asked of it.
+const IDLE_POLL: Duration = Duration::from_secs(1);
+
+/// What one turn came to.
+enum Turn {
+    /// Something was done; there may be more.
+    Did,
+    /// There is nothing to do.
+    Nothing,
+}
+
+/// Runs an output until `shutdown`. The inbox must know it by the board's name (`Inbox::set_outputs`).
+pub async fn run(
+    mut output: Box<dyn Output>,
+    inbox: Inbox,
+    board: ConnectorBoard,
+    shutdown: CancellationToken,
+) {
+    // What is dropped half-way is set right by `start`, as after a crash.
+    shutdown
+        .run_until_cancelled(drive(output.as_mut(), &inbox, &board))
+        .await;
+}
+
+async fn drive(output: &mut dyn Output, inbox: &Inbox, board: &ConnectorBoard) {
+    let mut news = inbox.changes();
+    let mut retry = Retry::new();
+    let mut started = false;
+    let mut paused = false;
+    loop {
+        match turn(output, inbox, board, &mut started).await {
+            Ok(turn) => {
+                if paused {
+                    tracing::info!(output = board.name(), "output goes on");
+                    board.running();
+                    board.disk_full(false);
+                    paused = false;
+                }
+                retry.reset();
+                if matches!(turn, Turn::Nothing) {
+                    // Either way the next turn looks again.
+                    let _ = timeout(IDLE_POLL, news.changed()).await;
+                }
+            }
+            Err(pause) => {
+                let delay = retry.next_delay().max(pause.retry_after.unwrap_or_default());
+                if !paused {
+                    tracing::warn!(output = board.name(), why = %pause.why, "output pauses");
+                }
+                board.paused(pause.why.clone());
+                board.disk_full(pause.disk_full);
+                (started, paused) = (false, true);
+                sleep(delay).await;
+            }
+        }
+    }
+}
+
+async fn turn(
+    output: &mut dyn Output,
+    inbox: &Inbox,
+    board: &ConnectorBoard,
+    started: &mut bool,
+) -> Result<Turn, Pause> {
+    let row = inbox.output(board.name()).await?;
+    if !*started {
+        output.start(&row).await?;
+        *started = true;
+        return Ok(Turn::Did);
+    }
+    let group = inbox.pending(row.position).await?;
+    let changes = group.len() as u64;
+    let step = if group.is_empty() {
+        output.idle(row.position).await
+    } else {
+        output.apply(group).await
+    };
+    let Step { progress, pause } = step;
+    let did = progress.is_some();
+    if let Some(progress) = progress {
+        let moved = progress.position > row.position;
+        inbox.commit_output(board.name(), &progress).await?;
+        if moved {
+            board.count("changes", changes.min(progress.position - row.position));
+        }
+    }
+    match pause {
+        Some(pause) => Err(pause),
+        None if did => Ok(Turn::Did),
+        None => Ok(Turn::Nothing),
+    }
+}
