@@ -4,6 +4,8 @@
 //! Imports run one way: `input`, `output`, `link` → `codec`, `store` → `handfast_proto`. Connectors and
 //! link meet only in the outbox and the inbox.
 
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod config;
@@ -13,10 +15,7 @@ pub mod identity;
 pub mod lifecycle;
 pub mod link;
 pub mod output;
+pub mod retry;
 pub mod status;
 pub mod store;
 pub mod telemetry;
-pub mod text;
-
-#[cfg(test)]
-mod testing;

@@ -1,6 +1,7 @@
 //! The link to the daemon: how a connection is made and made again, and the two streams over it.
 
 mod channel;
+pub mod downlink;
 mod error;
 mod listening;
 mod text;

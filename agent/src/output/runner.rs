@@ -7,7 +7,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::model::{Output, Pause, Step};
-use crate::{link::Retry, status::ConnectorBoard, store::inbox::Inbox};
+use crate::{retry::Retry, status::ConnectorBoard, store::inbox::Inbox};
 
 /// How often an output with nothing to do looks for what the command line asked of it.
 const IDLE_POLL: Duration = Duration::from_secs(1);

@@ -1,0 +1,166 @@
+//! Reads the daemon's messages: checks their order and their content, and puts pieces together. What
+//! breaks the protocol ends the connection; it is never passed over.
+
+use handfast_proto::{
+    amendment::{Batch, BatchError, Form},
+    ids::OdsCode,
+    v1::{Deliver, SubscribeResponse, SubscribeWelcome, subscribe_response::Message as Content},
+};
+
+use super::assemble::Assembler;
+use crate::store::inbox::{Incoming, Message};
+
+/// How the daemon broke the protocol. Names no content.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ProtocolError {
+    /// Messages are numbered 1, 2, 3 …
+    #[error("message {got} came where {expected} was due")]
+    Number { expected: u64, got: u64 },
+    #[error("message {0} is of a kind that this agent does not know; it may be older than the daemon")]
+    Unknown(u64),
+    #[error("the stream does not begin with a welcome, or has a second one")]
+    Welcome,
+    #[error("a source's ODS code is not valid")]
+    Source,
+    #[error("a batch: {0}")]
+    Batch(#[from] BatchError),
+    #[error("a piece of an amendment: {0}")]
+    Piece(&'static str),
+    #[error("message {number} belongs to grant {grant} of {source_unit}, which has ended")]
+    EndedGrant {
+        number: u64,
+        source_unit: OdsCode,
+        grant: u64,
+    },
+}
+
+/// A message that was read.
+pub(super) struct Arrival {
+    pub(super) message: Message,
+    /// Up to here the stream is durable once the message is committed.
+    pub(super) durable: u64,
+    /// Bytes that it takes in memory, about.
+    pub(super) weight: usize,
+}
+
+/// Reads one session's messages.
+#[derive(Default)]
+pub(super) struct Translator {
+    last: u64,
+    assembler: Assembler,
+}
+
+impl Translator {
+    /// The welcome, which is the first message.
+    pub(super) fn welcome(&mut self, response: SubscribeResponse) -> Result<SubscribeWelcome, ProtocolError> {
+        self.count(response.number)?;
+        match response.message {
+            Some(Content::Welcome(welcome)) => Ok(welcome),
+            _ => Err(ProtocolError::Welcome),
+        }
+    }
+
+    /// What a welcome that was accepted says.
+    pub(super) fn grants(welcome: &SubscribeWelcome) -> Result<Vec<(OdsCode, u64)>, ProtocolError> {
+        welcome
+            .grants
+            .iter()
+            .map(|g| Ok((source(&g.source)?, g.grant)))
+            .collect()
+    }
+
+    /// Any later message.
+    pub(super) fn read(&mut self, response: SubscribeResponse) -> Result<Arrival, ProtocolError> {
+        let number = response.number;
+        self.count(number)?;
+        let mut weight = 0;
+        let content = match response.message {
+            None => return Err(ProtocolError::Unknown(number)),
+            Some(Content::Welcome(_)) => return Err(ProtocolError::Welcome),
+            Some(Content::Deliver(deliver)) => {
+                let (content, bytes) = delivered(deliver)?;
+                weight = bytes;
+                content
+            }
+            Some(Content::Piece(piece)) => {
+                let from = source(&piece.source)?;
+                match self.assembler.piece(number, from, &piece)? {
+                    None => Incoming::Nothing,
+                    Some(batch) => {
+                        weight = batch.weight();
+                        Incoming::Deliver {
+                            source: from,
+                            grant: piece.grant,
+                            job: piece.job,
+                            batch: Box::new(batch),
+                        }
+                    }
+                }
+            }
+            Some(Content::Fenced(fenced)) => {
+                let from = source(&fenced.source)?;
+                self.assembler.abandon(from, fenced.grant);
+                Incoming::Fenced {
+                    source: from,
+                    grant: fenced.grant,
+                }
+            }
+            Some(Content::Withdraw(withdraw)) => {
+                let from = source(&withdraw.source)?;
+                self.assembler.abandon(from, withdraw.ended_grant);
+                Incoming::Withdraw {
+                    job: withdraw.job,
+                    source: from,
+                    ended_grant: withdraw.ended_grant,
+                }
+            }
+            Some(Content::CatchUp(c)) => {
+                let (source, grant, job) = (source(&c.source)?, c.grant, c.job);
+                if c.complete {
+                    Incoming::CatchUpComplete {
+                        source,
+                        grant,
+                        job,
+                        upto_seq: c.upto_seq,
+                    }
+                } else {
+                    Incoming::CatchUpBegins { source, grant, job }
+                }
+            }
+        };
+        let durable = self
+            .assembler
+            .floor()
+            .map_or(number, |first| first.saturating_sub(1));
+        Ok(Arrival {
+            message: Message { number, content },
+            durable,
+            weight,
+        })
+    }
+
+    fn count(&mut self, got: u64) -> Result<(), ProtocolError> {
+        let expected = self.last + 1;
+        if got != expected {
+            return Err(ProtocolError::Number { expected, got });
+        }
+        self.last = got;
+        Ok(())
+    }
+}
+
+fn delivered(deliver: Deliver) -> Result<(Incoming, usize), ProtocolError> {
+    let batch = Batch::parse(deliver.header, deliver.body, Form::Delivered)?;
+    let weight = batch.weight();
+    let content = Incoming::Deliver {
+        source: source(&deliver.source)?,
+        grant: deliver.grant,
+        job: deliver.job,
+        batch: Box::new(batch),
+    };
+    Ok((content, weight))
+}
+
+fn source(text: &str) -> Result<OdsCode, ProtocolError> {
+    text.parse().map_err(|_| ProtocolError::Source)
+}
