@@ -1,0 +1,74 @@
+//! The list of promises, and the macro that makes a test of each for a backend.
+
+/// Makes a module of tests for a type that implements `Backend`.
+macro_rules! conformance_suite {
+    ($backend:ty) => {
+        $crate::store::conformance::suite::conformance_suite! { $backend:
+            agreements::{
+                one_half_alone_starts_nothing, both_halves_start_a_grant, a_grant_starts_at_the_head,
+                either_half_off_ends_the_grant, numbers_are_never_used_twice,
+                the_same_again_changes_only_by_whom, agreements_are_listed_by_pair,
+                halves_need_units_that_take_part, agreements_are_durable,
+            }
+            append::{
+                a_group_is_kept_whole, a_group_is_durable, an_empty_group_changes_nothing,
+                what_does_not_follow_the_head_is_a_conflict, the_first_batch_may_name_any_chain,
+                one_bad_batch_keeps_nothing_of_its_group, a_group_takes_many_sources,
+                a_group_takes_hundreds_of_batches, another_outbox_goes_on_from_the_head,
+                large_bodies_are_kept, numbers_that_cannot_be_are_refused,
+            }
+            faults::{
+                a_full_store_keeps_nothing_and_recovers, a_write_that_is_dropped_is_kept_whole_or_not_at_all,
+                writers_and_readers_do_not_wait_for_one_another, the_deployment_is_kept,
+            }
+            log::{
+                reading_begins_with_the_batch_that_holds_the_next, reading_stops_at_its_bound,
+                reading_is_per_source,
+            }
+            moves::{
+                a_cursor_goes_forward_only, a_cursor_of_another_grant_stays, a_catch_up_goes_forward_only,
+                a_complete_catch_up_is_over, a_receipt_goes_forward_only, many_moves_go_in_one_group,
+            }
+            people::{
+                people_are_added_and_listed, a_role_is_changed, a_revoked_person_stays_so,
+                people_that_are_not_there_are_missing,
+            }
+            projection::{
+                it_begins_at_nothing, the_last_version_counts, retractions_are_not_current,
+                ranges_and_limits_are_kept, it_catches_up_from_behind, it_never_goes_back,
+                many_records_are_projected, sources_do_not_mix,
+            }
+            subscriptions::{
+                the_first_inbox_is_new, an_inbox_resumes, an_older_inbox_is_refused,
+                an_inbox_that_never_took_part_is_taken, another_inbox_starts_anew,
+                an_inbox_of_the_past_is_refused, a_session_that_never_was_is_refused,
+                a_late_receipt_of_the_last_inbox_is_nothing, jobs_can_be_asked_for,
+                sessions_are_durable,
+            }
+            tokens::{
+                a_token_is_used_once, a_token_used_twice_at_once_holds_once, a_token_expires,
+                a_newer_token_voids_the_older, token_and_certificate_go_together,
+                those_who_left_enrol_no_more, certificates_are_renewed,
+            }
+            units::{
+                units_are_registered_and_listed, a_unit_is_there_once, a_unit_is_suspended_and_resumed,
+                a_retired_unit_stays_so, retiring_turns_off_its_own_halves, an_agent_enrols,
+                a_unit_has_an_administrator_while_one_may_come,
+            }
+            withdrawals::{
+                a_withdrawal_goes_its_way, a_confirmation_may_come_first_and_again,
+                only_its_recipient_confirms, dead_letters_are_counted, dead_letters_need_units,
+            }
+        }
+    };
+    ($backend:ty: $($module:ident::{$($promise:ident),+ $(,)?})+) => {
+        $($(
+            #[tokio::test]
+            async fn $promise() {
+                $crate::store::conformance::$module::$promise::<$backend>().await;
+            }
+        )+)+
+    };
+}
+
+pub(crate) use conformance_suite;

@@ -1,0 +1,321 @@
+//! The log's commit: everything that arrived while the last one was running, in one transaction.
+//!
+//! This is the hot path. Heads, cursors, catch-ups and receipts are a handful of rows, so each kind moves
+//! in one statement over a JSON array; batches are blobs and go in as few multi-row inserts as fit. Every
+//! move is guarded in SQL too, so that nothing goes back whatever a caller asks.
+
+use std::{
+    collections::HashMap,
+    fmt::Write as _,
+    sync::{Arc, LazyLock},
+};
+
+use handfast_proto::{
+    chain::Chain,
+    ids::{OdsCode, StoreId},
+};
+use sqlx::SqliteConnection;
+
+use super::{database::Database, fault::fault, shapes::Shapes, values::int};
+use crate::store::{AppendGroup, LogBatch, StoreError};
+
+/// Batches in the largest insert, and in the next.
+const INSERT_ROWS: [usize; 2] = [32, 8];
+
+/// Bytes of batches that one insert may bind: they are in memory twice while it runs.
+const MAX_INSERT_BYTES: usize = 4 * 1024 * 1024;
+
+const NOT_NEXT: StoreError = StoreError::Conflict("a batch does not follow its source's head");
+
+static INSERT_LOG: LazyLock<Shapes> = LazyLock::new(|| {
+    let head = "INSERT INTO log (source, first_seq, last_seq, at, header_len, data) VALUES";
+    Shapes::new(head, "(?, ?, ?, ?, ?, ?)", "", &INSERT_ROWS)
+});
+
+const MOVE_HEADS: &str = "
+    UPDATE stream SET head_seq = m.last, chain = m.chain, store = m.store
+    FROM (
+        SELECT value ->> 0 AS source, value ->> 1 AS before, unhex(value ->> 2) AS chain_before,
+               value ->> 3 AS last, unhex(value ->> 4) AS chain, unhex(value ->> 5) AS store
+        FROM json_each(?1)
+    ) AS m
+    WHERE stream.source = m.source AND stream.head_seq = m.before
+      AND (stream.head_seq = 0 OR stream.chain = m.chain_before)";
+
+const MOVE_CURSORS: &str = "
+    UPDATE sharing_grant SET cursor = m.seq
+    FROM (
+        SELECT value ->> 0 AS id, value ->> 1 AS source, value ->> 2 AS recipient, value ->> 3 AS seq
+        FROM json_each(?1)
+    ) AS m
+    WHERE sharing_grant.id = m.id AND sharing_grant.source = m.source
+      AND sharing_grant.recipient = m.recipient
+      AND sharing_grant.ended_at IS NULL AND sharing_grant.cursor < m.seq";
+
+const MOVE_CATCH_UPS: &str = "
+    UPDATE job SET through = m.through
+    FROM (SELECT value ->> 0 AS id, value ->> 1 AS through FROM json_each(?1)) AS m
+    WHERE job.id = m.id AND job.kind = 'catch-up' AND job.through < m.through";
+
+/// Runs behind [`MOVE_CATCH_UPS`]: one that would go back finds a greater `through`.
+const END_CATCH_UPS: &str = "
+    DELETE FROM job WHERE id IN (
+        SELECT over.id
+        FROM json_each(?1) AS m CROSS JOIN job AS over ON over.id = m.value ->> 0
+        WHERE m.value ->> 2 = 1 AND over.kind = 'catch-up' AND over.through <= m.value ->> 1
+    )";
+
+const MOVE_RECEIPTS: &str = "
+    UPDATE inbox SET receipted_session = m.session, receipted = m.durable
+    FROM (
+        SELECT value ->> 0 AS recipient, value ->> 1 AS session, value ->> 2 AS durable FROM json_each(?1)
+    ) AS m
+    WHERE inbox.recipient = m.recipient AND m.session BETWEEN inbox.since_session AND inbox.session
+      AND (m.session, m.durable) > (inbox.receipted_session, inbox.receipted)";
+
+const RECEIVE_WITHDRAWALS: &str = "
+    UPDATE job SET state = 'received'
+    WHERE id IN (SELECT value FROM json_each(?1)) AND kind = 'withdraw' AND state = 'due'";
+
+/// For the test that looks at their plans.
+#[cfg(test)]
+pub(super) const MOVES: [&str; 6] = [
+    MOVE_HEADS,
+    MOVE_CURSORS,
+    MOVE_CATCH_UPS,
+    END_CATCH_UPS,
+    MOVE_RECEIPTS,
+    RECEIVE_WITHDRAWALS,
+];
+
+/// Commits a group. Not cancellation-safe: dropped half-way, it may or may not have committed.
+pub(super) async fn append(main: &Database, group: &AppendGroup) -> Result<(), StoreError> {
+    let moves = Moves::of(group)?;
+    if moves.is_empty() {
+        return Ok(());
+    }
+    let mut write = main.write().await?;
+    let result = keep(write.conn(), group, moves).await;
+    write.finish(result).await
+}
+
+async fn keep(conn: &mut SqliteConnection, group: &AppendGroup, moves: Moves) -> Result<(), StoreError> {
+    if let Some(heads) = moves.heads.text {
+        // First, so that a conflict costs no writing.
+        let moved = sqlx::query(MOVE_HEADS)
+            .bind(heads)
+            .execute(&mut *conn)
+            .await
+            .map_err(fault)?;
+        if moved.rows_affected() != moves.heads.rows {
+            return Err(NOT_NEXT);
+        }
+        insert_batches(conn, &group.batches, group.at).await?;
+    }
+    let rest = [
+        (MOVE_CURSORS, &moves.cursors.text),
+        (MOVE_CATCH_UPS, &moves.catch_ups.text),
+        (
+            END_CATCH_UPS,
+            if moves.ends_catch_up {
+                &moves.catch_ups.text
+            } else {
+                &None
+            },
+        ),
+        (MOVE_RECEIPTS, &moves.receipts.text),
+        (RECEIVE_WITHDRAWALS, &moves.received.text),
+    ];
+    for (sql, rows) in rest {
+        if let Some(rows) = rows {
+            sqlx::query(sql)
+                .bind(rows.clone())
+                .execute(&mut *conn)
+                .await
+                .map_err(fault)?;
+        }
+    }
+    Ok(())
+}
+
+async fn insert_batches(
+    conn: &mut SqliteConnection,
+    batches: &[Arc<LogBatch>],
+    at: i64,
+) -> Result<(), StoreError> {
+    let mut waiting = batches;
+    while !waiting.is_empty() {
+        let (rows, sql) = INSERT_LOG.pick(within_bytes(waiting));
+        let (now, later) = waiting.split_at(rows.min(waiting.len()));
+        let mut insert = sqlx::query(sql);
+        for entry in now {
+            let (header, body) = (entry.batch.header(), entry.batch.body());
+            let mut data = Vec::with_capacity(header.len() + body.len());
+            data.extend_from_slice(header);
+            data.extend_from_slice(body);
+            insert = insert
+                .bind(entry.source.as_str())
+                .bind(int(entry.batch.first_seq())?)
+                .bind(int(entry.batch.last_seq())?)
+                .bind(at)
+                .bind(int(header.len() as u64)?)
+                .bind(data);
+        }
+        insert.execute(&mut *conn).await.map_err(fault)?;
+        waiting = later;
+    }
+    Ok(())
+}
+
+/// How many of the next batches one insert may bind.
+fn within_bytes(waiting: &[Arc<LogBatch>]) -> usize {
+    let mut bytes = 0;
+    let fits = |entry: &&Arc<LogBatch>| {
+        bytes += entry.batch.weight();
+        bytes <= MAX_INSERT_BYTES
+    };
+    waiting
+        .iter()
+        .take(INSERT_ROWS[0])
+        .take_while(fits)
+        .count()
+        .max(1)
+}
+
+// === What moves, as JSON arrays ===
+
+/// Rows of a JSON array of arrays.
+#[derive(Default)]
+struct Rows {
+    /// `None` while there is no row.
+    text: Option<String>,
+    rows: u64,
+}
+
+impl Rows {
+    /// Begins a row; the caller writes it whole.
+    fn next(&mut self) -> &mut String {
+        let text = self.text.get_or_insert_default();
+        text.push(if self.rows == 0 { '[' } else { ',' });
+        self.rows += 1;
+        text
+    }
+
+    fn finish(mut self) -> Self {
+        if let Some(text) = &mut self.text {
+            text.push(']');
+        }
+        self
+    }
+}
+
+struct Moves {
+    heads: Rows,
+    cursors: Rows,
+    catch_ups: Rows,
+    ends_catch_up: bool,
+    receipts: Rows,
+    received: Rows,
+}
+
+impl Moves {
+    fn of(group: &AppendGroup) -> Result<Self, StoreError> {
+        let (mut cursors, mut catch_ups) = (Rows::default(), Rows::default());
+        let (mut receipts, mut received) = (Rows::default(), Rows::default());
+        // Codes, hexadecimal digits and numbers need no quoting. Writing to a String cannot fail.
+        for m in &group.cursors {
+            let (grant, seq, pair) = (int(m.grant.0)?, int(m.seq)?, m.pair);
+            let _ = write!(
+                cursors.next(),
+                r#"[{grant},"{}","{}",{seq}]"#,
+                pair.source,
+                pair.recipient
+            );
+        }
+        for m in &group.catch_ups {
+            let (job, through, complete) = (int(m.job.0)?, int(m.through)?, u8::from(m.complete));
+            let _ = write!(catch_ups.next(), "[{job},{through},{complete}]");
+        }
+        for m in &group.receipts {
+            let (session, durable) = (int(m.session)?, int(m.durable)?);
+            let _ = write!(receipts.next(), r#"["{}",{session},{durable}]"#, m.recipient);
+        }
+        for job in &group.withdrawals_received {
+            let _ = write!(received.next(), "{}", int(job.0)?);
+        }
+        Ok(Self {
+            heads: heads(&group.batches)?.finish(),
+            cursors: cursors.finish(),
+            catch_ups: catch_ups.finish(),
+            ends_catch_up: group.catch_ups.iter().any(|m| m.complete),
+            receipts: receipts.finish(),
+            received: received.finish(),
+        })
+    }
+
+    fn is_empty(&self) -> bool {
+        let all = [
+            &self.heads,
+            &self.cursors,
+            &self.catch_ups,
+            &self.receipts,
+            &self.received,
+        ];
+        all.iter().all(|rows| rows.text.is_none())
+    }
+}
+
+/// How one source's stream moves.
+struct HeadMove {
+    before: u64,
+    chain_before: Option<Chain>,
+    last: u64,
+    chain: Chain,
+    store: StoreId,
+}
+
+/// The move of each source's head, where the batches of each follow one another.
+fn heads(batches: &[Arc<LogBatch>]) -> Result<Rows, StoreError> {
+    let mut moves: HashMap<OdsCode, HeadMove> = HashMap::new();
+    for entry in batches {
+        let (first, last) = (entry.batch.first_seq(), entry.batch.last_seq());
+        let head = moves.entry(entry.source).or_insert(HeadMove {
+            before: first.saturating_sub(1),
+            chain_before: entry.chain_before,
+            last: first.saturating_sub(1),
+            chain: entry.chain_before.unwrap_or(entry.chain_after),
+            store: entry.store,
+        });
+        let begins = head.last == head.before;
+        if first != head.last + 1 || (!begins && entry.chain_before != Some(head.chain)) {
+            return Err(NOT_NEXT);
+        }
+        head.last = last;
+        head.chain = entry.chain_after;
+        head.store = entry.store;
+    }
+    let mut rows = Rows::default();
+    for (source, head) in moves {
+        let (before, last) = (int(head.before)?, int(head.last)?);
+        let text = rows.next();
+        let _ = write!(text, r#"["{source}",{before},"#);
+        match head.chain_before {
+            Some(chain) => hex(text, chain.as_bytes()),
+            None => text.push_str("null"),
+        }
+        let _ = write!(text, ",{last},");
+        hex(text, head.chain.as_bytes());
+        text.push(',');
+        hex(text, head.store.as_bytes());
+        text.push(']');
+    }
+    Ok(rows)
+}
+
+fn hex(text: &mut String, bytes: &[u8]) {
+    text.push('"');
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text.push('"');
+}

@@ -1,0 +1,113 @@
+//! One SQLite file: its writer, its readers, and how it is opened.
+
+use std::{
+    fs::OpenOptions,
+    io,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use sqlx::{Sqlite, SqlitePool, Transaction, migrate::Migrator, sqlite::SqlitePoolOptions};
+
+use super::{
+    fault::fault,
+    settings::Settings,
+    writer::{Write, Writer},
+};
+use crate::store::StoreError;
+
+/// How long a read waits for a free reader.
+const READER_WAIT: Duration = Duration::from_secs(10);
+
+/// A file that is open.
+#[derive(Debug)]
+pub(super) struct Database {
+    writer: Writer,
+    readers: SqlitePool,
+    path: PathBuf,
+}
+
+impl Database {
+    /// Makes an empty file that only this user may read, where there is none. SQLite gives its log and
+    /// shared memory the same mode.
+    pub(super) fn make(settings: &Settings, state_dir: &Path) -> Result<(), StoreError> {
+        let path = state_dir.join(settings.file);
+        let made = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path);
+        match made {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => Err(StoreError::Full),
+            Err(error) => Err(StoreError::Failed(format!(
+                "{} cannot be made: {error}",
+                path.display()
+            ))),
+        }
+    }
+
+    /// Opens a file that is there and brings its tables up to date.
+    pub(super) async fn open(
+        settings: &'static Settings,
+        state_dir: &Path,
+        migrations: &Migrator,
+    ) -> Result<Self, StoreError> {
+        let mut conn = settings.connect(state_dir).await?;
+        migrations
+            .run_direct(None, &mut conn, false)
+            .await
+            .map_err(|error| migration_fault(error, settings.file))?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(settings.readers)
+            .acquire_timeout(READER_WAIT)
+            .test_before_acquire(false)
+            .connect_lazy_with(settings.reader_options(state_dir));
+        Ok(Self {
+            writer: Writer::new(settings, state_dir.to_owned(), conn),
+            readers,
+            path: state_dir.join(settings.file),
+        })
+    }
+
+    /// Begins a transaction that writes.
+    pub(super) async fn write(&self) -> Result<Write<'_>, StoreError> {
+        self.writer.begin().await
+    }
+
+    /// For a single statement that reads.
+    pub(super) fn readers(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// For several statements that read one state.
+    pub(super) async fn read(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        self.readers.begin().await.map_err(fault)
+    }
+
+    /// Where the file is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Closes every connection.
+    pub(super) async fn close(self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+fn migration_fault(error: sqlx::migrate::MigrateError, file: &str) -> StoreError {
+    use sqlx::migrate::MigrateError;
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => fault(error),
+        MigrateError::VersionMissing(version) => StoreError::Failed(format!(
+            "{file} was last used by a newer handfastd (its tables are of version {version}): install that one again"
+        )),
+        other => StoreError::Corrupt(format!(
+            "{file}: its tables are not those of this program: {other}"
+        )),
+    }
+}

@@ -1,0 +1,148 @@
+//! Keeps the projection's file whole: it is derived from the log, so one that is missing, damaged or ahead
+//! of the log is made anew rather than repaired.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use handfast_proto::ids::OdsCode;
+use sqlx::SqliteConnection;
+
+use super::{database::Database, fault::fault, projection, settings::RECORDS};
+use crate::store::{Head, RecordVersion, StoreError};
+
+/// Beside the file: it was found damaged while in use and is to be made anew when opened next.
+const DAMAGED_SUFFIX: &str = ".damaged";
+
+/// The projection's file.
+#[derive(Debug)]
+pub(super) struct Records {
+    file: Database,
+}
+
+impl Records {
+    /// Opens the file, or makes it. `heads` are the log's: a source whose records go beyond its head (the
+    /// log was restored from an older copy) is projected again from the beginning.
+    pub(super) async fn open(state_dir: &Path, heads: &[(OdsCode, Head)]) -> Result<Self, StoreError> {
+        let path = state_dir.join(RECORDS.file);
+        if beside(&path, DAMAGED_SUFFIX).exists() {
+            remove(&path)?;
+        }
+        let records = match Self::try_open(state_dir).await {
+            Err(StoreError::Corrupt(why)) => {
+                tracing::warn!(file = %path.display(), why, "the projection is damaged; it is made anew from the log");
+                remove(&path)?;
+                Self::try_open(state_dir).await?
+            }
+            opened => opened?,
+        };
+        records.drop_what_is_ahead(heads).await?;
+        Ok(records)
+    }
+
+    async fn try_open(state_dir: &Path) -> Result<Self, StoreError> {
+        Database::make(&RECORDS, state_dir)?;
+        let migrations = sqlx::migrate!("./migrations/sqlite-records");
+        let file = Database::open(&RECORDS, state_dir, &migrations).await?;
+        Ok(Self { file })
+    }
+
+    async fn drop_what_is_ahead(&self, heads: &[(OdsCode, Head)]) -> Result<(), StoreError> {
+        for (source, head) in heads {
+            if projection::through(&self.file, *source).await? <= head.seq {
+                continue;
+            }
+            tracing::warn!(%source, head = head.seq, "the projection is ahead of the log; it is made anew for this unit");
+            let mut write = self.file.write().await?;
+            let result = forget(write.conn(), *source).await;
+            write.finish(result).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn through(&self, source: OdsCode) -> Result<u64, StoreError> {
+        let result = projection::through(&self.file, source).await;
+        result.inspect_err(|error| self.note_damage(error))
+    }
+
+    pub(super) async fn project(
+        &self,
+        source: OdsCode,
+        versions: &[RecordVersion],
+        through: u64,
+    ) -> Result<(), StoreError> {
+        let result = projection::project(&self.file, source, versions, through).await;
+        result.inspect_err(|error| self.note_damage(error))
+    }
+
+    pub(super) async fn current(
+        &self,
+        source: OdsCode,
+        after: u64,
+        upto: u64,
+        limit: u32,
+    ) -> Result<Vec<u64>, StoreError> {
+        let result = projection::current(&self.file, source, after, upto, limit).await;
+        result.inspect_err(|error| self.note_damage(error))
+    }
+
+    pub(super) async fn close(self) {
+        self.file.close().await;
+    }
+
+    #[cfg(test)]
+    pub(super) fn file(&self) -> &Database {
+        &self.file
+    }
+
+    fn note_damage(&self, error: &StoreError) {
+        if !matches!(error, StoreError::Corrupt(_)) {
+            return;
+        }
+        let path = self.file.path();
+        tracing::error!(file = %path.display(), %error, "the projection is damaged; restart handfastd and it is made anew from the log");
+        if let Err(error) = fs::write(beside(path, DAMAGED_SUFFIX), []) {
+            tracing::error!(file = %path.display(), %error, "the damage cannot be noted; remove the file before the restart");
+        }
+    }
+}
+
+async fn forget(conn: &mut SqliteConnection, source: OdsCode) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM record WHERE source = (SELECT id FROM source WHERE ods = ?1)")
+        .bind(source.as_str())
+        .execute(&mut *conn)
+        .await
+        .map_err(fault)?;
+    sqlx::query("UPDATE source SET through = 0 WHERE ods = ?1")
+        .bind(source.as_str())
+        .execute(conn)
+        .await
+        .map_err(fault)?;
+    Ok(())
+}
+
+/// Removes the file with what SQLite keeps beside it; the mark last, so that a crash half-way starts over.
+fn remove(path: &Path) -> Result<(), StoreError> {
+    for name in [
+        path.to_owned(),
+        beside(path, "-wal"),
+        beside(path, "-shm"),
+        beside(path, DAMAGED_SUFFIX),
+    ] {
+        match fs::remove_file(&name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let name = name.display();
+                return Err(StoreError::Failed(format!("{name} cannot be removed: {error}")));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

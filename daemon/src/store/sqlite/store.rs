@@ -1,0 +1,298 @@
+//! The store on SQLite, as the rest of the daemon sees it: it opens both files and hands each operation to
+//! the file that carries it out.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use handfast_proto::ids::{OdsCode, PersonId};
+use sqlx::{SqliteConnection, sqlite::SqliteRow};
+
+use super::{
+    agreements, append,
+    database::Database,
+    dead_letters, enrolment,
+    fault::fault,
+    log, people,
+    records::Records,
+    settings::MAIN,
+    subscriptions, units,
+    values::{Columns, corrupt},
+    withdrawals,
+};
+use crate::{
+    consent::{Pair, Policy},
+    store::{
+        AgreementRow, AppendGroup, Certificate, ConfirmWithdrawal, DeadLetterRow, Deployment, HalfChange,
+        HalfOutcome, Head, Hello, IssuedToken, Job, LogRow, NewPerson, NewToken, NewUnit, PairState,
+        PersonRow, RecordVersion, Role, Store, StoreError, Subscription, TokenHash, UnitRow, UnitState,
+        UnitStateOutcome,
+    },
+};
+
+/// A store in two SQLite files of a state directory: `handfast.db`, which holds everything that must be
+/// durable, and `records.db`, the projection, which is derived from the log.
+///
+/// Two stores on one directory at once are safe, but a daemon takes care that there is only one.
+#[derive(Debug)]
+pub struct SqliteStore {
+    main: Database,
+    records: Records,
+}
+
+impl SqliteStore {
+    /// Makes a deployment's store in a state directory that exists. [`StoreError::Exists`] where a
+    /// deployment is there; one whose making was broken off is finished.
+    pub async fn create(state_dir: &Path, deployment: &Deployment) -> Result<Self, StoreError> {
+        Database::make(&MAIN, state_dir)?;
+        let main = open_main(state_dir).await?;
+        let mut write = main.write().await?;
+        let result = insert_deployment(write.conn(), deployment).await;
+        write.finish(result).await?;
+        Self::with_records(main, state_dir).await
+    }
+
+    /// Opens the store of a state directory and brings its tables up to date. [`StoreError::Missing`]
+    /// where there is none.
+    pub async fn open(state_dir: &Path) -> Result<Self, StoreError> {
+        if !state_dir.join(MAIN.file).exists() {
+            return Err(StoreError::Missing(
+                "deployment in this state directory: make one with handfastd init",
+            ));
+        }
+        let main = open_main(state_dir).await?;
+        deployment(&main).await?;
+        Self::with_records(main, state_dir).await
+    }
+
+    /// Closes both files and waits for it. Nothing is lost where it is left out.
+    pub async fn close(self) {
+        self.records.close().await;
+        self.main.close().await;
+    }
+
+    async fn with_records(main: Database, state_dir: &Path) -> Result<Self, StoreError> {
+        let records = Records::open(state_dir, &log::heads(&main).await?).await?;
+        Ok(Self { main, records })
+    }
+
+    #[cfg(test)]
+    pub(super) fn main(&self) -> &Database {
+        &self.main
+    }
+
+    #[cfg(test)]
+    pub(super) fn records(&self) -> &Records {
+        &self.records
+    }
+}
+
+async fn open_main(state_dir: &Path) -> Result<Database, StoreError> {
+    let migrations = sqlx::migrate!("./migrations/sqlite");
+    Database::open(&MAIN, state_dir, &migrations).await
+}
+
+// === The deployment ===
+
+fn policy_text(policy: Policy) -> &'static str {
+    match policy {
+        Policy::UnlessDissented => "unless-dissented",
+        Policy::Explicit => "explicit",
+    }
+}
+
+async fn insert_deployment(conn: &mut SqliteConnection, deployment: &Deployment) -> Result<(), StoreError> {
+    let sql = "INSERT INTO deployment
+                   (one, trust_domain, test, policy, operator_sets_halves, made_at, touched_at)
+               VALUES (1, ?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (one) DO NOTHING";
+    let done = sqlx::query(sql)
+        .bind(deployment.trust_domain.as_str())
+        .bind(deployment.test)
+        .bind(policy_text(deployment.policy))
+        .bind(deployment.operator_sets_halves)
+        .bind(deployment.made_at)
+        .execute(conn)
+        .await
+        .map_err(fault)?;
+    match done.rows_affected() {
+        0 => Err(StoreError::Exists("a deployment in this state directory")),
+        _ => Ok(()),
+    }
+}
+
+async fn deployment(main: &Database) -> Result<Deployment, StoreError> {
+    let sql = "SELECT trust_domain, test, policy, operator_sets_halves, made_at FROM deployment";
+    let row = sqlx::query(sql)
+        .fetch_optional(main.readers())
+        .await
+        .map_err(fault)?;
+    let unfinished =
+        "deployment in this state directory: its making was broken off; run handfastd init again";
+    deployment_row(&row.ok_or(StoreError::Missing(unfinished))?)
+}
+
+fn deployment_row(row: &SqliteRow) -> Result<Deployment, StoreError> {
+    Ok(Deployment {
+        trust_domain: row.column("trust_domain")?,
+        test: row.column("test")?,
+        policy: match row.column("policy")? {
+            "unless-dissented" => Policy::UnlessDissented,
+            "explicit" => Policy::Explicit,
+            _ => return Err(corrupt("the deployment's policy is unknown")),
+        },
+        operator_sets_halves: row.column("operator_sets_halves")?,
+        made_at: row.column("made_at")?,
+    })
+}
+
+async fn touch(main: &Database, at: i64) -> Result<(), StoreError> {
+    let mut write = main.write().await?;
+    let sql = "UPDATE deployment SET touched_at = ?1";
+    let result = sqlx::query(sql).bind(at).execute(write.conn()).await;
+    write.finish(result.map_err(fault).map(drop)).await
+}
+
+// === impl Store ===
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn deployment(&self) -> Result<Deployment, StoreError> {
+        deployment(&self.main).await
+    }
+
+    async fn touch(&self, at: i64) -> Result<(), StoreError> {
+        touch(&self.main, at).await
+    }
+
+    async fn append(&self, group: &AppendGroup) -> Result<(), StoreError> {
+        append::append(&self.main, group).await
+    }
+
+    async fn heads(&self) -> Result<Vec<(OdsCode, Head)>, StoreError> {
+        log::heads(&self.main).await
+    }
+
+    async fn read_log(
+        &self,
+        source: OdsCode,
+        after: u64,
+        max_bytes: usize,
+    ) -> Result<Vec<LogRow>, StoreError> {
+        log::read(&self.main, source, after, max_bytes).await
+    }
+
+    async fn projected_through(&self, source: OdsCode) -> Result<u64, StoreError> {
+        self.records.through(source).await
+    }
+
+    async fn project(
+        &self,
+        source: OdsCode,
+        versions: &[RecordVersion],
+        through: u64,
+    ) -> Result<(), StoreError> {
+        self.records.project(source, versions, through).await
+    }
+
+    async fn current_records(
+        &self,
+        source: OdsCode,
+        after: u64,
+        upto: u64,
+        limit: u32,
+    ) -> Result<Vec<u64>, StoreError> {
+        self.records.current(source, after, upto, limit).await
+    }
+
+    async fn register_unit(&self, unit: &NewUnit, token: &NewToken, at: i64) -> Result<UnitRow, StoreError> {
+        units::register(&self.main, unit, token, at).await
+    }
+
+    async fn units(&self, now: i64) -> Result<Vec<UnitRow>, StoreError> {
+        units::all(&self.main, now).await
+    }
+
+    async fn set_unit_state(
+        &self,
+        ods: OdsCode,
+        state: UnitState,
+        by: &str,
+        reason: &str,
+        at: i64,
+    ) -> Result<UnitStateOutcome, StoreError> {
+        units::set_state(&self.main, ods, state, by, reason, at).await
+    }
+
+    async fn add_person(
+        &self,
+        person: &NewPerson,
+        token: &NewToken,
+        at: i64,
+    ) -> Result<PersonRow, StoreError> {
+        people::add(&self.main, person, token, at).await
+    }
+
+    async fn person(&self, id: &PersonId) -> Result<Option<PersonRow>, StoreError> {
+        people::one(&self.main, id).await
+    }
+
+    async fn people(&self) -> Result<Vec<PersonRow>, StoreError> {
+        people::all(&self.main).await
+    }
+
+    async fn set_role(&self, id: &PersonId, role: Role, at: i64) -> Result<PersonRow, StoreError> {
+        people::set_role(&self.main, id, role, at).await
+    }
+
+    async fn revoke_person(&self, id: &PersonId, reason: &str, at: i64) -> Result<PersonRow, StoreError> {
+        people::revoke(&self.main, id, reason, at).await
+    }
+
+    async fn add_token(&self, token: &NewToken, at: i64) -> Result<(), StoreError> {
+        enrolment::add_token(&self.main, token, at).await
+    }
+
+    async fn find_token(&self, hash: &TokenHash, now: i64) -> Result<IssuedToken, StoreError> {
+        enrolment::find_token(&self.main, hash, now).await
+    }
+
+    async fn consume_token(
+        &self,
+        hash: &TokenHash,
+        certificate: &Certificate,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        enrolment::consume_token(&self.main, hash, certificate, now).await
+    }
+
+    async fn add_certificate(&self, certificate: &Certificate, now: i64) -> Result<(), StoreError> {
+        enrolment::add_certificate(&self.main, certificate, now).await
+    }
+
+    async fn agreements(&self, unit: Option<OdsCode>) -> Result<Vec<AgreementRow>, StoreError> {
+        agreements::all(&self.main, unit).await
+    }
+
+    async fn set_half(&self, change: &HalfChange) -> Result<HalfOutcome, StoreError> {
+        agreements::set_half(&self.main, change).await
+    }
+
+    async fn open_subscription(&self, hello: &Hello, at: i64) -> Result<Subscription, StoreError> {
+        subscriptions::open(&self.main, hello, at).await
+    }
+
+    async fn recipient_jobs(&self, recipient: OdsCode) -> Result<(Vec<PairState>, Vec<Job>), StoreError> {
+        subscriptions::jobs(&self.main, recipient).await
+    }
+
+    async fn confirm_withdrawal(&self, confirm: &ConfirmWithdrawal) -> Result<(), StoreError> {
+        withdrawals::confirm(&self.main, confirm).await
+    }
+
+    async fn record_dead_letter(&self, letter: &DeadLetterRow, at: i64) -> Result<(), StoreError> {
+        dead_letters::record(&self.main, letter, at).await
+    }
+
+    async fn dead_letters(&self) -> Result<Vec<(Pair, u64)>, StoreError> {
+        dead_letters::counts(&self.main).await
+    }
+}

@@ -1,0 +1,113 @@
+//! Values between rows and the types of the trait. What cannot be is reported, never guessed.
+
+use std::str::FromStr;
+
+use handfast_proto::ids::{Holder, OdsCode, PersonId, StoreId};
+use sqlx::{Decode, Row as _, Sqlite, Type, sqlite::SqliteRow};
+
+use super::fault::fault;
+use crate::{
+    consent::Pair,
+    store::{Role, StoreError, UnitKind, UnitState},
+};
+
+/// A number on its way into a column. Those beyond 2^63 - 1 come only from what is not in order.
+pub(super) fn int(number: u64) -> Result<i64, StoreError> {
+    i64::try_from(number).map_err(|_| StoreError::Conflict("a number is beyond what can be"))
+}
+
+pub(super) fn corrupt(what: &str) -> StoreError {
+    StoreError::Corrupt(what.to_owned())
+}
+
+/// Typed columns of a row, by name.
+pub(super) trait Columns {
+    /// A column as SQLite has it.
+    fn column<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(&'r self, name: &str) -> Result<T, StoreError>;
+
+    /// A number that is never below 0.
+    fn count(&self, name: &str) -> Result<u64, StoreError> {
+        u64::try_from(self.column::<i64>(name)?).map_err(|_| corrupt("a count is below 0"))
+    }
+
+    /// A text that passes the check of its type.
+    fn parsed<T: FromStr>(&self, name: &str) -> Result<T, StoreError> {
+        let text: &str = self.column(name)?;
+        text.parse()
+            .map_err(|_| StoreError::Corrupt(format!("column {name} is not what it should be")))
+    }
+
+    fn pair(&self) -> Result<Pair, StoreError> {
+        Ok(Pair {
+            source: self.parsed("source")?,
+            recipient: self.parsed("recipient")?,
+        })
+    }
+
+    fn store_id(&self, name: &str) -> Result<Option<StoreId>, StoreError> {
+        let raw: Option<&[u8]> = self.column(name)?;
+        raw.map(StoreId::from_slice)
+            .transpose()
+            .map_err(|_| corrupt("a store id is not 16 bytes"))
+    }
+}
+
+impl Columns for SqliteRow {
+    fn column<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(&'r self, name: &str) -> Result<T, StoreError> {
+        self.try_get(name).map_err(fault)
+    }
+}
+
+// === Holders ===
+
+/// A holder as a column keeps it.
+pub(super) fn holder_text(holder: &Holder) -> String {
+    match holder {
+        Holder::Unit(ods) => unit_holder(*ods),
+        Holder::Person(id) => person_holder(id),
+    }
+}
+
+pub(super) fn unit_holder(ods: OdsCode) -> String {
+    format!("unit/{ods}")
+}
+
+pub(super) fn person_holder(id: &PersonId) -> String {
+    format!("person/{id}")
+}
+
+pub(super) fn holder(text: &str) -> Result<Holder, StoreError> {
+    let known = match text.split_once('/') {
+        Some(("unit", ods)) => ods.parse().ok().map(Holder::Unit),
+        Some(("person", id)) => id.parse().ok().map(Holder::Person),
+        _ => None,
+    };
+    known.ok_or_else(|| corrupt("a holder is neither a unit nor a person"))
+}
+
+// === Names of states ===
+
+pub(super) fn unit_state_text(state: UnitState) -> &'static str {
+    match state {
+        UnitState::Enrolled => "enrolled",
+        UnitState::Suspended => "suspended",
+        UnitState::Retired => "retired",
+    }
+}
+
+pub(super) fn unit_state(text: &str) -> Result<UnitState, StoreError> {
+    match text {
+        "enrolled" => Ok(UnitState::Enrolled),
+        "suspended" => Ok(UnitState::Suspended),
+        "retired" => Ok(UnitState::Retired),
+        _ => Err(corrupt("a unit's state is unknown")),
+    }
+}
+
+pub(super) fn unit_kind(number: i32) -> Result<UnitKind, StoreError> {
+    UnitKind::try_from(number).map_err(|_| corrupt("a unit's kind is unknown"))
+}
+
+pub(super) fn role(number: i32) -> Result<Role, StoreError> {
+    Role::try_from(number).map_err(|_| corrupt("a person's role is unknown"))
+}

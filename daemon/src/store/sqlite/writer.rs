@@ -1,0 +1,147 @@
+//! The one connection of a file that writes, and its transactions.
+//!
+//! Invariant: whoever holds the lock finds the connection outside of any transaction, whatever became of
+//! the one before. A transaction marks the connection as open before it begins and as clean once it is
+//! over; one found open (its future was dropped) is rolled back first, one that is lost is opened anew.
+
+use std::path::PathBuf;
+
+use sqlx::{Connection as _, SqliteConnection};
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::{
+    fault::{fault, full_or, is_already_rolled_back},
+    settings::Settings,
+};
+use crate::store::StoreError;
+
+/// The writer of one file.
+#[derive(Debug)]
+pub(super) struct Writer {
+    settings: &'static Settings,
+    state_dir: PathBuf,
+    slot: Mutex<Slot>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    conn: SqliteConnection,
+    condition: Condition,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Condition {
+    /// No transaction is open.
+    Clean,
+    /// A transaction may be open.
+    Open,
+    /// The connection is not to be used any more.
+    Lost,
+}
+
+/// A transaction that writes. Dropped without [`Write::finish`] it is rolled back before the next begins.
+pub(super) struct Write<'w> {
+    writer: &'w Writer,
+    slot: MutexGuard<'w, Slot>,
+}
+
+impl Writer {
+    /// Takes over a connection that has passed its checks.
+    pub(super) fn new(settings: &'static Settings, state_dir: PathBuf, conn: SqliteConnection) -> Self {
+        Self {
+            settings,
+            state_dir,
+            slot: Mutex::new(Slot {
+                conn,
+                condition: Condition::Clean,
+            }),
+        }
+    }
+
+    /// Begins a transaction, after those that wait already. It has the file's write lock from the start.
+    pub(super) async fn begin(&self) -> Result<Write<'_>, StoreError> {
+        let mut slot = self.slot.lock().await;
+        match self.start(&mut slot).await {
+            Ok(()) => Ok(Write { writer: self, slot }),
+            Err(error) => Err(full_or(error, &self.state_dir)),
+        }
+    }
+
+    /// Closes the connection in order. Dropping it does so too, but nobody waits for it.
+    pub(super) async fn close(self) {
+        let slot = self.slot.into_inner();
+        if let Err(error) = slot.conn.close().await {
+            let file = self.settings.file;
+            tracing::warn!(file, %error, "the file was not closed in order; nothing is lost");
+        }
+    }
+
+    async fn start(&self, slot: &mut Slot) -> Result<(), StoreError> {
+        if slot.condition == Condition::Open {
+            slot.roll_back().await;
+        }
+        if slot.condition == Condition::Lost {
+            slot.conn = self.settings.connect(&self.state_dir).await?;
+        }
+        slot.condition = Condition::Open;
+        let begun = sqlx::query("BEGIN IMMEDIATE")
+            .execute(&mut slot.conn)
+            .await
+            .map_err(fault);
+        if let Err(error) = begun {
+            slot.undo(&error).await;
+            return Err(error);
+        }
+        Ok(())
+    }
+}
+
+impl Slot {
+    async fn roll_back(&mut self) {
+        let rolled_back = sqlx::query("ROLLBACK").execute(&mut self.conn).await;
+        self.condition = match rolled_back {
+            Err(error) if !is_already_rolled_back(&error) => Condition::Lost,
+            _ => Condition::Clean,
+        };
+    }
+
+    async fn undo(&mut self, error: &StoreError) {
+        self.roll_back().await;
+        // What SQLite holds in memory is not to be trusted after an I/O error or a damaged page.
+        if matches!(error, StoreError::Failed(_) | StoreError::Corrupt(_)) {
+            self.condition = Condition::Lost;
+        }
+    }
+}
+
+impl Write<'_> {
+    /// The connection, inside the transaction.
+    pub(super) fn conn(&mut self) -> &mut SqliteConnection {
+        &mut self.slot.conn
+    }
+
+    /// Commits what went well, rolls back what did not. `Ok` means durable.
+    pub(super) async fn finish<T>(mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        match result {
+            Ok(value) => {
+                self.commit().await?;
+                Ok(value)
+            }
+            Err(error) => {
+                self.slot.undo(&error).await;
+                Err(full_or(error, &self.writer.state_dir))
+            }
+        }
+    }
+
+    /// A failure here stays one even where the disk is full: whether it was kept is not known.
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        let committed = sqlx::query("COMMIT").execute(self.conn()).await.map_err(fault);
+        if let Err(error) = committed {
+            self.slot.undo(&error).await;
+            return Err(error);
+        }
+        self.slot.condition = Condition::Clean;
+        Ok(())
+    }
+}
