@@ -332,7 +332,8 @@ async fn healthy(url: &str, operator: &Identity) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn free_port() -> anyhow::Result<u16> {
+/// A port that nothing listens on, of those that the tests use.
+pub fn free_port() -> anyhow::Result<u16> {
     for _ in 0..1_000 {
         let port = rand::random_range(PORTS);
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
