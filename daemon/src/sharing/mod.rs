@@ -9,6 +9,13 @@ mod status;
 mod tokens;
 mod units;
 
+#[cfg(test)]
+mod matrix;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
 pub use crate::random::{OsRandom, Random};
 pub use agreements::{Agreements, SetHalf};
 pub use caller::Caller;

@@ -10,8 +10,9 @@ use super::{
     context::{detached, required, text},
 };
 use crate::{
+    consent::Side,
     delivery::UnitInForce,
-    store::{NewUnit, UnitKind, UnitRow, UnitState},
+    store::{HalfChange, NewUnit, UnitKind, UnitRow, UnitState, UnitStateOutcome},
 };
 
 /// The acts on units.
@@ -77,16 +78,25 @@ impl Units {
     }
 
     /// For good: the unit's halves go off, the certificates of its agent and its people are refused.
+    /// Retiring again asks again whether that is in force.
     pub async fn retire(&self, caller: &Caller, ods: OdsCode, reason: &str) -> Result<UnitInForce, ActError> {
         operator(caller)?;
         let reason = required("reason", reason)?;
-        let in_force = self.set_state(caller, ods, UnitState::Retired, reason).await?;
-        self.ctx.connections.close(&Holder::Unit(ods));
-        let people = self.ctx.store.people().await?;
-        for person in people.into_iter().filter(|p| p.unit == Some(ods)) {
-            self.ctx.connections.close(&Holder::Person(person.id));
-        }
-        Ok(in_force)
+        let before = self.ctx.unit(ods).await?.ok_or(ActError::Missing("unit"))?;
+        let (this, by) = (self.clone(), caller.name());
+        detached(async move {
+            let retired = if before.state == UnitState::Retired {
+                this.ask_again(before, &by, &reason).await
+            } else {
+                this.change_state(ods, UnitState::Retired, &by, &reason).await
+            };
+            // Also where the store cannot say whether it was committed.
+            if matches!(retired, Ok(_) | Err(ActError::Failed(_))) {
+                this.close_connections(ods).await?;
+            }
+            retired
+        })
+        .await
     }
 
     /// A one-time token for the unit's agent. Earlier unused ones are void.
@@ -109,15 +119,52 @@ impl Units {
         state: UnitState,
         reason: String,
     ) -> Result<UnitInForce, ActError> {
-        let (ctx, by) = (self.ctx.clone(), caller.name());
-        detached(async move {
-            let now = ctx.clock.now_ms();
-            let changed = ctx.revoker.set_unit_state(ods, state, &by, &reason, now).await;
-            // Also after an error: it may have been committed.
-            ctx.changes.notify();
-            Ok(changed?)
-        })
-        .await
+        let (this, by) = (self.clone(), caller.name());
+        detached(async move { this.change_state(ods, state, &by, &reason).await }).await
+    }
+
+    async fn change_state(
+        &self,
+        ods: OdsCode,
+        state: UnitState,
+        by: &str,
+        reason: &str,
+    ) -> Result<UnitInForce, ActError> {
+        let now = self.ctx.clock.now_ms();
+        let changed = self.ctx.revoker.set_unit_state(ods, state, by, reason, now).await;
+        // Also after an error: it may have been committed.
+        self.ctx.changes.notify();
+        Ok(changed?)
+    }
+
+    /// A retired unit's halves are off: turning them off again tells of each whether that is in force.
+    async fn ask_again(&self, unit: UnitRow, by: &str, reason: &str) -> Result<UnitInForce, ActError> {
+        let mut in_force = true;
+        for agreement in self.ctx.store.agreements(Some(unit.ods)).await? {
+            let off = HalfChange {
+                pair: agreement.pair,
+                side: Side::ShareOut,
+                on: false,
+                by: by.to_owned(),
+                reason: reason.to_owned(),
+                at: self.ctx.clock.now_ms(),
+            };
+            in_force &= self.ctx.revoker.set_half(off).await?.in_force;
+        }
+        let outcome = UnitStateOutcome {
+            unit,
+            ended: Vec::new(),
+        };
+        Ok(UnitInForce { outcome, in_force })
+    }
+
+    async fn close_connections(&self, ods: OdsCode) -> Result<(), ActError> {
+        self.ctx.connections.close(&Holder::Unit(ods));
+        let people = self.ctx.store.people().await?;
+        for person in people.into_iter().filter(|p| p.unit == Some(ods)) {
+            self.ctx.connections.close(&Holder::Person(person.id));
+        }
+        Ok(())
     }
 }
 
