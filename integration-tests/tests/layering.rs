@@ -42,6 +42,7 @@ const DAEMON: &[(&str, u32)] = &[
 /// The agent's modules from the bottom up.
 const AGENT: &[(&str, u32)] = &[
     ("clock", 0),
+    ("retry", 0),
     ("text", 0),
     ("status", 1),
     ("identity", 1),
@@ -67,7 +68,7 @@ const CRATES: &[(&str, &str, &[&str])] = &[
     ("daemon", "handfast_agent", &[]),
     ("agent", "handfast_daemon", &[]),
     ("agent", "sqlx", &["store"]),
-    ("agent", "backoff", &["link"]),
+    ("agent", "backoff", &["retry"]),
     ("proto", "tokio", &[]),
     ("proto", "sqlx", &[]),
 ];

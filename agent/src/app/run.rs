@@ -12,7 +12,10 @@ use crate::{
     enrol::Renewal,
     identity::{CurrentIdentity, Identity},
     lifecycle::{Notifier, StateLock, Supervisor, termination, watchdog},
-    link::Connector,
+    link::{
+        Connector,
+        uplink::{self, UplinkContext},
+    },
     status::StatusBoard,
     store::{
         inbox::{Inbox, InboxLimits, OutputSpec},
@@ -129,7 +132,13 @@ impl Parts {
     }
 
     fn start_links(&self, tasks: &mut Supervisor) {
-        let _ = tasks;
+        let uplink = UplinkContext {
+            connector: self.connector.clone(),
+            outbox: Arc::clone(&self.outbox),
+            board: self.board.clone(),
+            clock: Arc::clone(&self.clock),
+        };
+        tasks.spawn("the uplink", endless(uplink::run(uplink, tasks.stop())));
     }
 
     fn start_watchers(&self, tasks: &mut Supervisor, state_dir: PathBuf, identity: Arc<CurrentIdentity>) {
@@ -144,12 +153,14 @@ impl Parts {
         tasks.spawn("the writer of status.json", writer.run(tasks.stop()));
         let disk = show_disk(Arc::clone(&self.outbox), self.board.clone(), tasks.stop());
         tasks.spawn("the watch on the outbox's disk", disk);
-        let stop = tasks.stop();
-        tasks.spawn("the watchdog", async move {
-            watchdog(stop).await;
-            Ok(())
-        });
+        tasks.spawn("the watchdog", endless(watchdog(tasks.stop())));
     }
+}
+
+/// A task that ends only when it is asked to.
+async fn endless(task: impl Future<Output = ()>) -> anyhow::Result<()> {
+    task.await;
+    Ok(())
 }
 
 /// Shows on the board whether the outbox's disk takes what is written.
