@@ -36,7 +36,7 @@ prop_compose! {
         former in proptest::option::of(subject()),
         author in "[A-Za-z .]{0,40}",
         recorded_at in any::<i64>(),
-        payload in proptest::collection::vec(any::<u8>(), 1..2000),
+        payload in proptest::collection::vec(any::<u8>(), 1..100),
     ) -> Amendment {
         let bare = op == Op::Retract || subject.confidentiality.is_marked();
         Amendment {
@@ -72,6 +72,8 @@ fn cut() -> impl Strategy<Value = Cut> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn what_was_built_is_read_back(amendments in proptest::collection::vec(amendment(), 1..=64)) {
         let batch = build(&amendments);
