@@ -14,6 +14,8 @@ mod revoker;
 mod state;
 mod subscribe;
 mod subscriber;
+#[cfg(test)]
+mod walk;
 
 pub use changes::Changes;
 pub use connection::Connection;

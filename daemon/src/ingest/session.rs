@@ -231,6 +231,18 @@ pub(crate) mod tests {
         Arc::new(Batch::parse(made.header, made.body, Form::Published).unwrap())
     }
 
+    /// A batch of changes to numbered records, each with a payload of a few bytes.
+    pub(crate) fn batch_of(first: u64, changes: &[(Op, u64)]) -> Arc<Batch> {
+        let mut builder = BatchBuilder::new(first);
+        for (op, id) in changes {
+            let mut change = amendment(*id, if *op == Op::Retract { 0 } else { 20 });
+            change.op = *op;
+            builder.push(&change);
+        }
+        let made = builder.finish();
+        Arc::new(Batch::parse(made.header, made.body, Form::Published).unwrap())
+    }
+
     fn store(n: u8) -> StoreId {
         StoreId::from_random([n; 16])
     }

@@ -1,0 +1,406 @@
+//! Random walks over the delivery side: units publish, halves are turned, recipients read slowly, stop
+//! reading, drop their connection and come back, while an oracle that knows only the promises watches.
+//!
+//! What it holds delivery to: nothing of an ended grant is handed over once the call that ended it has
+//! returned (S1), nor after its marker on any stream; nothing arrives without a grant (S2); at quiet every
+//! recipient holds exactly what its sources' records are, in order, once (L1). The seed is printed, and
+//! `HANDFAST_SEED` replays it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
+use handfast_proto::{
+    amendment::{Batch, Form, Op},
+    chain::Chain,
+    ids::{OdsCode, StoreId},
+    v1::subscribe_response::Message,
+};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
+use tokio_util::sync::CancellationToken;
+
+use super::{Connection, Delivery, DeliveryParts, Feed, Opened, Revoker as _, Subscription};
+use crate::{
+    clock::ManualClock,
+    consent::{Pair, Policy, Side},
+    ingest::{Committer, Publishers, committer, projector, tests::batch_of},
+    store::{
+        Deployment, HalfChange, Hello, LogBatch, NewToken, NewUnit, Store as _, UnitKind, sqlite::SqliteStore,
+    },
+};
+
+const UNITS: [&str; 3] = ["Z00101", "Z00202", "Z00303"];
+const DRAIN: Duration = Duration::from_millis(5);
+
+/// A connection that is gone as soon as it is cut.
+#[derive(Debug, Default)]
+struct Wire(CancellationToken);
+
+impl Connection for Wire {
+    fn cut(&self) {
+        self.0.cancel();
+    }
+
+    fn closed(&self) -> BoxFuture<'static, ()> {
+        let gone = self.0.clone();
+        async move { gone.cancelled().await }.boxed()
+    }
+}
+
+/// What the oracle knows.
+#[derive(Default)]
+struct Oracle {
+    /// Grants whose ending call has returned "in force".
+    ended: HashSet<(Pair, u64)>,
+}
+
+/// A recipient's agent, by the rules that it keeps.
+struct Recipient {
+    ods: OdsCode,
+    store: StoreId,
+    session: u64,
+    durable: u64,
+    live: Option<(Box<Feed>, Subscription, Arc<Wire>)>,
+    fenced: HashSet<(OdsCode, u64)>,
+    position: HashMap<(OdsCode, u64), u64>,
+    held: BTreeMap<OdsCode, BTreeMap<String, u64>>,
+    unconfirmed: HashMap<OdsCode, BTreeSet<String>>,
+    confirms: Vec<u64>,
+    arrived: u64,
+}
+
+struct Source {
+    ods: OdsCode,
+    head: u64,
+    chain: Option<Chain>,
+    current: BTreeMap<String, u64>,
+}
+
+struct World {
+    rng: StdRng,
+    delivery: Delivery,
+    committer: Committer,
+    publishers: Arc<Publishers>,
+    oracle: Arc<Mutex<Oracle>>,
+    recipients: Vec<Recipient>,
+    sources: Vec<Source>,
+    calls: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl World {
+    async fn new(seed: u64, dir: &std::path::Path) -> Self {
+        let deployment = Deployment {
+            trust_domain: "walk.example".to_owned(),
+            test: true,
+            policy: Policy::UnlessDissented,
+            operator_sets_halves: false,
+            made_at: 1,
+        };
+        let store = Arc::new(SqliteStore::create(dir, &deployment).await.unwrap());
+        for (n, ods) in UNITS.iter().enumerate() {
+            let ods: OdsCode = ods.parse().unwrap();
+            let unit = NewUnit { ods, name: ods.to_string(), kind: UnitKind::Gp };
+            let holder = handfast_proto::ids::Holder::Unit(ods);
+            let hash = [u8::try_from(n).unwrap(); 32];
+            let token = NewToken { holder, hash, expires_at: 2, made_by: "walk".to_owned() };
+            store.register_unit(&unit, &token, 1).await.unwrap();
+        }
+        let clock = Arc::new(ManualClock::at(1));
+        let committed = Arc::default();
+        let (committer, commits) =
+            committer(store.clone(), clock.clone(), Arc::clone(&committed)).await.unwrap();
+        let (projector, projects) = projector(committer.clone(), store.clone(), committed);
+        tokio::spawn(commits.run(CancellationToken::new()));
+        tokio::spawn(projects.run(CancellationToken::new()));
+        let publishers = Arc::new(Publishers::default());
+        let parts = DeliveryParts {
+            store,
+            clock,
+            committer: committer.clone(),
+            projector,
+            publishers: Arc::clone(&publishers),
+            changes: Arc::default(),
+            drain: DRAIN,
+        };
+        let delivery = Delivery::start(parts).await.unwrap();
+        let recipients = UNITS.iter().zip(1..).map(|(ods, n)| Recipient::new(ods.parse().unwrap(), n)).collect();
+        let source = |ods: &&str| Source { ods: ods.parse().unwrap(), head: 0, chain: None, current: BTreeMap::new() };
+        Self {
+            rng: StdRng::seed_from_u64(seed),
+            delivery,
+            committer,
+            publishers,
+            oracle: Arc::default(),
+            recipients,
+            sources: UNITS.iter().map(source).collect(),
+            calls: Vec::new(),
+        }
+    }
+
+    async fn step(&mut self) {
+        match self.rng.random_range(0..100) {
+            0..30 => self.publish().await,
+            30..85 => self.read().await,
+            85..95 => self.toggle(),
+            95..98 => {
+                let n = self.rng.random_range(0..self.recipients.len());
+                self.recipients[n].live = None;
+            }
+            _ => tokio::time::sleep(Duration::from_millis(self.rng.random_range(0..10))).await,
+        }
+    }
+
+    async fn publish(&mut self) {
+        let n = self.rng.random_range(0..self.sources.len());
+        let store = StoreId::from_random([u8::try_from(n).unwrap(); 16]);
+        let source = &mut self.sources[n];
+        let session = self.publishers.open(source.ods, store).unwrap();
+        let records: Vec<(Op, u64)> = (0..self.rng.random_range(1..5))
+            .map(|_| {
+                let record = self.rng.random_range(0..40);
+                let held = source.current.contains_key(&format!("Observation/o-{record}"));
+                let retract = held && self.rng.random_bool(0.2);
+                (if retract { Op::Retract } else { Op::Create }, record)
+            })
+            .collect();
+        let batch = batch_of(source.head + 1, &records);
+        for (entry, (op, record)) in batch.entries().zip(&records) {
+            let record = format!("Observation/o-{record}");
+            match op {
+                Op::Retract => source.current.remove(&record),
+                _ => source.current.insert(record, entry.seq),
+            };
+        }
+        source.head = batch.last_seq();
+        let after = Chain::start(StoreId::from_random([u8::try_from(source.head % 251).unwrap(); 16]));
+        let log = LogBatch { source: source.ods, store, batch, chain_before: source.chain, chain_after: after };
+        source.chain = Some(after);
+        self.committer.offer(&session, log).await.unwrap();
+        let head = source.head;
+        session.watch().wait_for(|p| p.acked == head).await.unwrap();
+        self.publishers.close(&session);
+    }
+
+    fn toggle(&mut self) {
+        let units: Vec<OdsCode> = self.sources.iter().map(|s| s.ods).collect();
+        let two: Vec<&OdsCode> = units.choose_multiple(&mut self.rng, 2).collect();
+        let pair = Pair { source: *two[0], recipient: *two[1] };
+        let side = if self.rng.random() { Side::ShareOut } else { Side::ShareIn };
+        let on = self.rng.random_bool(0.7);
+        self.call(pair, side, on);
+    }
+
+    fn call(&mut self, pair: Pair, side: Side, on: bool) {
+        let (delivery, oracle) = (self.delivery.clone(), Arc::clone(&self.oracle));
+        let change = HalfChange { pair, side, on, by: "walk".to_owned(), reason: String::new(), at: 1 };
+        self.calls.push(tokio::spawn(async move {
+            let answer = delivery.set_half(change).await.unwrap();
+            if let (true, Some((grant, _))) = (answer.in_force, answer.outcome.ended) {
+                oracle.lock().unwrap().ended.insert((pair, grant.0));
+            }
+        }));
+    }
+
+    async fn read(&mut self) {
+        let n = self.rng.random_range(0..self.recipients.len());
+        if self.recipients[n].live.is_none() {
+            self.recipients[n].connect(&self.delivery).await;
+        }
+        for _ in 0..self.rng.random_range(1..8) {
+            tokio::task::yield_now().await;
+            self.recipients[n].read_one(&self.oracle);
+        }
+        if self.rng.random_bool(0.6) {
+            self.recipients[n].receipt().await;
+        }
+    }
+
+    /// Everything on, everyone reads: each recipient comes to hold what the sources have.
+    async fn settle(&mut self) {
+        for call in std::mem::take(&mut self.calls) {
+            call.await.unwrap();
+        }
+        let units: Vec<OdsCode> = self.sources.iter().map(|s| s.ods).collect();
+        for source in &units {
+            for recipient in units.iter().filter(|r| *r != source) {
+                let pair = Pair { source: *source, recipient: *recipient };
+                self.call(pair, Side::ShareOut, true);
+                self.call(pair, Side::ShareIn, true);
+            }
+        }
+        for _ in 0..20_000 {
+            for recipient in &mut self.recipients {
+                if recipient.live.is_none() {
+                    recipient.connect(&self.delivery).await;
+                }
+                while recipient.read_one(&self.oracle) {}
+                recipient.receipt().await;
+            }
+            if self.recipients.iter().all(|r| self.in_step(r)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        for r in &self.recipients {
+            for s in self.sources.iter().filter(|s| s.ods != r.ods) {
+                assert_eq!(r.held.get(&s.ods), Some(&s.current), "{} of {}", r.ods, s.ods);
+            }
+        }
+    }
+
+    fn in_step(&self, recipient: &Recipient) -> bool {
+        let others = self.sources.iter().filter(|s| s.ods != recipient.ods);
+        others.into_iter().all(|s| recipient.held.get(&s.ods).is_some_and(|held| *held == s.current))
+    }
+}
+
+impl Recipient {
+    fn new(ods: OdsCode, n: u8) -> Self {
+        Self {
+            ods,
+            store: StoreId::from_random([n; 16]),
+            session: 0,
+            durable: 0,
+            live: None,
+            fenced: HashSet::new(),
+            position: HashMap::new(),
+            held: BTreeMap::new(),
+            unconfirmed: HashMap::new(),
+            confirms: Vec::new(),
+            arrived: 0,
+        }
+    }
+
+    async fn connect(&mut self, delivery: &Delivery) {
+        let wire = Arc::new(Wire::default());
+        let hello =
+            Hello { recipient: self.ods, store: self.store, session: self.session, durable: self.durable };
+        let Ok(opened) = delivery.subscribe(hello, 4096, wire.clone()).await else { return };
+        let Opened::Live(feed, subscription) = opened else { panic!("this inbox was never behind") };
+        self.live = Some((feed, subscription, wire));
+        self.arrived = 0;
+    }
+
+    /// Takes one message off the wire, if there is one, and commits it.
+    fn read_one(&mut self, oracle: &Mutex<Oracle>) -> bool {
+        let Some((feed, _, wire)) = self.live.as_mut() else { return false };
+        if wire.0.is_cancelled() {
+            self.live = None;
+            return false;
+        }
+        // Held while the message is taken: what is taken was handed over before any later call returned.
+        let ended = oracle.lock().unwrap();
+        let Some(next) = feed.next().now_or_never() else { return false };
+        let Some(response) = next else {
+            drop(ended);
+            self.live = None;
+            return false;
+        };
+        assert_eq!(response.number, self.arrived + 1, "numbers have no gaps");
+        self.arrived = response.number;
+        self.apply(response.message.unwrap(), &ended);
+        self.durable = self.arrived;
+        true
+    }
+
+    fn apply(&mut self, message: Message, oracle: &Oracle) {
+        match message {
+            Message::Welcome(welcome) => {
+                self.session = welcome.session;
+                assert!(welcome.accepted);
+            }
+            Message::Deliver(deliver) => {
+                let source: OdsCode = deliver.source.parse().unwrap();
+                let pair = Pair { source, recipient: self.ods };
+                let grant = deliver.grant;
+                assert!(!oracle.ended.contains(&(pair, grant)), "S1: {pair} grant {grant} after its end");
+                assert!(!self.fenced.contains(&(source, grant)), "S1: {pair} grant {grant} after its marker");
+                let batch = Batch::parse(deliver.header, deliver.body, Form::Delivered).unwrap();
+                self.amend(source, grant, deliver.job, &batch);
+            }
+            Message::Fenced(fenced) => {
+                self.fenced.insert((fenced.source.parse().unwrap(), fenced.grant));
+            }
+            Message::Withdraw(withdraw) => {
+                let source: OdsCode = withdraw.source.parse().unwrap();
+                assert!(self.fenced.contains(&(source, withdraw.ended_grant)), "the marker comes first");
+                self.held.entry(source).or_default().clear();
+                self.confirms.push(withdraw.job);
+            }
+            Message::CatchUp(edge) => {
+                let source: OdsCode = edge.source.parse().unwrap();
+                assert!(!self.fenced.contains(&(source, edge.grant)));
+                let held = self.held.entry(source).or_default();
+                if !edge.complete {
+                    self.unconfirmed.entry(source).or_insert_with(|| held.keys().cloned().collect());
+                    return;
+                }
+                for record in self.unconfirmed.remove(&source).unwrap_or_default() {
+                    held.remove(&record);
+                }
+                let at = self.position.entry((source, edge.grant)).or_default();
+                *at = edge.upto_seq.max(*at);
+            }
+            Message::Piece(_) => panic!("nothing is that large here"),
+        }
+    }
+
+    fn amend(&mut self, source: OdsCode, grant: u64, job: u64, batch: &Batch) {
+        let held = self.held.entry(source).or_default();
+        let position = self.position.entry((source, grant)).or_default();
+        for entry in batch.entries() {
+            let record = entry.record.to_string();
+            if job != 0 {
+                if let Some(unconfirmed) = self.unconfirmed.get_mut(&source) {
+                    unconfirmed.remove(&record);
+                }
+                let at = held.entry(record).or_default();
+                *at = entry.seq.max(*at);
+                continue;
+            }
+            if entry.seq <= *position {
+                continue;
+            }
+            *position = entry.seq;
+            match entry.op {
+                Op::Retract | Op::Remove => held.remove(&record),
+                _ => held.insert(record, entry.seq),
+            };
+        }
+    }
+
+    async fn receipt(&mut self) {
+        let Some((_, subscription, wire)) = &self.live else { return };
+        if wire.0.is_cancelled() {
+            return;
+        }
+        subscription.receipt(self.arrived, self.arrived).unwrap();
+        for job in std::mem::take(&mut self.confirms) {
+            subscription.withdrawal_confirmed(job, 0, 0).await.unwrap();
+        }
+    }
+}
+
+async fn walk(seed: u64, steps: usize) {
+    println!("HANDFAST_SEED={seed}");
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new(seed, dir.path()).await;
+    for _ in 0..steps {
+        world.step().await;
+    }
+    world.settle().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn random_walks_keep_s1_s2_and_l1() {
+    let seeds = match std::env::var("HANDFAST_SEED") {
+        Ok(seed) => vec![seed.parse().unwrap()],
+        Err(_) => (0..6).map(|_| rand::random()).collect::<Vec<u64>>(),
+    };
+    for seed in seeds {
+        walk(seed, 1500).await;
+    }
+}
