@@ -27,9 +27,7 @@ use crate::{
     clock::ManualClock,
     consent::{Pair, Policy, Side},
     ingest::{Committer, Publishers, committer, projector, tests::batch_of},
-    store::{
-        Deployment, HalfChange, Hello, LogBatch, NewToken, NewUnit, Store as _, UnitKind, sqlite::SqliteStore,
-    },
+    store::{Deployment, HalfChange, Hello, LogBatch, NewToken, NewUnit, SqliteStore, Store as _, UnitKind},
 };
 
 const UNITS: [&str; 3] = ["Z00101", "Z00202", "Z00303"];
@@ -102,16 +100,26 @@ impl World {
         let store = Arc::new(SqliteStore::create(dir, &deployment).await.unwrap());
         for (n, ods) in UNITS.iter().enumerate() {
             let ods: OdsCode = ods.parse().unwrap();
-            let unit = NewUnit { ods, name: ods.to_string(), kind: UnitKind::Gp };
+            let unit = NewUnit {
+                ods,
+                name: ods.to_string(),
+                kind: UnitKind::Gp,
+            };
             let holder = handfast_proto::ids::Holder::Unit(ods);
             let hash = [u8::try_from(n).unwrap(); 32];
-            let token = NewToken { holder, hash, expires_at: 2, made_by: "walk".to_owned() };
+            let token = NewToken {
+                holder,
+                hash,
+                expires_at: 2,
+                made_by: "walk".to_owned(),
+            };
             store.register_unit(&unit, &token, 1).await.unwrap();
         }
         let clock = Arc::new(ManualClock::at(1));
         let committed = Arc::default();
-        let (committer, commits) =
-            committer(store.clone(), clock.clone(), Arc::clone(&committed)).await.unwrap();
+        let (committer, commits) = committer(store.clone(), clock.clone(), Arc::clone(&committed))
+            .await
+            .unwrap();
         let (projector, projects) = projector(committer.clone(), store.clone(), committed);
         tokio::spawn(commits.run(CancellationToken::new()));
         tokio::spawn(projects.run(CancellationToken::new()));
@@ -126,8 +134,17 @@ impl World {
             drain: DRAIN,
         };
         let delivery = Delivery::start(parts).await.unwrap();
-        let recipients = UNITS.iter().zip(1..).map(|(ods, n)| Recipient::new(ods.parse().unwrap(), n)).collect();
-        let source = |ods: &&str| Source { ods: ods.parse().unwrap(), head: 0, chain: None, current: BTreeMap::new() };
+        let recipients = UNITS
+            .iter()
+            .zip(1..)
+            .map(|(ods, n)| Recipient::new(ods.parse().unwrap(), n))
+            .collect();
+        let source = |ods: &&str| Source {
+            ods: ods.parse().unwrap(),
+            head: 0,
+            chain: None,
+            current: BTreeMap::new(),
+        };
         Self {
             rng: StdRng::seed_from_u64(seed),
             delivery,
@@ -175,8 +192,16 @@ impl World {
             };
         }
         source.head = batch.last_seq();
-        let after = Chain::start(StoreId::from_random([u8::try_from(source.head % 251).unwrap(); 16]));
-        let log = LogBatch { source: source.ods, store, batch, chain_before: source.chain, chain_after: after };
+        let after = Chain::start(StoreId::from_random(
+            [u8::try_from(source.head % 251).unwrap(); 16],
+        ));
+        let log = LogBatch {
+            source: source.ods,
+            store,
+            batch,
+            chain_before: source.chain,
+            chain_after: after,
+        };
         source.chain = Some(after);
         self.committer.offer(&session, log).await.unwrap();
         let head = source.head;
@@ -187,15 +212,29 @@ impl World {
     fn toggle(&mut self) {
         let units: Vec<OdsCode> = self.sources.iter().map(|s| s.ods).collect();
         let two: Vec<&OdsCode> = units.choose_multiple(&mut self.rng, 2).collect();
-        let pair = Pair { source: *two[0], recipient: *two[1] };
-        let side = if self.rng.random() { Side::ShareOut } else { Side::ShareIn };
+        let pair = Pair {
+            source: *two[0],
+            recipient: *two[1],
+        };
+        let side = if self.rng.random() {
+            Side::ShareOut
+        } else {
+            Side::ShareIn
+        };
         let on = self.rng.random_bool(0.7);
         self.call(pair, side, on);
     }
 
     fn call(&mut self, pair: Pair, side: Side, on: bool) {
         let (delivery, oracle) = (self.delivery.clone(), Arc::clone(&self.oracle));
-        let change = HalfChange { pair, side, on, by: "walk".to_owned(), reason: String::new(), at: 1 };
+        let change = HalfChange {
+            pair,
+            side,
+            on,
+            by: "walk".to_owned(),
+            reason: String::new(),
+            at: 1,
+        };
         self.calls.push(tokio::spawn(async move {
             let answer = delivery.set_half(change).await.unwrap();
             if let (true, Some((grant, _))) = (answer.in_force, answer.outcome.ended) {
@@ -226,7 +265,10 @@ impl World {
         let units: Vec<OdsCode> = self.sources.iter().map(|s| s.ods).collect();
         for source in &units {
             for recipient in units.iter().filter(|r| *r != source) {
-                let pair = Pair { source: *source, recipient: *recipient };
+                let pair = Pair {
+                    source: *source,
+                    recipient: *recipient,
+                };
                 self.call(pair, Side::ShareOut, true);
                 self.call(pair, Side::ShareIn, true);
             }
@@ -253,7 +295,9 @@ impl World {
 
     fn in_step(&self, recipient: &Recipient) -> bool {
         let others = self.sources.iter().filter(|s| s.ods != recipient.ods);
-        others.into_iter().all(|s| recipient.held.get(&s.ods).is_some_and(|held| *held == s.current))
+        others
+            .into_iter()
+            .all(|s| recipient.held.get(&s.ods).is_some_and(|held| *held == s.current))
     }
 }
 
@@ -276,24 +320,36 @@ impl Recipient {
 
     async fn connect(&mut self, delivery: &Delivery) {
         let wire = Arc::new(Wire::default());
-        let hello =
-            Hello { recipient: self.ods, store: self.store, session: self.session, durable: self.durable };
-        let Ok(opened) = delivery.subscribe(hello, 4096, wire.clone()).await else { return };
-        let Opened::Live(feed, subscription) = opened else { panic!("this inbox was never behind") };
+        let hello = Hello {
+            recipient: self.ods,
+            store: self.store,
+            session: self.session,
+            durable: self.durable,
+        };
+        let Ok(opened) = delivery.subscribe(hello, 4096, wire.clone()).await else {
+            return;
+        };
+        let Opened::Live(feed, subscription) = opened else {
+            panic!("this inbox was never behind")
+        };
         self.live = Some((feed, subscription, wire));
         self.arrived = 0;
     }
 
     /// Takes one message off the wire, if there is one, and commits it.
     fn read_one(&mut self, oracle: &Mutex<Oracle>) -> bool {
-        let Some((feed, _, wire)) = self.live.as_mut() else { return false };
+        let Some((feed, _, wire)) = self.live.as_mut() else {
+            return false;
+        };
         if wire.0.is_cancelled() {
             self.live = None;
             return false;
         }
         // Held while the message is taken: what is taken was handed over before any later call returned.
         let ended = oracle.lock().unwrap();
-        let Some(next) = feed.next().now_or_never() else { return false };
+        let Some(next) = feed.next().now_or_never() else {
+            return false;
+        };
         let Some(response) = next else {
             drop(ended);
             self.live = None;
@@ -314,10 +370,19 @@ impl Recipient {
             }
             Message::Deliver(deliver) => {
                 let source: OdsCode = deliver.source.parse().unwrap();
-                let pair = Pair { source, recipient: self.ods };
+                let pair = Pair {
+                    source,
+                    recipient: self.ods,
+                };
                 let grant = deliver.grant;
-                assert!(!oracle.ended.contains(&(pair, grant)), "S1: {pair} grant {grant} after its end");
-                assert!(!self.fenced.contains(&(source, grant)), "S1: {pair} grant {grant} after its marker");
+                assert!(
+                    !oracle.ended.contains(&(pair, grant)),
+                    "S1: {pair} grant {grant} after its end"
+                );
+                assert!(
+                    !self.fenced.contains(&(source, grant)),
+                    "S1: {pair} grant {grant} after its marker"
+                );
                 let batch = Batch::parse(deliver.header, deliver.body, Form::Delivered).unwrap();
                 self.amend(source, grant, deliver.job, &batch);
             }
@@ -326,7 +391,10 @@ impl Recipient {
             }
             Message::Withdraw(withdraw) => {
                 let source: OdsCode = withdraw.source.parse().unwrap();
-                assert!(self.fenced.contains(&(source, withdraw.ended_grant)), "the marker comes first");
+                assert!(
+                    self.fenced.contains(&(source, withdraw.ended_grant)),
+                    "the marker comes first"
+                );
                 self.held.entry(source).or_default().clear();
                 self.confirms.push(withdraw.job);
             }
@@ -335,7 +403,9 @@ impl Recipient {
                 assert!(!self.fenced.contains(&(source, edge.grant)));
                 let held = self.held.entry(source).or_default();
                 if !edge.complete {
-                    self.unconfirmed.entry(source).or_insert_with(|| held.keys().cloned().collect());
+                    self.unconfirmed
+                        .entry(source)
+                        .or_insert_with(|| held.keys().cloned().collect());
                     return;
                 }
                 for record in self.unconfirmed.remove(&source).unwrap_or_default() {
@@ -373,7 +443,9 @@ impl Recipient {
     }
 
     async fn receipt(&mut self) {
-        let Some((_, subscription, wire)) = &self.live else { return };
+        let Some((_, subscription, wire)) = &self.live else {
+            return;
+        };
         if wire.0.is_cancelled() {
             return;
         }
