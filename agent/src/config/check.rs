@@ -92,7 +92,12 @@ impl Check<'_> {
         if let Some(mib) = self.number("max_payload_mib", None, raw.max_payload_mib.as_ref(), 1, most) {
             config.max_payload_mib = usize::try_from(mib).unwrap_or(HARD_MAX_PAYLOAD_MIB);
         }
-        config.private_codes = self.file("private_codes", None, raw.private_codes.as_ref());
+        if let Some(place) = &raw.private_codes {
+            match paths::private_codes(&self.base.join(place.get_ref())) {
+                Ok((path, codes)) => (config.private_codes, config.codes) = (Some(path), codes),
+                Err(problem) => self.at(None, "private_codes", place, problem),
+            }
+        }
         config
     }
 
@@ -186,8 +191,8 @@ impl Check<'_> {
                 let timeout = self.number("timeout_ms", Some(table), timeout, 100, MAX_FHIR_TIMEOUT_MS);
                 let credentials_file = raw.credentials_file.as_ref();
                 OutputKind::Fhir(FhirOutput {
-                    credentials_file: self.file("credentials_file", Some(table), credentials_file),
-                    ca_file: self.file("ca_file", Some(table), raw.ca_file.as_ref()),
+                    credentials_file: self.file("credentials_file", table, credentials_file),
+                    ca_file: self.file("ca_file", table, raw.ca_file.as_ref()),
                     timeout: Duration::from_millis(timeout.unwrap_or(DEFAULT_FHIR_TIMEOUT_MS)),
                     base_url: self.base_url(table, raw.base_url.as_ref(), allow_plaintext)?,
                     allow_plaintext,
@@ -267,8 +272,8 @@ impl Check<'_> {
             }
         }
         if let Some(path) = &overrides.private_codes {
-            match paths::readable_file(path) {
-                Ok(path) => config.private_codes = Some(path),
+            match paths::private_codes(path) {
+                Ok((path, codes)) => (config.private_codes, config.codes) = (Some(path), codes),
                 Err(problem) => flag("private-codes", problem),
             }
         }

@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use handfast_proto::limits::{DEFAULT_MAX_PAYLOAD_BYTES, HARD_MAX_PAYLOAD_BYTES};
 
+use crate::codec::fhir::PrivateCodes;
+
 /// Inputs, and outputs, in one agent.
 pub const MAX_CONNECTORS: usize = 32;
 
@@ -38,6 +40,8 @@ pub struct Config {
     pub max_payload_mib: usize,
     /// A list of codes whose entries are private.
     pub private_codes: Option<PathBuf>,
+    /// What that list holds.
+    pub codes: PrivateCodes,
     /// Where this unit's changes come from.
     pub inputs: Vec<Input>,
     /// Where what other units share goes to.
@@ -51,6 +55,7 @@ impl Default for Config {
             log_format: LogFormat::Text,
             max_payload_mib: DEFAULT_MAX_PAYLOAD_MIB,
             private_codes: None,
+            codes: PrivateCodes::default(),
             inputs: Vec::new(),
             outputs: Vec::new(),
         }

@@ -9,6 +9,11 @@ use std::{
 
 use rustix::fs::{Access, access};
 
+use crate::codec::fhir::PrivateCodes;
+
+/// Bytes of a list of private codes: room for 100,000 of them.
+const MAX_CODES_FILE_BYTES: u64 = 16 * 1024 * 1024;
+
 /// A folder that is there and can be read, listed and written; absolute and without symbolic links.
 pub(super) fn usable_folder(path: &Path) -> Result<PathBuf, String> {
     let shown = path.display();
@@ -34,6 +39,21 @@ pub(super) fn readable_file(path: &Path) -> Result<PathBuf, String> {
         Ok(_) => Err(format!("{shown} is not a file")),
         Err(e) => Err(format!("the file {shown} cannot be read: {e}")),
     }
+}
+
+/// A list of private codes, and where it is; absolute.
+pub(super) fn private_codes(path: &Path) -> Result<(PathBuf, PrivateCodes), String> {
+    let path = readable_file(path)?;
+    let shown = path.display();
+    let size = fs::metadata(&path).map_or(0, |meta| meta.len());
+    if size > MAX_CODES_FILE_BYTES {
+        return Err(format!(
+            "{shown} has {size} bytes; at most {MAX_CODES_FILE_BYTES} are read"
+        ));
+    }
+    let text = fs::read_to_string(&path).map_err(|e| format!("the file {shown} cannot be read: {e}"))?;
+    let codes = PrivateCodes::from_toml(&text).map_err(|e| format!("{shown}: {e}"))?;
+    Ok((path, codes))
 }
 
 /// A FHIR server's base URL, without a slash at the end.

@@ -126,14 +126,14 @@ impl Check<'_> {
     pub(super) fn file(
         &mut self,
         key: &str,
-        table: Option<&Table>,
+        table: &Table,
         place: Option<&Spanned<PathBuf>>,
     ) -> Option<PathBuf> {
         let place = place?;
         match paths::readable_file(&self.base.join(place.get_ref())) {
             Ok(path) => Some(path),
             Err(problem) => {
-                self.at(table, key, place, problem);
+                self.at(Some(table), key, place, problem);
                 None
             }
         }

@@ -17,7 +17,11 @@ impl Place {
         for name in ["in", "in/deep", "in2", "out", "state"] {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
-        fs::write(dir.path().join("codes.toml"), "").unwrap();
+        fs::write(
+            dir.path().join("codes.toml"),
+            "[[private]]\nsystem = \"http://snomed.info/sct\"\ncodes = [\"1\"]\n",
+        )
+        .unwrap();
         Self { dir }
     }
 
@@ -84,6 +88,7 @@ fn every_setting_is_read() {
     };
     assert_eq!(fhir.base_url, "http://localhost:1/R4");
     assert!(config.private_codes.as_ref().unwrap().is_absolute());
+    assert_eq!(config.codes.len(), 1);
 }
 
 #[test]
@@ -376,4 +381,17 @@ fn a_file_that_is_not_there_is_named() {
     )
     .unwrap_err();
     assert!(error.to_string().contains("/nowhere/agent.toml"), "{error}");
+}
+
+#[test]
+fn a_list_of_private_codes_that_cannot_be_used_is_named() {
+    let place = Place::new();
+    fs::write(place.dir.path().join("bad.toml"), "[[private]]\ncodes = []\n").unwrap();
+    place.one_fault(
+        "private_codes = \"bad.toml\"\n",
+        1,
+        17,
+        "private_codes",
+        "bad.toml: the list of private codes",
+    );
 }
