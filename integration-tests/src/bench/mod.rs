@@ -1,6 +1,7 @@
 //! The benchmark: how many amendments become durable and are delivered, how quickly, and what that costs
 //! the daemon. Not a timed test: it reports.
 
+mod agents;
 mod flood;
 mod latency;
 mod measure;

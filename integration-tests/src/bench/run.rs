@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 use super::{
+    agents,
     flood::{self, Templates},
     latency, measure,
     report::Figures,
@@ -23,7 +24,7 @@ use super::{
 use crate::harness::{Deployment, Identity, UnitAtTest};
 
 /// How long a scenario runs before it is measured.
-const WARM_UP: Duration = Duration::from_secs(2);
+pub(super) const WARM_UP: Duration = Duration::from_secs(2);
 /// The open loop's rate, amendments a second.
 const OPEN_LOOP_RATE: u64 = 2_000;
 /// What comes in the first second of the open loop is left out: connections are being made.
@@ -45,6 +46,11 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Vec<Figures>> {
     for (name, sources, recipients) in [("clients 1 to 1", 1, 1), ("clients 16 to 4", 16, 4)] {
         if wanted(plan, name) {
             out.push(saturated(name, sources, recipients, plan.seconds, &templates).await?);
+        }
+    }
+    for (name, sources, recipients) in [("agents 1 to 1", 1, 1), ("agents 16 to 4", 16, 4)] {
+        if wanted(plan, name) {
+            out.push(agents::saturated(name, sources, recipients, plan.seconds).await?);
         }
     }
     let name = "clients 1 to 1, open loop 2,000/s";
@@ -219,7 +225,10 @@ async fn joined(task: tokio::task::JoinHandle<anyhow::Result<()>>) -> anyhow::Re
 }
 
 /// Lets the clients run for a time; fails where one of them ends.
-async fn running(clients: &mut JoinSet<anyhow::Result<()>>, lasting: Duration) -> anyhow::Result<()> {
+pub(super) async fn running(
+    clients: &mut JoinSet<anyhow::Result<()>>,
+    lasting: Duration,
+) -> anyhow::Result<()> {
     tokio::select! {
         ended = clients.join_next() => {
             ended.context("there are no clients")?.context("a client")??;
