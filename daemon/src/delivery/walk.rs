@@ -27,7 +27,10 @@ use crate::{
     clock::ManualClock,
     consent::{Pair, Policy, Side},
     ingest::{Committer, Publishers, committer, projector, tests::batch_of},
-    store::{Deployment, HalfChange, Hello, LogBatch, NewToken, NewUnit, SqliteStore, Store as _, UnitKind},
+    store::{
+        Deployment, HalfChange, Hello, LogBatch, NewToken, NewUnit, SqliteStore, Store as _, UnitKind,
+        UnitState,
+    },
 };
 
 const UNITS: [&str; 3] = ["Z00101", "Z00202", "Z00303"];
@@ -53,6 +56,8 @@ impl Connection for Wire {
 struct Oracle {
     /// Grants whose ending call has returned "in force".
     ended: HashSet<(Pair, u64)>,
+    /// Units whose suspension has returned "in force", and whose resumption was not asked for yet.
+    suspended: HashSet<OdsCode>,
 }
 
 /// A recipient's agent, by the rules that it keeps.
@@ -161,7 +166,8 @@ impl World {
         match self.rng.random_range(0..100) {
             0..30 => self.publish().await,
             30..85 => self.read().await,
-            85..95 => self.toggle(),
+            85..93 => self.toggle(),
+            93..95 => self.suspend().await,
             95..98 => {
                 let n = self.rng.random_range(0..self.recipients.len());
                 self.recipients[n].live = None;
@@ -225,6 +231,28 @@ impl World {
         self.call(pair, side, on);
     }
 
+    /// Suspends a unit for a moment, or ends its suspension.
+    async fn suspend(&mut self) {
+        let n = self.rng.random_range(0..self.sources.len());
+        let ods = self.sources[n].ods;
+        let state = if self.rng.random() {
+            UnitState::Suspended
+        } else {
+            UnitState::Enrolled
+        };
+        if state == UnitState::Enrolled {
+            self.oracle.lock().unwrap().suspended.remove(&ods);
+        }
+        let changed = self
+            .delivery
+            .set_unit_state(ods, state, "walk", "", 1)
+            .await
+            .unwrap();
+        if state == UnitState::Suspended && changed.in_force {
+            self.oracle.lock().unwrap().suspended.insert(ods);
+        }
+    }
+
     fn call(&mut self, pair: Pair, side: Side, on: bool) {
         let (delivery, oracle) = (self.delivery.clone(), Arc::clone(&self.oracle));
         let change = HalfChange {
@@ -263,6 +291,13 @@ impl World {
             call.await.unwrap();
         }
         let units: Vec<OdsCode> = self.sources.iter().map(|s| s.ods).collect();
+        self.oracle.lock().unwrap().suspended.clear();
+        for unit in &units {
+            self.delivery
+                .set_unit_state(*unit, UnitState::Enrolled, "walk", "", 1)
+                .await
+                .unwrap();
+        }
         for source in &units {
             for recipient in units.iter().filter(|r| *r != source) {
                 let pair = Pair {
@@ -383,6 +418,10 @@ impl Recipient {
                     !self.fenced.contains(&(source, grant)),
                     "S1: {pair} grant {grant} after its marker"
                 );
+                let suspended = [source, self.ods]
+                    .iter()
+                    .any(|ods| oracle.suspended.contains(ods));
+                assert!(!suspended, "S1: {pair} while a side is suspended");
                 let batch = Batch::parse(deliver.header, deliver.body, Form::Delivered).unwrap();
                 self.amend(source, grant, deliver.job, &batch);
             }
