@@ -137,16 +137,7 @@ impl Deployment {
 
     /// The authority itself, certificate and key, from the daemon's state: to make what it would not issue.
     pub fn authority(&self) -> anyhow::Result<(String, String)> {
-        let key = [
-            "ca/key.pem",
-            "ca.key.pem",
-            "ca-key.pem",
-            "ca/ca-key.pem",
-            "ca.key",
-        ]
-        .iter()
-        .find_map(|name| fs::read_to_string(self.state.join(name)).ok())
-        .context("find the authority's key in the daemon's state")?;
+        let key = fs::read_to_string(self.state.join("ca/key.pem")).context("read the authority's key")?;
         Ok((self.ca_pem()?, key))
     }
 
