@@ -4,7 +4,8 @@
 //! Each operation is one transaction and durable (fsynced) when it returns `Ok`. On an error nothing of it
 //! was kept, but for [`StoreError::Failed`], where that is unknown. None is cancellation-safe unless it
 //! only reads: a future dropped half-way may or may not have committed, so callers run writes in tasks of
-//! their own.
+//! their own. What names a unit or a person that is not there fails with [`StoreError::Missing`], a number
+//! beyond 2^63 - 1 with [`StoreError::Conflict`].
 
 use async_trait::async_trait;
 use handfast_proto::ids::{OdsCode, PersonId};
@@ -30,7 +31,7 @@ pub trait Store: Send + Sync + 'static {
     // --- the log ---
 
     /// Commits a group. [`StoreError::Conflict`] where a batch does not follow its source's head (seq or
-    /// chain): then nothing of the group is kept.
+    /// chain): then nothing of the group is kept. A source's first batch may name any chain before it.
     async fn append(&self, group: &AppendGroup) -> Result<(), StoreError>;
 
     /// Where every source's stream stands.
@@ -77,8 +78,9 @@ pub trait Store: Send + Sync + 'static {
     /// Every unit, by ODS code. `now` tells which tokens of administrators are still good.
     async fn units(&self, now: i64) -> Result<Vec<UnitRow>, StoreError>;
 
-    /// Changes how a unit stands. Retiring turns off every half of the unit in both directions (by whom
-    /// and why as given) and is for good: [`StoreError::Conflict`] for a retired unit.
+    /// Changes how a unit stands. Retiring turns off every half that is the unit's own, in both directions
+    /// (by whom and why as given), voids its agent's unused tokens, and is for good:
+    /// [`StoreError::Conflict`] for a retired unit.
     async fn set_unit_state(
         &self,
         ods: OdsCode,
@@ -90,7 +92,8 @@ pub trait Store: Send + Sync + 'static {
 
     // --- people ---
 
-    /// Adds a person and keeps their token.
+    /// Adds a person and keeps their token. [`StoreError::Exists`] where the id is taken,
+    /// [`StoreError::Conflict`] where the unit is retired.
     async fn add_person(
         &self,
         person: &NewPerson,
@@ -112,14 +115,16 @@ pub trait Store: Send + Sync + 'static {
 
     // --- enrolment ---
 
-    /// Keeps a token. Earlier unused tokens of the same holder are void.
+    /// Keeps a token. Earlier unused tokens of the same holder are void. [`StoreError::Conflict`] for a
+    /// retired unit or a revoked person.
     async fn add_token(&self, token: &NewToken, at: i64) -> Result<(), StoreError>;
 
     /// Looks a token up without using it. [`StoreError::TokenRefused`] where it is not good at `now`.
     async fn find_token(&self, hash: &TokenHash, now: i64) -> Result<IssuedToken, StoreError>;
 
     /// Uses a token and records the certificate issued on it, together.
-    /// [`StoreError::TokenRefused`] where it is not good at `now`.
+    /// [`StoreError::TokenRefused`] where it is not good at `now`, [`StoreError::Conflict`] where the
+    /// certificate names another holder than the token.
     async fn consume_token(
         &self,
         hash: &TokenHash,
@@ -127,7 +132,8 @@ pub trait Store: Send + Sync + 'static {
         now: i64,
     ) -> Result<(), StoreError>;
 
-    /// Records a certificate issued on a renewal.
+    /// Records a certificate issued on a renewal. [`StoreError::Conflict`] for a retired unit or a revoked
+    /// person, [`StoreError::Exists`] where the serial number is taken.
     async fn add_certificate(&self, certificate: &Certificate, now: i64) -> Result<(), StoreError>;
 
     // --- agreements ---
@@ -146,7 +152,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Opens a recipient's next subscription session. See [`Subscription`]. An inbox never seen before
     /// (or after another) becomes the recipient's: each grant's cursor goes to the source's head and a
-    /// new catch-up takes the place of an older one; withdrawals that are not confirmed are due again.
+    /// new catch-up takes the place of an older one; withdrawals that are not confirmed are due again. One
+    /// that is refused is given neither pairs nor jobs, and the newest session as it was.
     async fn open_subscription(&self, hello: &Hello, at: i64) -> Result<Subscription, StoreError>;
 
     /// The pairs and jobs of a recipient, as [`Store::open_subscription`] gives them, without opening.
@@ -155,7 +162,8 @@ pub trait Store: Send + Sync + 'static {
         recipient: OdsCode,
     ) -> Result<(Vec<super::PairState>, Vec<Job>), StoreError>;
 
-    /// Records that a withdrawal was carried out. Says the same again without harm.
+    /// Records that a withdrawal was carried out. Says the same again without harm: the first word stands,
+    /// and a job that is not the recipient's, or is none, changes nothing.
     async fn confirm_withdrawal(&self, confirm: &ConfirmWithdrawal) -> Result<(), StoreError>;
 
     /// Records what a recipient says of a dead letter; the last word counts.

@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Sqlite, SqlitePool, Transaction, migrate::Migrator, sqlite::SqlitePoolOptions};
+use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction, migrate::Migrator, sqlite::SqlitePoolOptions};
 
 use super::{
-    fault::fault,
+    fault::{fault, full_or},
     settings::Settings,
     writer::{Write, Writer},
 };
@@ -55,11 +55,8 @@ impl Database {
         state_dir: &Path,
         migrations: &Migrator,
     ) -> Result<Self, StoreError> {
-        let mut conn = settings.connect(state_dir).await?;
-        migrations
-            .run_direct(None, &mut conn, false)
-            .await
-            .map_err(|error| migration_fault(error, settings.file))?;
+        let opened = connect_migrated(settings, state_dir, migrations).await;
+        let conn = opened.map_err(|error| full_or(error, state_dir))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(settings.readers)
             .acquire_timeout(READER_WAIT)
@@ -97,6 +94,17 @@ impl Database {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+async fn connect_migrated(
+    settings: &Settings,
+    state_dir: &Path,
+    migrations: &Migrator,
+) -> Result<SqliteConnection, StoreError> {
+    let mut conn = settings.connect(state_dir).await?;
+    let migrated = migrations.run_direct(None, &mut conn, false).await;
+    migrated.map_err(|error| migration_fault(error, settings.file))?;
+    Ok(conn)
 }
 
 fn migration_fault(error: sqlx::migrate::MigrateError, file: &str) -> StoreError {

@@ -156,12 +156,6 @@ async fn damage_that_shows_while_in_use_is_noted_for_the_next_start() {
     publish(&store, &mut Outbox::new(HILL), 1).await;
     store.project(ods(HILL), &[version(1)], 1).await.unwrap();
     let mut write = store.records().file().write().await.unwrap();
-    sqlx::query("UPDATE record SET seq = -1")
-        .execute(write.conn())
-        .await
-        .unwrap();
-    write.finish(Ok(())).await.unwrap();
-    let mut write = store.records().file().write().await.unwrap();
     sqlx::query("PRAGMA ignore_check_constraints = 1")
         .execute(write.conn())
         .await
