@@ -1,5 +1,7 @@
 //! The daemon: it forwards each amendment to another unit only where both hands are joined.
 
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod consent;
@@ -8,7 +10,11 @@ pub mod delivery;
 pub mod enrolment;
 pub mod grpc;
 pub mod ingest;
+pub mod init;
+pub mod lifecycle;
+pub mod operator;
 pub mod random;
 pub mod sharing;
+pub mod state_dir;
 pub mod store;
 pub mod telemetry;

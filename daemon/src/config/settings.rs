@@ -15,14 +15,17 @@ use super::{
     limits::{LimitFlags, Limits},
 };
 
+/// Where the deployment is unless told otherwise.
+const DEFAULT_STATE_DIR: &str = "/var/lib/handfast";
+
 /// Where the daemon listens unless told otherwise: on its own machine only.
 const DEFAULT_LISTEN: &str = "127.0.0.1:7443";
 
 /// Seconds that a holder's certificate holds: 30 days.
 const DEFAULT_CERTIFICATE_SECONDS: u64 = 30 * 24 * 3600;
 
-/// Seconds that an enrolment token holds: one day.
-const DEFAULT_TOKEN_SECONDS: u64 = 24 * 3600;
+/// Seconds that an enrolment token holds: three days, so that it survives a weekend in an envelope.
+const DEFAULT_TOKEN_SECONDS: u64 = 3 * 24 * 3600;
 
 /// Bytes of a configuration file.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -51,16 +54,6 @@ pub enum ConfigError {
         path: PathBuf,
         /// Key, line, and what was expected.
         reason: String,
-    },
-    /// Something that has no default was not given.
-    #[error("{key} is not set: give --{flag}, {env} or `{key}` in the file")]
-    Missing {
-        /// The key in the file.
-        key: &'static str,
-        /// The flag.
-        flag: &'static str,
-        /// The environment variable.
-        env: &'static str,
     },
 }
 
@@ -120,7 +113,7 @@ pub struct ServeFlags {
     /// A configuration file (TOML). `--print-config` shows what it may hold.
     #[arg(long, env = "HANDFAST_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The folder that `handfastd init` made.
+    /// The folder that `handfastd init` made [default: /var/lib/handfast].
     #[arg(long, env = "HANDFAST_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// Where to listen, such as 0.0.0.0:7443; port 0 takes any free one. What was taken is written to
@@ -133,7 +126,7 @@ pub struct ServeFlags {
     /// Seconds that the certificates of agents and persons hold [default: 30 days].
     #[arg(long, env = "HANDFAST_CERTIFICATE_SECONDS", value_name = "N")]
     pub certificate_seconds: Option<CertificateSeconds>,
-    /// Seconds that an enrolment token holds [default: one day].
+    /// Seconds that an enrolment token holds [default: three days].
     #[arg(long, env = "HANDFAST_TOKEN_SECONDS", value_name = "N")]
     pub token_seconds: Option<TokenSeconds>,
     /// How much to log: error, warn, info, debug or trace, or directives for parts [default: info].
@@ -173,21 +166,17 @@ impl Config {
             Some(path) => ConfigFile::read(path)?,
             None => ConfigFile::default(),
         };
-        Self::combine(flags, file)
+        Ok(Self::combine(flags, file))
     }
 
-    fn combine(flags: ServeFlags, file: ConfigFile) -> Result<Self, ConfigError> {
+    fn combine(flags: ServeFlags, file: ConfigFile) -> Self {
         let mut limits = file.limits;
         flags.limits.apply(&mut limits);
-        let state_dir = flags.state_dir.or(file.state_dir).ok_or(ConfigError::Missing {
-            key: "state_dir",
-            flag: "state-dir",
-            env: "HANDFAST_STATE_DIR",
-        })?;
+        let state_dir = flags.state_dir.or(file.state_dir);
         let certificate_seconds = flags.certificate_seconds.or(file.certificate_seconds);
         let token_seconds = flags.token_seconds.or(file.token_seconds);
-        Ok(Self {
-            state_dir,
+        Self {
+            state_dir: state_dir.unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
             listen: flags.listen.or(file.listen).unwrap_or_else(default_listen),
             dns: if flags.dns.is_empty() { file.dns } else { flags.dns },
             certificate_seconds: certificate_seconds
@@ -198,7 +187,7 @@ impl Config {
                 format: flags.log_format.unwrap_or(file.log.format),
             },
             limits,
-        })
+        }
     }
 }
 
@@ -273,13 +262,13 @@ mod tests {
             state_dir: Some("/b".into()),
             ..ServeFlags::default()
         };
-        let config = Config::combine(flags, file).unwrap();
+        let config = Config::combine(flags, file);
         assert_eq!(config.state_dir, PathBuf::from("/b"));
         assert_eq!(config.listen.port(), 5);
         assert_eq!(config.log.level, "debug");
         assert_eq!(config.certificate_seconds.get(), DEFAULT_CERTIFICATE_SECONDS);
         let nothing = Config::combine(ServeFlags::default(), ConfigFile::default());
-        assert!(nothing.unwrap_err().to_string().contains("--state-dir"));
+        assert_eq!(nothing.state_dir, PathBuf::from(DEFAULT_STATE_DIR));
     }
 
     #[test]
@@ -289,8 +278,8 @@ mod tests {
             dns: vec!["daemon.example".to_owned()],
             ..ServeFlags::default()
         };
-        let config = Config::combine(flags, ConfigFile::default()).unwrap();
+        let config = Config::combine(flags, ConfigFile::default());
         let again = read(&config.to_string()).unwrap();
-        assert_eq!(Config::combine(ServeFlags::default(), again).unwrap(), config);
+        assert_eq!(Config::combine(ServeFlags::default(), again), config);
     }
 }

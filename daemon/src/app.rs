@@ -1,0 +1,279 @@
+//! The one place that wires everything.
+
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    num::NonZeroU32,
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use handfast_proto::{limits::MAX_SYNC_MESSAGE_BYTES, v1::sync_server::SyncServer};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sd_notify::NotifyState;
+use tokio::{net::TcpListener, sync::Notify};
+use tonic::service::{Routes, RoutesBuilder};
+
+use crate::{
+    clock::{Clock, SystemClock},
+    config::{Bounded, Config},
+    delivery::{Changes, Delivery, DeliveryParts},
+    enrolment::{Authority, Enrolment},
+    grpc::{
+        Acceptor, Connections, Edge, EnrolmentService, HealthWatch, Identities, OwnLeaf, SyncParts,
+        SyncService, UnaryRates, bind, reflection, server_config,
+    },
+    ingest::{Publishers, Rate, RateLimit, committer, projector},
+    lifecycle::{Lifecycle, Signals, Stage},
+    random::{OsRandom, Random},
+    sharing::{Context, TokenMint},
+    state_dir::StateDir,
+    store::{SqliteStore, Store},
+};
+
+/// What everything stands on.
+struct Ground {
+    config: Config,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    authority: Arc<Authority>,
+    connections: Arc<Connections>,
+    identities: Arc<Identities>,
+}
+
+/// Serves until told to stop. An error where something that must run did not.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let signals = Signals::install().context("take signals")?;
+    raise_file_limit();
+    let dir = StateDir::open(&config.state_dir)?;
+    let _lock = dir.lock()?;
+    dir.clear_listening()?;
+    let ground = Ground::lay(config, &dir).await?;
+    let mut lifecycle = Lifecycle::new(ground.config.limits.shutdown_grace_ms.as_millis());
+
+    let mut names = dir.names()?.dns;
+    names.extend(ground.config.dns.iter().cloned());
+    let leaf = ground.own_leaf(names)?;
+    let tls = server_config(&ground.authority, leaf.resolver(), Arc::clone(&ground.clock))?;
+    lifecycle.spawn_until_stopped(
+        "renewal of the daemon's certificate",
+        Stage::Core,
+        leaf.keep_fresh(),
+    );
+
+    let routes = ground.services(&mut lifecycle).await?;
+    let listener = bind(ground.config.listen).with_context(|| {
+        format!(
+            "listen on {}: choose another address with --listen",
+            ground.config.listen
+        )
+    })?;
+    let address = listener.local_addr().context("read the address")?;
+    ground.open(listener, tls, routes, &mut lifecycle);
+
+    announce(&dir, address)?;
+    let ended = lifecycle
+        .run(signals, |status| {
+            tell_systemd(&[NotifyState::Stopping, NotifyState::Status(status)])
+        })
+        .await;
+    dir.clear_listening()?;
+    ended
+}
+
+impl Ground {
+    async fn lay(config: Config, dir: &StateDir) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let store = SqliteStore::open(dir.root()).await.context("open the store")?;
+        let store: Arc<dyn Store> = Arc::new(store);
+        let deployment = store.deployment().await.context("read the deployment")?;
+        let authority = dir.authority(&deployment.trust_domain, clock.now_ms())?;
+        let identities = Identities::new(Arc::clone(&store), Arc::clone(&clock));
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            trust_domain = deployment.trust_domain,
+            test = deployment.test,
+            "starting"
+        );
+        Ok(Self {
+            connections: Arc::new(Connections::new(&config.limits)),
+            config,
+            store,
+            clock,
+            random: Arc::new(OsRandom),
+            authority: Arc::new(authority),
+            identities: Arc::new(identities),
+        })
+    }
+
+    fn own_leaf(&self, names: Vec<String>) -> anyhow::Result<OwnLeaf> {
+        OwnLeaf::new(
+            Arc::clone(&self.authority),
+            names,
+            seconds(self.config.certificate_seconds),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.random),
+        )
+        .context("make the daemon's certificate")
+    }
+
+    /// The data path, the acts on it, and a service each.
+    async fn services(&self, lifecycle: &mut Lifecycle) -> anyhow::Result<Routes> {
+        let limits = &self.config.limits;
+        let committed = Arc::new(Notify::new());
+        let (committer, committing) = committer(
+            Arc::clone(&self.store),
+            Arc::clone(&self.clock),
+            Arc::clone(&committed),
+        )
+        .await
+        .context("start the committer")?;
+        let (projector, projecting) = projector(committer.clone(), Arc::clone(&self.store), committed);
+        let publishers = Arc::new(Publishers::default());
+        let changes = Arc::new(Changes::default());
+        let delivery = Delivery::start(DeliveryParts {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            committer: committer.clone(),
+            projector,
+            publishers: Arc::clone(&publishers),
+            changes: Arc::clone(&changes),
+            drain: limits.drain_ms.as_millis(),
+        })
+        .await
+        .context("start delivery")?;
+        let rate = RateLimit::new(Rate {
+            per_second: nonzero(limits.amendments_per_second_per_unit),
+            burst: nonzero(limits.amendments_burst_per_unit),
+        });
+        let sync = SyncService::new(SyncParts {
+            identities: Arc::clone(&self.identities),
+            committer,
+            publishers,
+            rate: Arc::new(rate),
+            delivery: delivery.clone(),
+            max_payload_bytes: limits.max_payload_bytes.as_usize(),
+        });
+        let hard = lifecycle.hard();
+        let run = committing.run(hard.clone());
+        lifecycle.spawn("committer", Stage::Core, async move {
+            run.await;
+            Ok(())
+        });
+        let run = projecting.run(hard);
+        lifecycle.spawn("projector", Stage::Core, async move {
+            run.await;
+            Ok(())
+        });
+
+        let mut routes = RoutesBuilder::default();
+        routes.add_service(SyncServer::new(sync).max_decoding_message_size(MAX_SYNC_MESSAGE_BYTES));
+        let _acts = self.acts(delivery, changes).await?;
+        let enrolment = Enrolment::new(
+            Arc::clone(&self.store),
+            Arc::clone(&self.authority),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.random),
+            seconds(self.config.certificate_seconds),
+        );
+        routes.add_service(EnrolmentService::server(enrolment, Arc::clone(&self.identities)));
+        let health = HealthWatch::add_to(&mut routes, Arc::clone(&self.store), Arc::clone(&self.clock)).await;
+        lifecycle.spawn_until_stopped("health check", Stage::Core, health.run(ping_watchdog));
+        reflection(&mut routes).context("describe the services")?;
+        Ok(routes.routes())
+    }
+
+    /// What the acts of people and units stand on.
+    async fn acts(&self, delivery: Delivery, changes: Arc<Changes>) -> anyhow::Result<Context> {
+        let deployment = self.store.deployment().await.context("read the deployment")?;
+        let tokens = TokenMint::new(
+            *self.authority.fingerprint(),
+            seconds(self.config.token_seconds),
+            Arc::clone(&self.random),
+        );
+        Ok(Context {
+            store: Arc::clone(&self.store),
+            revoker: Arc::new(delivery),
+            connections: Arc::clone(&self.connections) as _,
+            changes,
+            clock: Arc::clone(&self.clock),
+            tokens,
+            deployment: Arc::new(deployment),
+        })
+    }
+
+    /// Opens the door.
+    fn open(
+        &self,
+        listener: TcpListener,
+        tls: rustls::ServerConfig,
+        routes: Routes,
+        lifecycle: &mut Lifecycle,
+    ) {
+        let limits = &self.config.limits;
+        let rates = Arc::new(UnaryRates::new(limits));
+        let edge = Arc::new(Edge::new(routes, Arc::clone(&rates), limits));
+        lifecycle.spawn_until_stopped("forgetting of quiet callers", Stage::Core, async move {
+            rates.forget_quiet_ones().await;
+        });
+        let acceptor = Acceptor::new(
+            listener,
+            Arc::new(tls),
+            self.authority.trust_domain(),
+            Arc::clone(&self.connections),
+            edge,
+            limits,
+        );
+        let soft = lifecycle.soft();
+        lifecycle.spawn("accept loop", Stage::Edge, async move {
+            acceptor.run(soft).await;
+            Ok(())
+        });
+    }
+}
+
+/// Tells everyone who waits that connections are taken.
+fn announce(dir: &StateDir, address: SocketAddr) -> anyhow::Result<()> {
+    dir.write_listening(address)?;
+    tracing::info!(%address, "serving");
+    let status = format!("serving on {address}");
+    tell_systemd(&[NotifyState::Ready, NotifyState::Status(&status)]);
+    let mut out = io::stdout();
+    // Nobody may be reading; that is no reason not to serve.
+    let _ = writeln!(out, "handfastd serves on https://{address}").and_then(|()| out.flush());
+    Ok(())
+}
+
+fn tell_systemd(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "cannot tell systemd");
+    }
+}
+
+/// systemd restarts a daemon whose health check has stood still; one whose disk is full only waits for room.
+fn ping_watchdog(_healthy: bool) {
+    tell_systemd(&[NotifyState::Watchdog]);
+}
+
+/// Takes as many file descriptors as the system allows: each connection needs one.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}
+
+fn seconds<const MIN: u64, const MAX: u64>(value: Bounded<MIN, MAX>) -> i64 {
+    i64::try_from(value.get())
+        .unwrap_or(i64::MAX)
+        .saturating_mul(1000)
+}
+
+fn nonzero<const MIN: u64, const MAX: u64>(value: Bounded<MIN, MAX>) -> NonZeroU32 {
+    NonZeroU32::new(value.as_u32()).unwrap_or(NonZeroU32::MIN)
+}
