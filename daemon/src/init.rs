@@ -168,3 +168,119 @@ fn told_of_init(
 fn day(ms: i64) -> String {
     Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |t| t.strftime("%Y-%m-%d").to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    use super::*;
+    use crate::state_dir::StateError;
+
+    fn wanted(dir: &Path) -> NewDeployment {
+        NewDeployment {
+            state_dir: dir.join("state"),
+            trust_domain: "care.example".to_owned(),
+            dns: vec!["daemon.example".to_owned()],
+            test: true,
+            operator_sets_halves: false,
+        }
+    }
+
+    fn modes(dir: &Path) -> Vec<(PathBuf, u32)> {
+        let mut found = vec![(
+            dir.to_owned(),
+            fs::metadata(dir).unwrap().permissions().mode() & 0o777,
+        )];
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                found.extend(modes(&path));
+            } else {
+                let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+                found.push((path, mode));
+            }
+        }
+        found
+    }
+
+    #[tokio::test]
+    async fn a_deployment_is_made_once_and_for_its_owner_only() {
+        let tmp = tempfile::tempdir().unwrap();
+        let wanted = wanted(tmp.path());
+        let told = init(&wanted).await.unwrap();
+        assert!(
+            told.contains("test deployment") && told.contains("handfastd serve"),
+            "{told}"
+        );
+        for (path, mode) in modes(&wanted.state_dir) {
+            let expected = if path.is_dir() { 0o700 } else { 0o600 };
+            assert_eq!(mode, expected, "{}", path.display());
+        }
+        let key = fs::read(wanted.state_dir.join("ca/key.pem")).unwrap();
+        let again = init(&wanted).await.unwrap_err();
+        assert!(
+            matches!(again.downcast_ref(), Some(StateError::Exists(_))),
+            "{again:#}"
+        );
+        assert_eq!(fs::read(wanted.state_dir.join("ca/key.pem")).unwrap(), key);
+        let dir = StateDir::open(&wanted.state_dir).unwrap();
+        assert_eq!(dir.names().unwrap().dns, wanted.dns);
+    }
+
+    #[tokio::test]
+    async fn an_init_that_was_broken_off_is_finished_by_the_next() {
+        let tmp = tempfile::tempdir().unwrap();
+        let wanted = wanted(tmp.path());
+        init(&wanted).await.unwrap();
+        fs::remove_file(wanted.state_dir.join("server.toml")).unwrap();
+        fs::remove_dir_all(wanted.state_dir.join("operator")).unwrap();
+        assert!(
+            StateDir::open(&wanted.state_dir).is_err(),
+            "half a deployment is not served"
+        );
+        let other = NewDeployment {
+            operator_sets_halves: true,
+            ..wanted.clone()
+        };
+        assert!(init(&other).await.is_err(), "the same was not wanted");
+        init(&wanted).await.unwrap();
+        assert!(wanted.state_dir.join("operator/key.pem").exists());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_made_of_bad_names() {
+        let tmp = tempfile::tempdir().unwrap();
+        let mut bad = wanted(tmp.path());
+        bad.trust_domain = "Care Example".to_owned();
+        assert!(init(&bad).await.is_err());
+        assert!(!bad.state_dir.exists());
+    }
+
+    #[tokio::test]
+    async fn the_operator_gets_a_new_credential_and_a_revoked_one_a_new_name() {
+        let tmp = tempfile::tempdir().unwrap();
+        let wanted = wanted(tmp.path());
+        init(&wanted).await.unwrap();
+        let profile = wanted.state_dir.join("operator");
+        let read = |name: &str| fs::read_to_string(profile.join(name)).unwrap();
+        let settings = format!(
+            "daemon = \"https://daemon.example:7443\"\n{}",
+            read("profile.toml")
+        );
+        fs::write(profile.join("profile.toml"), &settings).unwrap();
+        let before = (read("key.pem"), read("cert.pem"));
+        renew_operator(&wanted.state_dir).await.unwrap();
+        assert_ne!(before.0, read("key.pem"));
+        assert_ne!(before.1, read("cert.pem"));
+        assert_eq!(read("profile.toml"), settings);
+
+        let store = SqliteStore::open(&wanted.state_dir).await.unwrap();
+        let operator = "operator".parse().unwrap();
+        store.revoke_person(&operator, "lost", 1).await.unwrap();
+        store.close().await;
+        let told = renew_operator(&wanted.state_dir).await.unwrap();
+        assert!(told.contains("operator-"), "{told}");
+        assert!(read("profile.toml").contains("person/operator-"));
+        assert!(read("profile.toml").contains("https://daemon.example:7443"));
+    }
+}

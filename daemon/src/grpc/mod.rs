@@ -18,6 +18,8 @@ mod serve;
 mod sync;
 mod sync_publish;
 mod sync_subscribe;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod units;
 

@@ -71,7 +71,14 @@ impl Server {
             Arc::clone(&edge).handle(request, info.clone(), seen.clone())
         });
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
-        let mut first_request = pin!(sleep(self.first_request));
+        // Looks whether a request came only when the time is over: a precondition of `select!` would have been
+        // looked at before the first request could come.
+        let mut silence = pin!(async {
+            sleep(self.first_request).await;
+            if spoken.is_cancelled() {
+                pending::<()>().await;
+            }
+        });
         let mut overstay = pin!(async {
             if anonymous {
                 sleep(self.anonymous_lifetime).await;
@@ -88,7 +95,7 @@ impl Server {
                     }
                     break Ended::Over;
                 }
-                () = &mut first_request, if !spoken.is_cancelled() => break Ended::Silent,
+                () = &mut silence => break Ended::Silent,
                 () = &mut overstay => break Ended::Overstayed,
                 () = stop.cancelled(), if !stopping => {
                     stopping = true;
