@@ -20,13 +20,13 @@ use crate::{
     delivery::{Changes, Delivery, DeliveryParts},
     enrolment::{Authority, Enrolment},
     grpc::{
-        Acceptor, Connections, Edge, EnrolmentService, HealthWatch, Identities, OwnLeaf, SyncParts,
-        SyncService, UnaryRates, bind, reflection, server_config,
+        Acceptor, AgreementsService, Connections, Edge, EnrolmentService, HealthWatch, Identities, OwnLeaf,
+        PeopleService, SyncParts, SyncService, UnaryRates, UnitsService, bind, reflection, server_config,
     },
     ingest::{Publishers, Rate, RateLimit, committer, projector},
     lifecycle::{Lifecycle, Signals, Stage},
     random::{OsRandom, Random},
-    sharing::{Context, TokenMint},
+    sharing::{Agreements, Context, People, StatusBoard, TokenMint, Units},
     state_dir::StateDir,
     store::{SqliteStore, Store},
 };
@@ -75,7 +75,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     announce(&dir, address)?;
     let ended = lifecycle
         .run(signals, |status| {
-            tell_systemd(&[NotifyState::Stopping, NotifyState::Status(status)])
+            tell_systemd(&[NotifyState::Stopping, NotifyState::Status(status)]);
         })
         .await;
     dir.clear_listening()?;
@@ -169,7 +169,7 @@ impl Ground {
 
         let mut routes = RoutesBuilder::default();
         routes.add_service(SyncServer::new(sync).max_decoding_message_size(MAX_SYNC_MESSAGE_BYTES));
-        let _acts = self.acts(delivery, changes).await?;
+        self.add_acts(&mut routes, delivery, changes).await?;
         let enrolment = Enrolment::new(
             Arc::clone(&self.store),
             Arc::clone(&self.authority),
@@ -184,15 +184,20 @@ impl Ground {
         Ok(routes.routes())
     }
 
-    /// What the acts of people and units stand on.
-    async fn acts(&self, delivery: Delivery, changes: Arc<Changes>) -> anyhow::Result<Context> {
+    /// The acts of people and units, and their services.
+    async fn add_acts(
+        &self,
+        routes: &mut RoutesBuilder,
+        delivery: Delivery,
+        changes: Arc<Changes>,
+    ) -> anyhow::Result<()> {
         let deployment = self.store.deployment().await.context("read the deployment")?;
         let tokens = TokenMint::new(
             *self.authority.fingerprint(),
             seconds(self.config.token_seconds),
             Arc::clone(&self.random),
         );
-        Ok(Context {
+        let acts = Context {
             store: Arc::clone(&self.store),
             revoker: Arc::new(delivery),
             connections: Arc::clone(&self.connections) as _,
@@ -200,7 +205,13 @@ impl Ground {
             clock: Arc::clone(&self.clock),
             tokens,
             deployment: Arc::new(deployment),
-        })
+        };
+        let who = || Arc::clone(&self.identities);
+        let (units, status) = (Units::new(acts.clone()), StatusBoard::new(acts.clone()));
+        routes.add_service(UnitsService::server(units, status, who()));
+        routes.add_service(PeopleService::server(People::new(acts.clone()), who()));
+        routes.add_service(AgreementsService::server(Agreements::new(acts), who()));
+        Ok(())
     }
 
     /// Opens the door.
@@ -213,7 +224,7 @@ impl Ground {
     ) {
         let limits = &self.config.limits;
         let rates = Arc::new(UnaryRates::new(limits));
-        let edge = Arc::new(Edge::new(routes, Arc::clone(&rates), limits));
+        let edge = Arc::new(Edge::new(routes, Arc::clone(&rates), limits, lifecycle.soft()));
         lifecycle.spawn_until_stopped("forgetting of quiet callers", Stage::Core, async move {
             rates.forget_quiet_ones().await;
         });

@@ -132,7 +132,7 @@ impl Serving {
             Ended::Over => tracing::debug!(%peer, %remote, "disconnected"),
             Ended::Silent => self.refused(remote, &"no whole request came in time after the handshake"),
             Ended::Overstayed => {
-                tracing::debug!(%remote, "a connection without a certificate stayed its time")
+                tracing::debug!(%remote, "a connection without a certificate stayed its time");
             }
         }
     }

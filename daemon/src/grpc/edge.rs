@@ -10,31 +10,42 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body, service::Routes};
 use tower::Service as _;
 
-use super::{connection::ConnectionInfo, peer::Peer, rate::UnaryRates};
+use super::{
+    connection::ConnectionInfo,
+    ending::{Ending, stopping},
+    peer::Peer,
+    rate::UnaryRates,
+};
 use crate::{config::Limits, telemetry::LogThrottle};
 
 /// What may be called without a certificate: one call, and the health service.
 const OPEN_METHOD: &str = "/handfast.v1.Enrolment/Enrol";
 const OPEN_SERVICE: &str = "/grpc.health.v1.Health/";
 
-/// Services whose calls are streams: neither timed nor counted here.
-const STREAMING_SERVICES: [&str; 2] = ["/handfast.v1.Sync/", "/grpc.reflection."];
+/// The service whose calls are not counted here: it bounds by itself what a unit may send.
+const SYNC: &str = "/handfast.v1.Sync/";
+
+/// A service and a method whose calls last as long as the caller likes.
+const REFLECTION: &str = "/grpc.reflection.";
+const WATCH: &str = "/Watch";
 
 /// What the requests of all connections share.
 pub struct Edge {
     routes: Routes,
     rates: Arc<UnaryRates>,
     unary_timeout: Duration,
+    stop: CancellationToken,
     refusals: LogThrottle,
 }
 
 impl Edge {
-    /// In front of `routes`.
-    pub fn new(routes: Routes, rates: Arc<UnaryRates>, limits: &Limits) -> Self {
+    /// In front of `routes`; on `stop` streams are ended.
+    pub fn new(routes: Routes, rates: Arc<UnaryRates>, limits: &Limits, stop: CancellationToken) -> Self {
         Self {
             routes: routes.prepare(),
             rates,
             unary_timeout: limits.unary_timeout_ms.as_millis(),
+            stop,
             refusals: LogThrottle::default(),
         }
     }
@@ -54,8 +65,8 @@ impl Edge {
                 "this call needs a client certificate",
             )));
         }
-        let stream = STREAMING_SERVICES.iter().any(|service| path.starts_with(service));
-        if !stream {
+        let stream = is_stream(path);
+        if !path.starts_with(SYNC) {
             self.rates.wait(&info).await;
         }
         request.extensions_mut().insert(info);
@@ -63,7 +74,7 @@ impl Edge {
         // A router is always ready, and never fails.
         let call = routes.call(request);
         if stream {
-            return call.await;
+            return Ok(self.stream(call).await);
         }
         match timeout(self.unary_timeout, call).await {
             Ok(response) => response,
@@ -71,6 +82,15 @@ impl Edge {
                 "the daemon could not answer in time: ask for the outcome before you try again",
             ))),
         }
+    }
+
+    /// The answer of a stream ends when the daemon stops.
+    async fn stream(&self, call: impl Future<Output = Result<Response<Body>, Infallible>>) -> Response<Body> {
+        let response = tokio::select! {
+            response = call => response.unwrap_or_else(|never| match never {}),
+            () = self.stop.cancelled() => answer(stopping()),
+        };
+        response.map(|body| Ending::body(body, self.stop.clone()))
     }
 
     fn log_refusal(&self, path: &str, info: &ConnectionInfo) {
@@ -88,6 +108,10 @@ fn open_to_all(path: &str) -> bool {
     path == OPEN_METHOD || path.starts_with(OPEN_SERVICE)
 }
 
+fn is_stream(path: &str) -> bool {
+    path.starts_with(SYNC) || path.starts_with(REFLECTION) || path.ends_with(WATCH)
+}
+
 fn answer(status: Status) -> Response<Body> {
     status.into_http()
 }
@@ -95,6 +119,25 @@ fn answer(status: Status) -> Response<Body> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn streams_are_told_from_calls_that_must_end() {
+        for path in [
+            "/handfast.v1.Sync/Publish",
+            "/handfast.v1.Agreements/Watch",
+            "/grpc.health.v1.Health/Watch",
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        ] {
+            assert!(is_stream(path), "{path}");
+        }
+        for path in [
+            "/handfast.v1.Enrolment/Enrol",
+            "/handfast.v1.Agreements/Set",
+            "/grpc.health.v1.Health/Check",
+        ] {
+            assert!(!is_stream(path), "{path}");
+        }
+    }
 
     #[test]
     fn i1_only_enrol_and_health_are_open_to_all() {

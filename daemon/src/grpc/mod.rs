@@ -5,6 +5,7 @@ mod agreements;
 mod answer;
 mod connection;
 mod edge;
+mod ending;
 mod enrolment;
 mod handshake;
 mod health;

@@ -154,11 +154,9 @@ impl Door {
         routes.add_service(EnrolmentService::server(enrolment, identities));
         let _health = HealthWatch::add_to(&mut routes, Arc::clone(&store), clock).await;
         reflection(&mut routes).unwrap();
-        let edge = Arc::new(Edge::new(
-            routes.routes(),
-            Arc::new(UnaryRates::new(limits)),
-            limits,
-        ));
+        let soft = CancellationToken::new();
+        let rates = Arc::new(UnaryRates::new(limits));
+        let edge = Arc::new(Edge::new(routes.routes(), rates, limits, soft.clone()));
         let connections = Arc::new(Connections::new(limits));
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
@@ -170,7 +168,6 @@ impl Door {
             edge,
             limits,
         );
-        let soft = CancellationToken::new();
         let running = tokio::spawn(acceptor.run(soft.clone()));
         Self {
             address,

@@ -21,94 +21,58 @@ async fn renew(channel: Channel) -> Status {
     answer.unwrap().unwrap_err()
 }
 
+const UNIT: &str = "spiffe://test.example/unit/Z00101";
+
+/// Names that a certificate of ours may not have: URIs, and a DNS name.
+const BAD_NAMES: [(&str, &[&str], Option<&str>); 7] = [
+    (
+        "another trust domain",
+        &["spiffe://other.example/unit/Z00101"],
+        None,
+    ),
+    ("two URIs", &[UNIT, "spiffe://test.example/unit/Z00102"], None),
+    ("a URI and a DNS name", &[UNIT], Some("localhost")),
+    ("no SAN", &[], None),
+    ("only a DNS name", &[], Some("localhost")),
+    ("neither unit nor person", &["spiffe://test.example/node/1"], None),
+    (
+        "a URI with more behind it",
+        &["spiffe://test.example/unit/Z00101/x"],
+        None,
+    ),
+];
+
+fn refused() -> Vec<(&'static str, Wanted<'static>)> {
+    let years = |from, to| Wanted {
+        years: (from, to),
+        ..Wanted::default()
+    };
+    let for_servers = Wanted {
+        usage: ExtendedKeyUsagePurpose::ServerAuth,
+        ..Wanted::default()
+    };
+    let mut all = vec![
+        ("expired", years(2019, 2020)),
+        ("not yet valid", years(2089, 2090)),
+        ("for servers only", for_servers),
+    ];
+    all.extend(BAD_NAMES.map(|(what, sans, dns)| {
+        let wanted = Wanted {
+            sans,
+            dns,
+            ..Wanted::default()
+        };
+        (what, wanted)
+    }));
+    all
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i1_only_a_certificate_that_is_wholly_good_gets_through_the_handshake() {
     let door = Door::open(&Limits::default()).await;
     let good = Wanted::default();
-    let unit = "spiffe://test.example/unit/Z00101";
-    let refused = [
-        (
-            "expired",
-            Wanted {
-                years: (2019, 2020),
-                ..Wanted::default()
-            },
-        ),
-        (
-            "not yet valid",
-            Wanted {
-                years: (2089, 2090),
-                ..Wanted::default()
-            },
-        ),
-        (
-            "of another trust domain",
-            Wanted {
-                sans: &["spiffe://other.example/unit/Z00101"],
-                ..Wanted::default()
-            },
-        ),
-        (
-            "two URIs",
-            Wanted {
-                sans: &[unit, "spiffe://test.example/unit/Z00102"],
-                ..Wanted::default()
-            },
-        ),
-        (
-            "the same URI twice",
-            Wanted {
-                sans: &[unit, unit],
-                ..Wanted::default()
-            },
-        ),
-        (
-            "a URI and a DNS name",
-            Wanted {
-                dns: Some("localhost"),
-                ..Wanted::default()
-            },
-        ),
-        (
-            "no SAN",
-            Wanted {
-                sans: &[],
-                ..Wanted::default()
-            },
-        ),
-        (
-            "only a DNS name",
-            Wanted {
-                sans: &[],
-                dns: Some("localhost"),
-                ..Wanted::default()
-            },
-        ),
-        (
-            "no unit or person",
-            Wanted {
-                sans: &["spiffe://test.example/node/1"],
-                ..Wanted::default()
-            },
-        ),
-        (
-            "a URI with more behind it",
-            Wanted {
-                sans: &["spiffe://test.example/unit/Z00101/x"],
-                ..Wanted::default()
-            },
-        ),
-        (
-            "for servers only",
-            Wanted {
-                usage: ExtendedKeyUsagePurpose::ServerAuth,
-                ..Wanted::default()
-            },
-        ),
-    ];
-
     health(door.channel(Some(door.kept.sign(&good)))).await.unwrap();
-    for (what, wanted) in &refused {
+    for (what, wanted) in &refused() {
         let answer = health(door.channel(Some(door.kept.sign(wanted)))).await;
         assert!(answer.is_err(), "{what} was let in");
     }

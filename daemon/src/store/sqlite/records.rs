@@ -2,6 +2,7 @@
 //! of the log is made anew rather than repaired.
 
 use std::{
+    collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -9,7 +10,7 @@ use std::{
 use handfast_proto::ids::OdsCode;
 use sqlx::SqliteConnection;
 
-use super::{database::Database, fault::fault, projection, settings::RECORDS};
+use super::{database::Database, fault::fault, log, projection, settings::RECORDS};
 use crate::store::{Head, RecordVersion, StoreError};
 
 /// Beside the file: it was found damaged while in use and is to be made anew when opened next.
@@ -22,9 +23,9 @@ pub(super) struct Records {
 }
 
 impl Records {
-    /// Opens the file, or makes it. `heads` are the log's: a source whose records go beyond its head (the
-    /// log was restored from an older copy) is projected again from the beginning.
-    pub(super) async fn open(state_dir: &Path, heads: &[(OdsCode, Head)]) -> Result<Self, StoreError> {
+    /// Opens the file, or makes it. `main` has the log: a source whose records go beyond its head (the log
+    /// was restored from an older copy) is projected again from the beginning.
+    pub(super) async fn open(state_dir: &Path, main: &Database) -> Result<Self, StoreError> {
         let path = state_dir.join(RECORDS.file);
         if beside(&path, DAMAGED_SUFFIX).exists() {
             remove(&path)?;
@@ -37,7 +38,7 @@ impl Records {
             }
             opened => opened?,
         };
-        records.drop_what_is_ahead(heads).await?;
+        records.drop_what_is_ahead(main).await?;
         Ok(records)
     }
 
@@ -48,14 +49,20 @@ impl Records {
         Ok(Self { file })
     }
 
-    async fn drop_what_is_ahead(&self, heads: &[(OdsCode, Head)]) -> Result<(), StoreError> {
-        for (source, head) in heads {
-            if projection::through(&self.file, *source).await? <= head.seq {
+    async fn drop_what_is_ahead(&self, main: &Database) -> Result<(), StoreError> {
+        let mut reached = Vec::new();
+        for (source, _) in log::heads(main).await? {
+            reached.push((source, projection::through(&self.file, source).await?));
+        }
+        // The heads as they are after that: beside a daemon that serves, both go on meanwhile.
+        let heads: HashMap<OdsCode, Head> = log::heads(main).await?.into_iter().collect();
+        for (source, through) in reached {
+            let Some(head) = heads.get(&source).filter(|head| through > head.seq) else {
                 continue;
-            }
+            };
             tracing::warn!(%source, head = head.seq, "the projection is ahead of the log; it is made anew for this unit");
             let mut write = self.file.write().await?;
-            let result = forget(write.conn(), *source).await;
+            let result = forget(write.conn(), source).await;
             write.finish(result).await?;
         }
         Ok(())

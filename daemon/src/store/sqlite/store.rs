@@ -71,7 +71,7 @@ impl SqliteStore {
     }
 
     async fn with_records(main: Database, state_dir: &Path) -> Result<Self, StoreError> {
-        let records = Records::open(state_dir, &log::heads(&main).await?).await?;
+        let records = Records::open(state_dir, &main).await?;
         Ok(Self { main, records })
     }
 
