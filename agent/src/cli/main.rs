@@ -37,16 +37,20 @@ fn act(command: Command) -> anyhow::Result<()> {
         Command::Run(args) if args.print_config => run::print(&args),
         Command::Run(args) => {
             let start = run::prepare(&args)?;
-            runtime()?.block_on(Box::pin(crate::app::run(start)))
+            on_runtime(crate::app::run(start))
         }
-        Command::Enrol(args) => runtime()?.block_on(Box::pin(enrol::enrol(args))),
-        Command::DeadLetters(command) => runtime()?.block_on(Box::pin(dead_letters::act(command))),
+        Command::Enrol(args) => on_runtime(enrol::enrol(args)),
+        Command::DeadLetters(command) => on_runtime(dead_letters::act(command)),
     }
 }
 
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
+fn on_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("start the runtime")
+        .context("start the runtime")?;
+    let result = runtime.block_on(Box::pin(work));
+    // A call to a disk that does not answer must not keep the process from ending.
+    runtime.shutdown_background();
+    result
 }
