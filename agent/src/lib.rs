@@ -12,6 +12,7 @@ pub mod config;
 pub mod dead_letters;
 pub mod enrol;
 pub mod identity;
+pub mod input;
 pub mod lifecycle;
 pub mod link;
 pub mod output;

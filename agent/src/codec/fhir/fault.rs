@@ -89,3 +89,13 @@ pub enum Fault {
     #[error("a Bundle entry asks for something else than PUT, POST or DELETE of Type/id")]
     BundleRequest,
 }
+
+impl Fault {
+    /// Where in the text it lies, in bytes, if it lies at one place.
+    pub fn at(&self) -> Option<usize> {
+        match self {
+            Self::NotJson { at } | Self::DuplicateMember { at } => Some(*at),
+            _ => None,
+        }
+    }
+}

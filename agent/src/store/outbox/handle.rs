@@ -76,31 +76,37 @@ impl Outbox {
 
     /// Takes each change by itself; durable when it returns. One outcome for each change, in order.
     pub async fn take(&self, changes: Vec<Change>) -> Result<Vec<Outcome>, OutboxError> {
-        self.take_with(changes, false, None).await
+        self.take_with(changes, false, Vec::new()).await
     }
 
     /// Takes all changes or, where one is refused, none: then that one's outcome says why, the others'
     /// [`Refusal::WithOthers`](super::Refusal::WithOthers).
     pub async fn take_all_or_none(&self, changes: Vec<Change>) -> Result<Vec<Outcome>, OutboxError> {
-        self.take_with(changes, true, None).await
+        self.take_with(changes, true, Vec::new()).await
     }
 
-    /// Takes each change by itself and enters a mark in the same transaction.
-    pub async fn take_marked(&self, changes: Vec<Change>, mark: Mark) -> Result<Vec<Outcome>, OutboxError> {
-        self.take_with(changes, false, Some(mark)).await
+    /// As [`Self::take`] or, where `together`, as [`Self::take_all_or_none`]; enters marks in the same
+    /// transaction, whatever becomes of the changes.
+    pub async fn take_marked(
+        &self,
+        changes: Vec<Change>,
+        together: bool,
+        marks: Vec<Mark>,
+    ) -> Result<Vec<Outcome>, OutboxError> {
+        self.take_with(changes, together, marks).await
     }
 
     async fn take_with(
         &self,
         changes: Vec<Change>,
         together: bool,
-        mark: Option<Mark>,
+        marks: Vec<Mark>,
     ) -> Result<Vec<Outcome>, OutboxError> {
         let weight = changes.iter().map(Change::weight).sum();
         let work = Work::Take {
             changes,
             together,
-            mark,
+            marks,
         };
         match self.ask(work, weight).await? {
             Done::Outcomes(outcomes) => Ok(outcomes),

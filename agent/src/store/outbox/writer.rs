@@ -60,7 +60,7 @@ pub(super) enum Work {
         changes: Vec<Change>,
         /// All or, where one is refused, none.
         together: bool,
-        mark: Option<Mark>,
+        marks: Vec<Mark>,
     },
     Push(Vec<Amendment>),
     Welcome {
@@ -285,14 +285,14 @@ async fn work(unit: &mut UnitOfWork<'_>, work: &Work) -> Result<Done, OutboxErro
         Work::Take {
             changes,
             together,
-            mark,
+            marks,
         } => {
             let outcomes = if *together {
                 unit.take_all_or_none(changes).await?
             } else {
                 unit.take(changes).await?
             };
-            if let Some(mark) = mark {
+            for mark in marks {
                 set_mark(unit.conn, mark).await?;
             }
             Ok(Done::Outcomes(outcomes))

@@ -224,7 +224,11 @@ async fn everything_is_there_after_opening_again() {
         value: value.map(Into::into),
     };
     desk.outbox
-        .take_marked(vec![change(&condition("c", "p", "a"))], mark(Some("7")))
+        .take_marked(
+            vec![change(&condition("c", "p", "a"))],
+            false,
+            vec![mark(Some("7"))],
+        )
         .await
         .unwrap();
     let before = desk.outbox.position();
@@ -232,7 +236,10 @@ async fn everything_is_there_after_opening_again() {
     assert_eq!(again.position(), before);
     assert_eq!(again.mark("f").await.unwrap().as_deref(), Some("7"));
     assert_eq!(again.summary().await.unwrap().waiting["patient_not_seen"], 1);
-    again.take_marked(Vec::new(), mark(None)).await.unwrap();
+    again
+        .take_marked(Vec::new(), false, vec![mark(None)])
+        .await
+        .unwrap();
     assert_eq!(again.mark("f").await.unwrap(), None);
     let outcomes = again.take(vec![change(&condition("c", "p", "a"))]).await.unwrap();
     assert_eq!(outcomes, [Outcome::Unchanged { version: 1 }]);

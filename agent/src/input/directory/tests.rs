@@ -1,0 +1,432 @@
+//! Files in, amendments out: through the whole input, with the outbox beside it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use handfast_proto::amendment::{Amendment, Op};
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{DirectoryInput, DirectorySettings};
+use crate::{
+    clock::SystemClock,
+    codec::fhir::{Codec, PrivateCodes},
+    input::{Input as _, InputContext},
+    status::{ConnectorState, StatusBoard},
+    store::outbox::{Outbox, OutboxLimits},
+};
+
+const PATIENT: &str = r#"{"resourceType":"Patient","id":"p","identifier":[{"system":"https://fhir.nhs.uk/Id/nhs-number","value":"9990000018"}]}"#;
+
+struct Stand {
+    dir: tempfile::TempDir,
+    outbox: Arc<Outbox>,
+    board: StatusBoard,
+    stop: CancellationToken,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Stand {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("outbox.db");
+        let outbox = Outbox::open(&path, Arc::new(SystemClock), OutboxLimits::default())
+            .await
+            .unwrap();
+        Self {
+            dir,
+            outbox,
+            board: StatusBoard::new(),
+            stop: CancellationToken::new(),
+            task: None,
+        }
+    }
+
+    async fn started() -> Self {
+        let mut stand = Self::new().await;
+        stand.start();
+        stand
+    }
+
+    fn start(&mut self) {
+        let settings = DirectorySettings {
+            path: self.folder(),
+            settle: Duration::from_millis(20),
+        };
+        let ctx = InputContext {
+            outbox: self.outbox.clone(),
+            codec: Arc::new(Codec::new(PrivateCodes::default(), 16 * 1024 * 1024)),
+            board: self.board.input("in", "directory"),
+            clock: Arc::new(SystemClock),
+        };
+        let input = Box::new(DirectoryInput::open(settings, ctx).unwrap());
+        let stop = self.stop.clone();
+        self.task = Some(tokio::spawn(async move { input.run(stop).await.unwrap() }));
+    }
+
+    /// As `kill -9` would: whatever it was doing, and with nothing left in the outbox's queue.
+    async fn kill(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+            let _ = task.await;
+            self.outbox.take(Vec::new()).await.unwrap();
+        }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.dir.path().join("in")
+    }
+
+    /// Writes elsewhere and renames, as one should.
+    fn drop_in(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::create_dir_all(self.folder()).unwrap();
+        let temporary = self.folder().join(format!(".{name}.tmp"));
+        fs::write(&temporary, content).unwrap();
+        fs::rename(temporary, self.folder().join(name)).unwrap();
+    }
+
+    async fn arrives(&self, place: &str) -> PathBuf {
+        let path = self.folder().join(place);
+        let wait = async {
+            while fs::symlink_metadata(&path).is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        assert!(
+            timeout(Duration::from_secs(60), wait).await.is_ok(),
+            "{place} does not come"
+        );
+        path
+    }
+
+    fn read(&self, place: &str) -> String {
+        fs::read_to_string(self.folder().join(place)).unwrap()
+    }
+
+    async fn amendments(&self) -> Vec<Amendment> {
+        let mut all = Vec::new();
+        loop {
+            let batches = self.outbox.after(all.len() as u64, 1 << 24).await.unwrap();
+            if batches.is_empty() {
+                return all;
+            }
+            for batch in batches {
+                all.extend(batch.amendments().unwrap());
+            }
+        }
+    }
+}
+
+impl Drop for Stand {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn condition(id: &str, text: &str) -> String {
+    format!(
+        r#"{{"resourceType":"Condition","id":"{id}","subject":{{"reference":"Patient/p"}},"code":{{"text":"{text}"}}}}"#
+    )
+}
+
+#[tokio::test]
+async fn lines_are_taken_and_the_file_is_done() {
+    let stand = Stand::started().await;
+    // The entry before its Patient, a byte order mark, an empty line, a carriage return, no end of line.
+    let text = format!(
+        "\u{feff}{}\r\n\n{PATIENT}\n{}",
+        condition("a", "1"),
+        condition("b", "2")
+    );
+    stand.drop_in("x.ndjson", text);
+    stand.arrives("done/x.ndjson").await;
+    let records: Vec<_> = stand
+        .amendments()
+        .await
+        .iter()
+        .map(|a| a.record.to_string())
+        .collect();
+    assert_eq!(records, ["Patient/p", "Condition/a", "Condition/b"]);
+    assert_eq!(stand.board.snapshot().inputs["in"].counts["files_done"], 1);
+}
+
+#[tokio::test]
+async fn good_lines_are_taken_and_bad_ones_named_without_their_content() {
+    let stand = Stand::started().await;
+    let mut text = format!("{PATIENT}\n{}\n", condition("a", "1")).into_bytes();
+    text.extend_from_slice(b"{\"secret\": nonsense}\n\xff\xfe{}\n");
+    text.extend_from_slice(
+        PATIENT
+            .replace("9990000018", "9990000019")
+            .replace("\"p\"", "\"q\"")
+            .as_bytes(),
+    );
+    text.extend_from_slice(b"\n{\"resourceType\":\"Organization\",\"id\":\"o\"}\n");
+    text.extend_from_slice(format!("{}\n{}", condition("b", "2"), &condition("c", "3")[..40]).as_bytes());
+    stand.drop_in("x.ndjson", text);
+    stand.arrives("rejected/x.ndjson").await;
+    let reason = stand.read("rejected/x.ndjson.reason");
+    let lines: Vec<&str> = reason.lines().collect();
+    assert_eq!(lines.len(), 5, "{reason}");
+    assert!(
+        lines[0].starts_with("line 3: the JSON is not well-formed at byte 11"),
+        "{reason}"
+    );
+    assert!(lines[1].starts_with("line 4: it is not UTF-8"));
+    assert!(lines[2].starts_with("line 5: invalid NHS number"));
+    assert!(lines[3].starts_with("line 6: no patient"));
+    assert!(lines[4].starts_with("line 8: the JSON ends too early"));
+    assert!(!reason.contains("secret") && !reason.contains("nonsense") && !reason.contains("99900"));
+    assert_eq!(stand.amendments().await.len(), 3);
+    assert_eq!(stand.outbox.summary().await.unwrap().rejected, 5);
+}
+
+#[tokio::test]
+async fn ten_thousand_bad_lines_are_counted_and_the_good_ones_taken() {
+    let stand = Stand::started().await;
+    let bad = "{\"resourceType\":\n".repeat(10_000);
+    stand.drop_in(
+        "x.ndjson",
+        format!("{PATIENT}\n{bad}{}\n", condition("last", "1")),
+    );
+    stand.arrives("rejected/x.ndjson").await;
+    let reason = stand.read("rejected/x.ndjson.reason");
+    assert_eq!(reason.lines().count(), 1001);
+    assert!(reason.ends_with("and 9000 more\n"));
+    assert_eq!(stand.amendments().await.len(), 2);
+}
+
+#[tokio::test]
+async fn five_mebibytes_are_taken_and_fifty_refused_with_size_and_bound() {
+    let stand = Stand::started().await;
+    let large = condition("five", &"x".repeat(5 << 20));
+    let too_large = condition("fifty", &"x".repeat(50 << 20));
+    stand.drop_in(
+        "a.ndjson",
+        format!("{PATIENT}\n{large}\n{too_large}\n{}\n", condition("after", "1")),
+    );
+    stand.arrives("rejected/a.ndjson").await;
+    let expected = format!(
+        "line 3: it has {} bytes and the bound is 16777216",
+        too_large.len()
+    );
+    assert!(stand.read("rejected/a.ndjson.reason").starts_with(&expected));
+    stand.drop_in("b.json", &too_large);
+    stand.arrives("rejected/b.json").await;
+    assert!(
+        stand
+            .read("rejected/b.json.reason")
+            .contains("the bound is 16777216")
+    );
+    let amendments = stand.amendments().await;
+    let taken: Vec<_> = amendments
+        .iter()
+        .map(|a| (a.record.to_string(), a.payload.len()))
+        .collect();
+    assert_eq!(taken[1], ("Condition/five".to_owned(), large.len()));
+    assert_eq!(taken[2].0, "Condition/after");
+}
+
+#[tokio::test]
+async fn files_go_in_the_order_of_their_names() {
+    let mut stand = Stand::new().await;
+    stand.drop_in("2.ndjson", condition("a", "second"));
+    stand.drop_in("10.ndjson", condition("a", "first"));
+    stand.drop_in("0.json", PATIENT);
+    stand.drop_in("3.ndjson", condition("a", "third"));
+    stand.start();
+    stand.arrives("done/3.ndjson").await;
+    let texts: Vec<_> = stand
+        .amendments()
+        .await
+        .iter()
+        .skip(1)
+        .map(|a| {
+            String::from_utf8_lossy(&a.payload)
+                .split('"')
+                .rev()
+                .nth(1)
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(texts, ["first", "second", "third"]);
+}
+
+#[tokio::test]
+async fn bundles_are_taken_apart_and_delete_entries_retract() {
+    let stand = Stand::started().await;
+    let collection = format!(
+        r#"{{"resourceType":"Bundle","type":"collection","entry":[{{"resource":{}}},{{"resource":{PATIENT}}}]}}"#,
+        condition("a", "1")
+    );
+    stand.drop_in("1.json", collection);
+    let transaction = |extra: &str| {
+        format!(
+            r#"{{"resourceType":"Bundle","type":"transaction","entry":[
+            {{"request":{{"method":"DELETE","url":"Condition/a"}}}},
+            {{"resource":{},"request":{{"method":"PUT","url":"Condition/b"}}}}{extra}]}}"#,
+            condition("b", "1")
+        )
+    };
+    stand.arrives("done/1.json").await;
+    stand.drop_in(
+        "2.json",
+        transaction(r#",{"resource":{"resourceType":"Organization","id":"o"}}"#),
+    );
+    stand.arrives("rejected/2.json").await;
+    assert_eq!(
+        stand.amendments().await.len(),
+        2,
+        "of a transaction with a fault nothing is taken"
+    );
+    assert!(
+        stand
+            .read("rejected/2.json.reason")
+            .starts_with("entry 3: no patient")
+    );
+    stand.drop_in("3.json", transaction(""));
+    stand.arrives("done/3.json").await;
+    let ops: Vec<_> = stand
+        .amendments()
+        .await
+        .iter()
+        .skip(2)
+        .map(|a| (a.op, a.record.to_string()))
+        .collect();
+    assert_eq!(
+        ops,
+        [
+            (Op::Retract, "Condition/a".into()),
+            (Op::Create, "Condition/b".into())
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_document_at_fault_names_the_line() {
+    let stand = Stand::started().await;
+    stand.drop_in("1.json", "\n{\n\"resourceType\": \"Condition\",\n\"id\": oops }");
+    stand.arrives("rejected/1.json").await;
+    assert!(
+        stand
+            .read("rejected/1.json.reason")
+            .starts_with("line 4: the JSON is not well-formed")
+    );
+    stand.drop_in("2.json", "{\n\"resourceType\": \"Condition\",\n");
+    stand.arrives("rejected/2.json").await;
+    assert!(
+        stand
+            .read("rejected/2.json.reason")
+            .starts_with("line 2: the JSON ends too early")
+    );
+}
+
+#[tokio::test]
+async fn what_is_older_is_named_beside_the_file() {
+    let stand = Stand::started().await;
+    let at = |day: u8, text: &str| {
+        condition("a", text).replacen(
+            '{',
+            &format!(r#"{{"meta":{{"lastUpdated":"2026-01-{day:02}T00:00:00Z"}},"#),
+            1,
+        )
+    };
+    stand.drop_in("1.ndjson", format!("{PATIENT}\n{}\n", at(5, "new")));
+    stand.drop_in("2.ndjson", at(4, "old"));
+    stand.arrives("done/2.ndjson").await;
+    assert_eq!(stand.read("done/2.ndjson.older"), "Condition/a\n");
+    assert_eq!(stand.amendments().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_file_cut_off_by_a_kill_goes_on_where_it_was() {
+    let mut stand = Stand::new().await;
+    // Without lastUpdated only the place in the file tells which version is the newer.
+    let mut text = format!("{PATIENT}\n");
+    for version in 0..40 {
+        for record in 0..100 {
+            text += &condition(&format!("c{record}"), &format!("v{version}"));
+            text.push('\n');
+        }
+        text += "{}\n";
+    }
+    stand.drop_in("x.ndjson", &text);
+    let mut kills = 0;
+    while !stand.folder().join("rejected/x.ndjson").exists() {
+        stand.start();
+        tokio::time::sleep(Duration::from_millis(40 + 15 * kills)).await;
+        stand.kill().await;
+        kills += 1;
+        assert!(kills < 500);
+    }
+    let amendments = stand.amendments().await;
+    assert_eq!(
+        amendments.len(),
+        1 + 40 * 100,
+        "each version once, after {kills} kills"
+    );
+    assert_eq!(stand.read("rejected/x.ndjson.reason").lines().count(), 40);
+}
+
+#[tokio::test]
+async fn links_and_unreadable_things_are_not_followed() {
+    let mut stand = Stand::new().await;
+    let outside = stand.dir.path().join("outside.json");
+    fs::write(&outside, PATIENT).unwrap();
+    fs::create_dir_all(stand.folder()).unwrap();
+    std::os::unix::fs::symlink(&outside, stand.folder().join("link.json")).unwrap();
+    fs::write(stand.folder().join("half.ndjson.part"), PATIENT).unwrap();
+    fs::write(stand.folder().join(".hidden.json"), PATIENT).unwrap();
+    stand.start();
+    stand.arrives("rejected/link.json").await;
+    assert!(stand.amendments().await.is_empty());
+    assert!(outside.exists() && stand.folder().join("half.ndjson.part").exists());
+    assert!(stand.folder().join(".hidden.json").exists());
+}
+
+#[tokio::test]
+async fn a_folder_that_is_gone_is_waited_for() {
+    let stand = Stand::started().await;
+    stand.drop_in("a.json", PATIENT);
+    stand.arrives("done/a.json").await;
+    fs::rename(stand.folder(), stand.dir.path().join("away")).unwrap();
+    let paused = async {
+        while stand.board.snapshot().inputs["in"].state == ConnectorState::Running {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), paused).await.unwrap();
+    fs::rename(stand.dir.path().join("away"), stand.folder()).unwrap();
+    stand.drop_in("b.ndjson", condition("a", "1"));
+    stand.arrives("done/b.ndjson").await;
+    let running = async {
+        while stand.board.snapshot().inputs["in"].state != ConnectorState::Running {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), running).await.unwrap();
+    assert_eq!(stand.amendments().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_file_is_not_taken_while_it_is_written() {
+    let stand = Stand::started().await;
+    fs::create_dir_all(stand.folder()).unwrap();
+    let path = stand.folder().join("slow.ndjson");
+    let writer = async {
+        use std::io::Write as _;
+        let mut file = fs::File::create(&path).unwrap();
+        for piece in PATIENT.as_bytes().chunks(20) {
+            file.write_all(piece).unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    writer.await;
+    assert!(stand.arrives("done/slow.ndjson").await.exists());
+    assert!(!Path::new(&stand.folder().join("rejected/slow.ndjson")).exists());
+}
