@@ -1,0 +1,174 @@
+//! The uplink against a daemon in this process.
+
+use std::path::Path;
+
+use handfast_proto::{chain::Chain, ids::StoreId};
+use tonic::Status;
+
+use super::support::*;
+use crate::status::LinkState;
+
+#[tokio::test]
+async fn everything_arrives_in_order_and_is_forgotten_once_acknowledged() {
+    let stand = Stand::start().await;
+    stand.outbox.push_raw(amendments(0..300)).await.unwrap();
+    stand.uplink();
+    for id in 300..340 {
+        stand.outbox.push_raw(vec![amendment(id, 10)]).await.unwrap();
+    }
+    stand
+        .outbox
+        .push_raw(vec![amendment(340, 6_000_000), amendment(341, 1)])
+        .await
+        .unwrap();
+    stand.until(|log| log.head == 342).await;
+    assert_eq!(stand.taken(), expected(0..342, 1));
+    assert_eq!(stand.fake.0.lock().taken[&341].1, 6_000_000);
+    stand
+        .until_async(async || stand.outbox.position().acked_seq == 342)
+        .await;
+    let status = stand.board.snapshot().uplink;
+    assert_eq!((status.link, status.acked_seq), (LinkState::Connected, 342));
+    assert_eq!(
+        stand.outbox.position().acked_chain.as_bytes().to_vec(),
+        stand.fake.0.lock().chain
+    );
+}
+
+#[tokio::test]
+async fn a_lost_acknowledgement_repeats_nothing() {
+    let stand = Stand::start().await;
+    stand.fake.0.lock().break_after = Some(2);
+    stand.outbox.push_raw(amendments(0..1000)).await.unwrap();
+    stand.uplink();
+    stand.until(|log| log.head == 1000).await;
+    assert_eq!(stand.taken(), expected(0..1000, 1));
+    let log = stand.fake.0.lock();
+    assert_eq!(log.hellos.len(), 2);
+    assert_eq!(
+        log.hellos[0].store_id, log.hellos[1].store_id,
+        "the same store goes on"
+    );
+}
+
+#[tokio::test]
+async fn a_new_store_goes_on_behind_the_head() {
+    let stand = Stand::start().await;
+    stand.outbox.push_raw(amendments(0..10)).await.unwrap();
+    stand.uplink();
+    stand.until(|log| log.head == 10).await;
+    let fresh = open(&stand.dir.path().join("fresh.db")).await;
+    fresh.push_raw(amendments(50..60)).await.unwrap();
+    stand.uplink_of(fresh.clone());
+    stand.until(|log| log.head == 20).await;
+    assert_eq!(stand.taken()[10..], expected(50..60, 11));
+    assert_eq!(
+        fresh.position().store.as_bytes().to_vec(),
+        stand.fake.0.lock().store
+    );
+}
+
+#[tokio::test]
+async fn a_restored_copy_loses_nothing_and_breaks_no_chain() {
+    let stand = Stand::start().await;
+    stand.outbox.push_raw(amendments(0..10)).await.unwrap();
+    // The copy has one amendment that the daemon will never see from the original.
+    let copy = stand.dir.path().join("copy.db");
+    copy_of(&stand.dir.path().join("outbox.db"), &copy).await;
+    let first = stand.uplink();
+    stand.outbox.push_raw(amendments(10..30)).await.unwrap();
+    stand.until(|log| log.head == 30).await;
+    first.cancel();
+    let restored = open(&copy).await;
+    restored.push_raw(amendments(90..91)).await.unwrap();
+    let before = restored.position().store;
+    stand.uplink_of(restored.clone());
+    stand
+        .until(|log| log.taken.values().any(|(record, _)| record == "Observation/90"))
+        .await;
+    assert_ne!(restored.position().store, before);
+    let taken = stand.taken();
+    assert_eq!(taken[..30], expected(0..30, 1)[..]);
+    assert_eq!(
+        taken.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(),
+        (1..=41).collect::<Vec<_>>()
+    );
+}
+
+async fn copy_of(from: &Path, to: &Path) {
+    use sqlx::Connection as _;
+    let mut conn = sqlx::SqliteConnection::connect(&format!("sqlite://{}", from.display()))
+        .await
+        .unwrap();
+    sqlx::query("VACUUM INTO ?")
+        .bind(to.display().to_string())
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    conn.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_daemon_behind_its_own_acknowledgements_is_filled_up_again() {
+    let stand = Stand::start().await;
+    let patient = r#"{"resourceType":"Patient","id":"p","identifier":[
+        {"system":"https://fhir.nhs.uk/Id/nhs-number","value":"9990000018"}]}"#;
+    let codec = crate::codec::fhir::Codec::new(crate::codec::fhir::PrivateCodes::default(), 100_000);
+    let change = |text: &str| match codec.document(text.as_bytes()).unwrap() {
+        crate::codec::fhir::Document::Resource(change) => *change,
+        crate::codec::fhir::Document::Bundle(_) => panic!("a Bundle"),
+    };
+    let condition = r#"{"resourceType":"Condition","id":"c","subject":{"reference":"Patient/p"}}"#;
+    stand
+        .outbox
+        .take(vec![change(patient), change(condition)])
+        .await
+        .unwrap();
+    let first = stand.uplink();
+    stand
+        .until_async(async || stand.outbox.position().acked_seq == 2)
+        .await;
+    first.cancel();
+    // Restored from a backup taken before.
+    {
+        let mut log = stand.fake.0.lock();
+        log.head = 1;
+        log.chain = Chain::start(StoreId::from_random([1; 16])).as_bytes().to_vec();
+        log.store = vec![7; 16];
+        log.taken.clear();
+    }
+    stand.uplink();
+    stand.until(|log| log.head == 3).await;
+    let records: Vec<_> = stand.taken().into_iter().map(|(_, record)| record).collect();
+    assert_eq!(records, ["Patient/p", "Condition/c"]);
+}
+
+#[tokio::test]
+async fn a_refusal_is_shown_and_tried_again() {
+    let stand = Stand::start().await;
+    stand.fake.0.lock().refuse = Some(Status::failed_precondition(
+        "another store of unit Z00101 is connected",
+    ));
+    stand.outbox.push_raw(amendments(0..1)).await.unwrap();
+    stand.uplink();
+    let refused = LinkState::Refused {
+        why: "another store of unit Z00101 is connected".to_owned(),
+    };
+    stand
+        .until_async(async || stand.board.snapshot().uplink.link == refused)
+        .await;
+    stand.fake.0.lock().refuse = None;
+    stand.until(|log| log.head == 1).await;
+}
+
+#[tokio::test]
+async fn small_commits_made_while_the_daemon_was_away_travel_together() {
+    let stand = Stand::start().await;
+    for id in 0..500 {
+        stand.outbox.push_raw(vec![amendment(id, 10)]).await.unwrap();
+    }
+    stand.uplink();
+    stand.until(|log| log.head == 500).await;
+    let messages = stand.fake.0.lock().messages;
+    assert!(messages < 30, "{messages} messages");
+}
