@@ -15,12 +15,12 @@ Exit codes:
   2  the command, or a value in it, makes no sense
   3  refused: this credential may not do that, or is not taken any more
   4  the daemon cannot be reached, or is not the one this credential belongs to
-  5  pending: a revocation is committed, but the daemon could not establish in time that nothing of it is
-     on its way any more; run the same command again";
+  5  pending: a revocation is committed, but it could not be established in time that
+     nothing of it is on its way any more; run the same command again";
 
 /// Administers a Handfast deployment.
 #[derive(Debug, Parser)]
-#[command(name = "handfastctl", version, about, after_help = EXIT_CODES, propagate_version = true)]
+#[command(name = "handfastctl", version, about = "Administers a Handfast deployment", after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(flatten)]
     pub(super) global: Global,
@@ -30,6 +30,7 @@ pub struct Cli {
 
 /// Who asks whom, and how the answer looks.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
 pub(super) struct Global {
     /// The folder with the credential to use
     #[arg(long, global = true, env = "HANDFAST_PROFILE", value_name = "DIR")]

@@ -65,7 +65,7 @@ pub(super) async fn import(
                 import.registered(row.ods, &answer, out)?;
                 out.note(&format!("{} of {total}: unit {} is registered", at + 1, row.ods));
             }
-            Err(error @ CtlError::Failed(_)) => {
+            Err(error @ (CtlError::Failed(_) | CtlError::Usage(_))) => {
                 out.note(&format!("{} of {total}: {error}", at + 1));
                 import.failed.push((row.ods, error.to_string()));
             }

@@ -8,9 +8,7 @@ use handfast_proto::v1::{Role, UnitKind, UnitState, WithdrawalState};
 /// On or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Switch {
-    /// Turn it on
     On,
-    /// Turn it off
     Off,
 }
 
