@@ -11,6 +11,7 @@ use handfast_proto::{
 };
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
+use tonic::Status;
 
 use super::{
     args::SetHalf,
@@ -122,7 +123,13 @@ pub(super) async fn watch(
     let mut stream = connection.call(WHAT, call).await?;
     loop {
         let message = stream.message().await;
-        match message.map_err(|status| connection.error(WHAT, &status))? {
+        let over = |status: Status| match connection.error(WHAT, &status) {
+            CtlError::Unreachable(_) => {
+                CtlError::Unreachable(format!("{WHAT}: the connection broke. Run the command again"))
+            }
+            other => other,
+        };
+        match message.map_err(over)? {
             Some(next) => {
                 let table = || agreements_table(&next.agreements);
                 out.answer_line(table, || agreements_json(&next.agreements))?;

@@ -1,4 +1,9 @@
 //! One connection to the daemon: TCP, TLS 1.3, HTTP/2. It is never made again behind its user's back.
+//!
+//! In TLS 1.3 a client's handshake is over before the server has looked at its certificate (RFC 8446,
+//! appendix E.1.2). So the daemon's first bytes, the settings with which it begins HTTP/2 (RFC 9113,
+//! section 3.4), are waited for before anything is sent: a refusal comes in their place, and is not lost to
+//! a reset.
 
 use std::{
     io,
@@ -8,11 +13,12 @@ use std::{
     time::Duration,
 };
 
+use bytes::{Bytes, BytesMut};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use rustls::{AlertDescription, CertificateError, ClientConfig};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
     net::TcpStream,
     time::timeout,
 };
@@ -36,23 +42,14 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a ping's answer may take.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What TLS said of a connection. In TLS 1.3 a client's handshake is over before the server has looked at
-/// its certificate (RFC 8446, appendix E.1.2), so a refusal shows only at a later read, where HTTP/2 loses
-/// it: it is kept here.
-pub(super) type Fault = rustls::Error;
-
-/// Explains a fault.
-pub(super) trait Explain {
-    /// For a person, with the daemon's address.
-    fn explain(&self, daemon: &str) -> CtlError;
-}
+/// Bytes that the daemon may have sent before anything is asked.
+const FIRST_BYTES: usize = 4096;
 
 /// A connection.
 #[derive(Clone)]
 pub(super) struct Connection {
     channel: Channel,
     daemon: String,
-    fault: Arc<Mutex<Option<Fault>>>,
 }
 
 impl Connection {
@@ -93,7 +90,7 @@ impl Connection {
 
     /// Why a call failed.
     pub(super) fn error(&self, what: &str, status: &Status) -> CtlError {
-        CtlError::of_call(what, &self.daemon, status, self.fault.lock().clone())
+        CtlError::of_call(what, &self.daemon, status)
     }
 }
 
@@ -102,24 +99,27 @@ async fn open(url: &DaemonUrl, tls: ClientConfig, daemon: String) -> Result<Conn
     let tcp = tcp.map_err(|e| unreachable(&daemon, &io_text(&e)))?;
     tcp.set_nodelay(true)
         .map_err(|e| unreachable(&daemon, &e.to_string()))?;
-    let stream = TlsConnector::from(Arc::new(tls))
+    let mut stream = TlsConnector::from(Arc::new(tls))
         .connect(url.name.clone(), tcp)
         .await
-        .map_err(|e| match rustls_error(&e) {
-            Some(fault) => fault.explain(&daemon),
-            None => unreachable(&daemon, &io_text(&e)),
-        })?;
+        .map_err(|e| connect_error(&daemon, &e))?;
     if stream.get_ref().1.alpn_protocol() != Some(ALPN) {
         return Err(unreachable(
             &daemon,
             "it does not speak HTTP/2; is it the daemon?",
         ));
     }
-    let fault = Arc::new(Mutex::new(None));
-    let once = Mutex::new(Some(Watched {
+    let mut first = BytesMut::with_capacity(FIRST_BYTES);
+    match stream.read_buf(&mut first).await {
+        Ok(0) => return Err(unreachable(&daemon, "it closed the connection at once")),
+        Ok(_) => {}
+        Err(e) => return Err(connect_error(&daemon, &e)),
+    }
+    let io = Begun {
+        first: first.freeze(),
         io: stream,
-        fault: Arc::clone(&fault),
-    }));
+    };
+    let once = Mutex::new(Some(io));
     let hand_out = tower::service_fn(move |_: Uri| {
         let io = once.lock().take().map(TokioIo::new);
         async move { io.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)) }
@@ -132,11 +132,7 @@ async fn open(url: &DaemonUrl, tls: ClientConfig, daemon: String) -> Result<Conn
         .connect_with_connector(hand_out)
         .await
         .map_err(|e| unreachable(&daemon, &e.to_string()))?;
-    Ok(Connection {
-        channel,
-        daemon,
-        fault,
-    })
+    Ok(Connection { channel, daemon })
 }
 
 // === Messages ===
@@ -155,29 +151,32 @@ fn io_text(error: &io::Error) -> String {
     }
 }
 
-fn rustls_error(error: &io::Error) -> Option<&rustls::Error> {
-    error.get_ref().and_then(|inner| inner.downcast_ref())
+/// Sorts what TLS says into what a person can do about it.
+fn connect_error(daemon: &str, error: &io::Error) -> CtlError {
+    let fault = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match fault {
+        None => unreachable(daemon, &io_text(error)),
+        Some(fault) => tls_error(daemon, fault),
+    }
 }
 
-impl Explain for Fault {
-    fn explain(&self, daemon: &str) -> CtlError {
-        match self {
-            rustls::Error::InvalidCertificate(fault) => CtlError::Unreachable(format!(
-                "what answers at {daemon} is not trusted: {}. Nothing was sent to it",
-                certificate_fault(fault)
-            )),
-            rustls::Error::AlertReceived(AlertDescription::CertificateExpired) => CtlError::Refused(format!(
-                "this credential has expired, says the daemon at {daemon}: ask for a new token and enrol \
+fn tls_error(daemon: &str, fault: &rustls::Error) -> CtlError {
+    match fault {
+        rustls::Error::InvalidCertificate(fault) => CtlError::Unreachable(format!(
+            "what answers at {daemon} is not trusted: {}. Nothing was sent to it",
+            certificate_fault(fault)
+        )),
+        rustls::Error::AlertReceived(AlertDescription::CertificateExpired) => CtlError::Refused(format!(
+            "this credential has expired, says the daemon at {daemon}: ask for a new token and enrol \
                  again (the operator: 'handfastd operator renew' on the daemon's machine)"
-            )),
-            rustls::Error::AlertReceived(alert) if is_about_our_certificate(*alert) => {
-                CtlError::Refused(format!(
-                    "the daemon at {daemon} does not take this credential: it was revoked, or is another \
+        )),
+        rustls::Error::AlertReceived(alert) if is_about_our_certificate(*alert) => {
+            CtlError::Refused(format!(
+                "the daemon at {daemon} does not take this credential: it was revoked, or is another \
                      deployment's. Ask for a new token and enrol again"
-                ))
-            }
-            other => unreachable(daemon, &format!("TLS failed ({other})")),
+            ))
         }
+        other => unreachable(daemon, &format!("TLS failed ({other})")),
     }
 }
 
@@ -215,28 +214,27 @@ fn certificate_fault(fault: &CertificateError) -> String {
     }
 }
 
-// === impl Watched ===
+// === impl Begun ===
 
-/// Passes everything through and keeps what TLS says where a read fails.
-struct Watched<IO> {
+/// A connection of which the first bytes were read already.
+struct Begun<IO> {
+    first: Bytes,
     io: IO,
-    fault: Arc<Mutex<Option<Fault>>>,
 }
 
-impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
+impl<IO: AsyncRead + Unpin> AsyncRead for Begun<IO> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let read = Pin::new(&mut this.io).poll_read(cx, buf);
-        if let Poll::Ready(Err(error)) = &read
-            && let Some(fault) = rustls_error(error)
-        {
-            *this.fault.lock() = Some(fault.clone());
+        if this.first.is_empty() {
+            return Pin::new(&mut this.io).poll_read(cx, buf);
         }
-        read
+        let now = this.first.split_to(this.first.len().min(buf.remaining()));
+        buf.put_slice(&now);
+        Poll::Ready(Ok(()))
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Begun<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
     }

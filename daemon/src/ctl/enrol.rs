@@ -46,10 +46,7 @@ pub(super) async fn enrol(
     let answer = connection.try_call(client.enrol(request)).await;
     let answer = answer.map_err(|status| match status.code() {
         Code::PermissionDenied | Code::Unauthenticated | Code::NotFound | Code::FailedPrecondition => {
-            CtlError::Refused(format!(
-                "{WHAT}: {}. Ask whoever made the token for a new one",
-                status.message().trim_end_matches('.')
-            ))
+            CtlError::Refused(format!("{WHAT}: {}", status.message()))
         }
         _ => connection.error(WHAT, &status),
     })?;

@@ -4,8 +4,6 @@ use std::process::ExitCode;
 
 use tonic::{Code, Status};
 
-use super::connection::{Explain as _, Fault};
-
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -72,10 +70,7 @@ impl CtlError {
     }
 
     /// What the daemon at `daemon` answered, or that it did not, while doing `what`.
-    pub(super) fn of_call(what: &str, daemon: &str, status: &Status, fault: Option<Fault>) -> Self {
-        if let Some(fault) = fault {
-            return fault.explain(daemon);
-        }
+    pub(super) fn of_call(what: &str, daemon: &str, status: &Status) -> Self {
         let said = status.message().trim_end_matches('.');
         let from_daemon = std::error::Error::source(status).is_none();
         match status.code() {
@@ -109,7 +104,7 @@ mod tests {
     use super::*;
 
     fn exit_of(status: &Status) -> u8 {
-        CtlError::of_call("add unit Z00101", "https://d:1", status, None)
+        CtlError::of_call("add unit Z00101", "https://d:1", status)
             .exit()
             .code()
     }
@@ -133,12 +128,7 @@ mod tests {
     #[test]
     fn a_message_says_what_happened_to_what_and_what_to_do() {
         let status = Status::permission_denied("you may not do this");
-        let error = CtlError::of_call(
-            "turn share-out of Z00101 → Z00202 on",
-            "https://d:1",
-            &status,
-            None,
-        );
+        let error = CtlError::of_call("turn share-out of Z00101 → Z00202 on", "https://d:1", &status);
         assert_eq!(
             error.to_string(),
             "turn share-out of Z00101 → Z00202 on: you may not do this. Check that --profile is a \
