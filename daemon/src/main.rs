@@ -10,11 +10,15 @@ use clap::{CommandFactory as _, Parser as _};
 use handfast_daemon::{
     app,
     cli::{Cli, Command, Operator},
-    config::Config,
+    config::{Config, ConfigError},
     init::{NewDeployment, init, renew_operator},
-    telemetry,
+    state_dir::StateError,
+    telemetry::{self, TelemetryError},
 };
 use rustix::{fs::Mode, process::umask};
+
+/// EX_CONFIG of sysexits.h: systemd does not start the daemon again.
+const EXIT_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
     // Whatever is made from here on is for its owner only.
@@ -23,9 +27,20 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "handfastd: {error:#}");
-            ExitCode::FAILURE
+            if needs_a_person(&error) {
+                ExitCode::from(EXIT_CONFIG)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
+}
+
+/// Whether starting again is of no use until somebody has changed something.
+fn needs_a_person(error: &anyhow::Error) -> bool {
+    let state = error.downcast_ref::<StateError>();
+    let state = state.is_some_and(|e| !matches!(e, StateError::Locked(_) | StateError::Io { .. }));
+    state || error.is::<ConfigError>() || error.is::<TelemetryError>()
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// Where the deployment is unless told otherwise.
-const DEFAULT_STATE_DIR: &str = "/var/lib/handfast";
+const DEFAULT_STATE_DIR: &str = "/var/lib/handfastd";
 
 /// Where the daemon listens unless told otherwise: on its own machine only.
 const DEFAULT_LISTEN: &str = "127.0.0.1:7443";
@@ -113,7 +113,7 @@ pub struct ServeFlags {
     /// A configuration file (TOML). `--print-config` shows what it may hold.
     #[arg(long, env = "HANDFAST_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The folder that `handfastd init` made [default: /var/lib/handfast].
+    /// The folder that `handfastd init` made [default: /var/lib/handfastd].
     #[arg(long, env = "HANDFAST_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// Where to listen, such as 0.0.0.0:7443; port 0 takes any free one. What was taken is written to
