@@ -1,5 +1,6 @@
 //! The running agent: the one place that puts its parts together.
 
+mod inputs;
 mod run;
 mod status_file;
 

@@ -5,12 +5,13 @@ use std::{path::PathBuf, sync::Arc};
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
-use super::status_file::StatusWriter;
+use super::{inputs, status_file::StatusWriter};
 use crate::{
     clock::{Clock, SystemClock},
     config::{Config, OutputKind},
     enrol::Renewal,
     identity::{CurrentIdentity, Identity},
+    input::InputContext,
     lifecycle::{Notifier, StateLock, Supervisor, termination, watchdog},
     link::{
         Connector,
@@ -127,7 +128,19 @@ impl Parts {
     }
 
     async fn start_inputs(&self, tasks: &mut Supervisor) -> anyhow::Result<()> {
-        let _ = tasks;
+        let codec = inputs::codec(&self.config);
+        for settings in &self.config.inputs {
+            let ctx = InputContext {
+                outbox: Arc::clone(&self.outbox),
+                codec: Arc::clone(&codec),
+                board: self.board.input(&settings.name, settings.kind.type_name()),
+                clock: Arc::clone(&self.clock),
+            };
+            let input = inputs::open(settings, ctx).await?;
+            let stop = tasks.stop();
+            let run = async move { input.run(stop).await.map_err(anyhow::Error::from) };
+            tasks.spawn(format!("the input {}", settings.name), run);
+        }
         Ok(())
     }
 

