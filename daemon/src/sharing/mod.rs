@@ -10,11 +10,13 @@ mod tokens;
 mod units;
 
 #[cfg(test)]
+mod agreement_tests;
+#[cfg(test)]
 mod matrix;
 #[cfg(test)]
-mod testing;
+mod people_tests;
 #[cfg(test)]
-mod tests;
+mod testing;
 
 pub use crate::random::{OsRandom, Random};
 pub use agreements::{Agreements, SetHalf};

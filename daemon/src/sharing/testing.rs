@@ -17,10 +17,10 @@ use handfast_proto::ids::{Holder, OdsCode, PersonId};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
-use super::{Caller, Connections, Context, TokenMint};
+use super::{Agreements, Caller, Connections, Context, SetHalf, TokenMint};
 use crate::{
     clock::{Clock, ManualClock},
-    consent::{Pair, Policy},
+    consent::{GrantId, Pair, Policy, Side},
     delivery::{Changes, DeliveryStatus, HalfInForce, Receipt, Revoker, UnitInForce},
     random::Random,
     store::{
@@ -169,6 +169,27 @@ pub(super) fn pair(source: &str, recipient: &str) -> Pair {
         source: ods(source),
         recipient: ods(recipient),
     }
+}
+
+/// A half to be turned.
+pub(super) fn half(source: &str, recipient: &str, side: Side, on: bool) -> SetHalf {
+    SetHalf {
+        pair: pair(source, recipient),
+        side,
+        on,
+        reason: "agreed".to_owned(),
+    }
+}
+
+/// Both halves of Z00101 → Z00202, by their administrators.
+pub(super) async fn join(world: &World) -> GrantId {
+    let agreements = Agreements::new(world.ctx.clone());
+    let (ann, bob) = (world.caller("ann").await, world.caller("bob").await);
+    let out = half("Z00101", "Z00202", Side::ShareOut, true);
+    agreements.set(&ann, out).await.unwrap();
+    let into = half("Z00101", "Z00202", Side::ShareIn, true);
+    let set = agreements.set(&bob, into).await.unwrap();
+    set.outcome.started.unwrap()
 }
 
 /// Bytes that are never twice the same.
