@@ -141,7 +141,7 @@ fn outbox(say: &mut impl FnMut(String), report: &Report) {
     let Some(outbox) = &report.outbox else { return };
     say(String::new());
     say(format!(
-        "Outbox      {} records, amendments 1 to {}, {} not acknowledged yet",
+        "Outbox      {} records, {} amendments so far, {} not acknowledged yet",
         outbox.records, outbox.last_seq, outbox.unacknowledged
     ));
     say(format!(

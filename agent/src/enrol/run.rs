@@ -62,8 +62,7 @@ pub enum EnrolError {
     },
     /// The daemon does not take the token.
     #[error(
-        "the daemon does not take this token ({0}). A token works once and for a short time; ask whoever gave \
-         it to you for a new one"
+        "the daemon does not take this token ({0}); it works once, and for a short time"
     )]
     TokenRefused(String),
     /// The daemon cannot do it now.
