@@ -23,6 +23,10 @@ pub(super) async fn open(settings: &Settings, ctx: InputContext) -> anyhow::Resu
             };
             Box::new(DirectoryInput::open(settings, ctx)?)
         }
-        InputKind::Fhir(fhir) => Box::new(FhirInput::bind(FhirSettings { listen: fhir.listen }, ctx).await?),
+        InputKind::Fhir(fhir) => {
+            let input = FhirInput::bind(FhirSettings { listen: fhir.listen }, ctx).await?;
+            tracing::info!(input = settings.name, address = %input.local_addr()?, "listening for FHIR");
+            Box::new(input)
+        }
     })
 }

@@ -1,6 +1,7 @@
 //! The running agent: the one place that puts its parts together.
 
 mod inputs;
+mod parts;
 mod run;
 mod status_file;
 

@@ -61,9 +61,7 @@ pub enum EnrolError {
         holder: String,
     },
     /// The daemon does not take the token.
-    #[error(
-        "the daemon does not take this token ({0}); it works once, and for a short time"
-    )]
+    #[error("the daemon does not take this token ({0}); it works once, and for a short time")]
     TokenRefused(String),
     /// The daemon cannot do it now.
     #[error("the daemon cannot enrol anybody at the moment ({0}). The token may still be good: try again")]
