@@ -83,6 +83,7 @@ impl Input for DirectoryInput {
                 Ok(()) => {
                     if paused {
                         self.ctx.board.running();
+                        self.ctx.board.disk_full(false);
                         paused = false;
                     }
                     POLL_INTERVAL
@@ -95,6 +96,7 @@ impl Input for DirectoryInput {
                     }
                     paused = true;
                     self.ctx.board.paused(stay.to_string());
+                    self.ctx.board.disk_full(stay.is_full());
                     RETRY_INTERVAL
                 }
             };

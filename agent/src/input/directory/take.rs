@@ -37,6 +37,13 @@ pub(super) enum Stay {
     Stopping,
 }
 
+impl Stay {
+    /// Whether the folder's own disk has no room; the outbox tells of its own.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(self, Self::Io(e) if e.kind() == io::ErrorKind::StorageFull)
+    }
+}
+
 /// Takes files of one folder.
 pub(super) struct Taker<'a> {
     pub(super) ctx: &'a InputContext,
@@ -106,6 +113,8 @@ impl Taker<'_> {
                     .add_line("the agent's user may not read it".to_owned());
                 return Ok(());
             }
+            // Whoever put it there took it back.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(Stay::Changed),
             Err(e) => return Err(e.into()),
         };
         if Identity::of(&opened.metadata()?) != file.identity {
