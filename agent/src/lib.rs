@@ -9,7 +9,6 @@ pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod config;
-pub mod dead_letters;
 pub mod enrol;
 pub mod identity;
 pub mod input;

@@ -2,6 +2,7 @@
 //! trait [`Output`], each with a place of its own in the inbox's queue.
 
 pub mod directory;
+pub mod fhir;
 mod model;
 mod runner;
 

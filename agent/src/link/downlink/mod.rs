@@ -10,6 +10,8 @@ mod session;
 mod translate;
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 
 pub use run::{DownlinkContext, run};

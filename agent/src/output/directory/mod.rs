@@ -9,6 +9,10 @@ mod sweep;
 mod tree;
 
 #[cfg(test)]
+mod ages_tests;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 
 pub use output::DirectoryOutput;

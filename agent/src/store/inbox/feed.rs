@@ -13,7 +13,7 @@ use super::{
     columns::{count, unsigned},
     error::InboxError,
     letters::{self, NewLetter},
-    model::{Change, ChangeOp, Current, HeldHead, HeldRecord, OutputSpec},
+    model::{Change, ChangeOp, Current, HeldHead, HeldRecord},
     open::Inbox,
     state::ods,
     target,
@@ -51,43 +51,6 @@ pub struct Progress {
 }
 
 impl Inbox {
-    /// Says which outputs there are. One that is new begins with a comparison of everything; what was
-    /// kept for one that is gone is dropped, and its name returned.
-    pub async fn set_outputs(&self, specs: &[OutputSpec]) -> Result<Vec<String>, InboxError> {
-        let mut guard = self.writer().await?;
-        let writer = &mut *guard;
-        writer.clean = false;
-        let mut tx = writer.conn.begin_with("BEGIN IMMEDIATE").await?;
-        let names: Vec<&str> = specs.iter().map(|s| s.name.as_str()).collect();
-        let names = serde_json::to_string(&names).map_err(|_| InboxError::Damaged("an output's name"))?;
-        let gone = sqlx::query(
-            "DELETE FROM output WHERE name NOT IN (SELECT value FROM json_each(?1)) RETURNING name",
-        )
-        .bind(names)
-        .fetch_all(&mut *tx)
-        .await?;
-        for spec in specs {
-            sqlx::query(
-                "INSERT INTO output (name, kind, position, mark, resync) VALUES (?1, ?2, ?3, NULL, 1) \
-                 ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, position = excluded.position, \
-                 mark = NULL, resync = 1 WHERE output.kind <> excluded.kind",
-            )
-            .bind(spec.name.clone())
-            .bind(spec.kind.clone())
-            .bind(count(writer.state.last_change))
-            .execute(&mut *tx)
-            .await?;
-        }
-        if specs.is_empty() {
-            sqlx::query("DELETE FROM change").execute(&mut *tx).await?;
-        }
-        tx.commit().await?;
-        writer.state.has_outputs = !specs.is_empty();
-        writer.clean = true;
-        drop(guard);
-        gone.iter().map(|row| Ok(row.try_get("name")?)).collect()
-    }
-
     /// How an output stands.
     pub async fn output(&self, name: &str) -> Result<OutputRow, InboxError> {
         let row = sqlx::query("SELECT position, mark, resync FROM output WHERE name = ?1")

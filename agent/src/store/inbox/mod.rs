@@ -10,6 +10,7 @@ mod fold;
 mod letters;
 mod model;
 mod open;
+mod outputs;
 mod rule;
 mod state;
 mod summary;

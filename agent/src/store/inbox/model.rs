@@ -238,6 +238,6 @@ pub struct Change {
 pub struct OutputSpec {
     /// Its name, unique within the agent.
     pub name: String,
-    /// `directory` or `fhir`.
+    /// Of which type, and what it writes to: another one is another output.
     pub kind: String,
 }

@@ -1,0 +1,20 @@
+//! Output `fhir`: keeps a FHIR server in step, under ids of Handfast's own making.
+
+mod client;
+mod credentials;
+mod ids;
+mod outcome;
+mod output;
+mod patience;
+mod rewrite;
+mod tls;
+mod work;
+
+#[cfg(test)]
+mod letters_tests;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use output::{FhirOutput, FhirSettings};
