@@ -3,6 +3,8 @@
 
 mod assembly;
 mod committer;
+#[cfg(test)]
+mod committer_tests;
 mod heads;
 mod moves;
 mod projector;

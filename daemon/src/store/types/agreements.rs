@@ -1,0 +1,147 @@
+//! Agreements, grants, reconcile jobs and withdrawals. Times are milliseconds since 1970-01-01T00:00:00Z.
+
+use handfast_proto::ids::OdsCode;
+
+use super::people::UnitRow;
+use crate::consent::{GrantId, Pair, Side};
+
+/// One half as the store keeps it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct HalfRow {
+    /// Whether it is on.
+    pub on: bool,
+    /// Who set it last; empty while never set.
+    pub set_by: String,
+    /// When.
+    pub set_at: i64,
+    /// Why.
+    pub reason: String,
+}
+
+/// An agreement as the store keeps it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AgreementRow {
+    /// Which pair.
+    pub pair: Pair,
+    /// The source's half.
+    pub share_out: HalfRow,
+    /// The recipient's half.
+    pub share_in: HalfRow,
+    /// The grant in force.
+    pub grant: Option<GrantId>,
+    /// The newest withdrawal.
+    pub withdrawal: Option<WithdrawalRow>,
+}
+
+/// One half is to be turned.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HalfChange {
+    /// Which pair.
+    pub pair: Pair,
+    /// Which half.
+    pub side: Side,
+    /// On or off.
+    pub on: bool,
+    /// Who turns it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub at: i64,
+}
+
+/// What turning a half did.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HalfOutcome {
+    /// The agreement afterwards.
+    pub agreement: AgreementRow,
+    /// The grant that it ended, with its cursor at that moment.
+    pub ended: Option<(GrantId, u64)>,
+    /// The grant that it started; its cursor stands at the source's head of that moment, and a catch-up is due.
+    pub started: Option<GrantId>,
+}
+
+/// What changing a unit's state did.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UnitStateOutcome {
+    /// The unit afterwards.
+    pub unit: UnitRow,
+    /// The agreements whose grants it ended (a retired unit's halves go off).
+    pub ended: Vec<HalfOutcome>,
+}
+
+/// Numbers a reconcile job. Rises in a deployment; the jobs of a pair are carried out in its order.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct JobId(pub u64);
+
+/// What a reconcile job does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum JobKind {
+    /// Sends the current version of every record up to a seq.
+    CatchUp {
+        /// The head when the grant started.
+        upto: u64,
+        /// Records up to this seq were received or withheld already.
+        through: u64,
+    },
+    /// Has the recipient remove everything it holds of the source.
+    Withdraw,
+}
+
+/// A reconcile job that is not over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Job {
+    /// Its number.
+    pub id: JobId,
+    /// Which pair.
+    pub pair: Pair,
+    /// The grant it serves, or that ended.
+    pub grant: GrantId,
+    /// What it does.
+    pub kind: JobKind,
+}
+
+/// How far a withdrawal is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WithdrawalState {
+    /// Not yet in the recipient's inbox.
+    Pending,
+    /// In the recipient's inbox.
+    Received,
+    /// Carried out by every output.
+    Confirmed,
+}
+
+/// A withdrawal, for people.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WithdrawalRow {
+    /// Its job.
+    pub job: JobId,
+    /// The grant that ended.
+    pub ended_grant: GrantId,
+    /// How far it is.
+    pub state: WithdrawalState,
+    /// Records removed.
+    pub removed: u64,
+    /// Records that an output could not remove.
+    pub not_removed: u64,
+    /// Since when it is due.
+    pub since: i64,
+    /// When it was confirmed.
+    pub confirmed_at: Option<i64>,
+}
+
+/// A recipient says that a withdrawal was carried out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ConfirmWithdrawal {
+    /// Who says so; only its own jobs are touched.
+    pub recipient: OdsCode,
+    /// Which job.
+    pub job: JobId,
+    /// Records removed.
+    pub removed: u64,
+    /// Records that an output could not remove.
+    pub not_removed: u64,
+    /// When.
+    pub at: i64,
+}

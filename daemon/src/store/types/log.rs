@@ -1,0 +1,115 @@
+//! The log: batches on their way in and out, and what travels with a commit. Times are milliseconds since 1970-01-01T00:00:00Z.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use handfast_proto::{
+    amendment::{Batch, Subject},
+    chain::Chain,
+    ids::{OdsCode, RecordId, StoreId},
+};
+
+use super::agreements::JobId;
+use crate::consent::{GrantId, Pair};
+
+/// A batch on its way into the log.
+#[derive(Debug)]
+pub struct LogBatch {
+    /// The unit that recorded it.
+    pub source: OdsCode,
+    /// The outbox it came from.
+    pub store: StoreId,
+    /// The amendments.
+    pub batch: Arc<Batch>,
+    /// The source's chain before the first amendment.
+    pub chain_before: Option<Chain>,
+    /// The source's chain after the last amendment.
+    pub chain_after: Chain,
+}
+
+/// Everything that one commit holds. All of it is kept, or nothing.
+#[derive(Debug, Default)]
+pub struct AppendGroup {
+    /// In order; those of one source are consecutive.
+    pub batches: Vec<Arc<LogBatch>>,
+    /// At most one a pair.
+    pub cursors: Vec<CursorMove>,
+    /// At most one a job.
+    pub catch_ups: Vec<CatchUpMove>,
+    /// At most one a recipient.
+    pub receipts: Vec<RecipientReceipt>,
+    /// Withdrawals that the recipients' inboxes hold now.
+    pub withdrawals_received: Vec<JobId>,
+    /// When the commit was put together.
+    pub at: i64,
+}
+
+/// A pair's cursor goes forward. Has no effect once the grant has ended or where it would go back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CursorMove {
+    /// Which pair.
+    pub pair: Pair,
+    /// Under which grant.
+    pub grant: GrantId,
+    /// Everything up to this seq was received or withheld.
+    pub seq: u64,
+}
+
+/// A catch-up goes forward. Has no effect where it would go back or the job is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CatchUpMove {
+    /// Which job.
+    pub job: JobId,
+    /// Records up to this seq were received or withheld.
+    pub through: u64,
+    /// Whether the recipient has the end marker.
+    pub complete: bool,
+}
+
+/// What a recipient's inbox has made durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RecipientReceipt {
+    /// Which unit.
+    pub recipient: OdsCode,
+    /// Its subscription session.
+    pub session: u64,
+    /// The number of the last durable message.
+    pub durable: u64,
+}
+
+/// Where a source's stream stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Head {
+    /// The last durable seq; 0 = none.
+    pub seq: u64,
+    /// The chain after it; `None` only while `seq` is 0.
+    pub chain: Option<Chain>,
+    /// The outbox it came from; `None` only while `seq` is 0.
+    pub store: Option<StoreId>,
+}
+
+/// A batch as the log has it.
+#[derive(Clone, Debug)]
+pub struct LogRow {
+    /// The seq of its first amendment.
+    pub first_seq: u64,
+    /// The seq of its last amendment.
+    pub last_seq: u64,
+    /// The encoded header.
+    pub header: Bytes,
+    /// The payloads.
+    pub body: Bytes,
+}
+
+/// The newest version of a record, for the projection. Of one record in a slice the last counts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RecordVersion {
+    /// Which record.
+    pub record: RecordId,
+    /// The seq that last changed it.
+    pub seq: u64,
+    /// What the gate reads; `None` with a tombstone whose subject is not known.
+    pub subject: Option<Subject>,
+    /// Whether it was retracted.
+    pub retracted: bool,
+}
