@@ -102,7 +102,7 @@ impl StatusWriter {
         let mut changes = self.board.watch();
         let mut report = self.begin();
         let mut count_next = Instant::now();
-        let mut fails = false;
+        let (mut fails, mut told) = (false, String::new());
         loop {
             let last = stop.is_cancelled();
             if last || Instant::now() >= count_next {
@@ -112,7 +112,11 @@ impl StatusWriter {
             }
             report.ended = last;
             fails = self.put(&mut report, fails);
-            Notifier.status(&one_line(&report.status));
+            let line = one_line(&report.status);
+            if line != told {
+                Notifier.status(&line);
+                told = line;
+            }
             if last {
                 return Ok(());
             }

@@ -164,15 +164,20 @@ fn connectors(say: &mut impl FnMut(String), report: &Report) {
     if inputs.is_empty() && outputs.is_empty() {
         return;
     }
-    let mut table = page::table(&["connector", "type", "state", "counts since the start"]);
+    let mut table = page::table(&["", "name", "type", "state", "counts since the start"]);
     let mut rows = |side: &str, name: &str, connector: &ConnectorStatus| {
         let state = match &connector.state {
             ConnectorState::Running => "running".to_owned(),
             ConnectorState::Paused { why } => format!("PAUSED: {why}"),
         };
         let counts: Vec<String> = connector.counts.iter().map(|(k, v)| format!("{k} {v}")).collect();
-        let name = format!("{side} {name}");
-        table.add_row([name, connector.kind.clone(), state, counts.join(", ")]);
+        table.add_row([
+            side.to_owned(),
+            name.to_owned(),
+            connector.kind.clone(),
+            state,
+            counts.join(", "),
+        ]);
     };
     inputs.iter().for_each(|(name, c)| rows("input", name, c));
     outputs.iter().for_each(|(name, c)| rows("output", name, c));
