@@ -46,9 +46,10 @@ impl Parts {
             .await
             .context("enter the outputs in the inbox")?;
         for name in gone {
-            tracing::info!(
+            tracing::warn!(
                 output = name,
-                "this output is no longer configured; its place in the queue is dropped"
+                "this output is no longer configured: what it wrote stays where it is, and no withdrawal will \
+                 remove it"
             );
         }
         for configured in outputs {

@@ -114,7 +114,7 @@ fn fhir_output(page: &mut Page, fhir: &FhirOutput) {
     page.text("base_url", &fhir.base_url);
     page.say("Whether base_url may be http:// to another machine: records travel unencrypted.");
     page.value("allow_plaintext", fhir.allow_plaintext);
-    page.say("Who the agent is there: a file with USER:PASSWORD, or with a bearer token. Default: nobody.");
+    page.say("Who the agent is there: a file with USER:PASSWORD, a bearer token, or a certificate and its key. Default: nobody.");
     page.path_or(
         "credentials_file",
         fhir.credentials_file.as_deref(),
