@@ -17,7 +17,11 @@ use crate::{
         downlink::{self, DownlinkContext},
         uplink::{self, UplinkContext},
     },
-    output::{self, Output, directory::DirectoryOutput},
+    output::{
+        self, Output,
+        directory::DirectoryOutput,
+        fhir::{FhirOutput, FhirSettings},
+    },
     status::StatusBoard,
     store::{
         inbox::{Inbox, OutputSpec},
@@ -58,8 +62,14 @@ impl Parts {
                 OutputKind::Directory { path } => {
                     Box::new(DirectoryOutput::new(name, path.clone(), self.inbox.clone()))
                 }
-                OutputKind::Fhir(_) => {
-                    anyhow::bail!("the output {name}: type fhir is not part of this build")
+                OutputKind::Fhir(fhir) => {
+                    let settings = FhirSettings {
+                        base_url: fhir.base_url.clone(),
+                        credentials_file: fhir.credentials_file.clone(),
+                        ca_file: fhir.ca_file.clone(),
+                        timeout: fhir.timeout,
+                    };
+                    Box::new(FhirOutput::new(name, settings, self.inbox.clone()))
                 }
             };
             let board = self.board.output(name, configured.kind.type_name());

@@ -101,3 +101,59 @@ async fn turn(
         None => Ok(Turn::Nothing),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use handfast_proto::amendment::Op::Create;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::{
+        output::directory::DirectoryOutput,
+        status::{ConnectorState, StatusBoard},
+        store::inbox::testing,
+    };
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    async fn wait_until(what: &str, mut reached: impl AsyncFnMut() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !reached().await {
+            assert!(Instant::now() < deadline, "not reached: {what}");
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn an_output_pauses_says_why_and_goes_on_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let inbox = testing::open_with_output(folder.path(), "directory").await;
+        let board = StatusBoard::new();
+        let stop = CancellationToken::new();
+        let to = folder.path().join("to");
+        // A file where the folder must be.
+        std::fs::write(&to, "in the way").unwrap();
+        let output = DirectoryOutput::new("out", to.clone(), inbox.clone());
+        let lines = board.output("out", "directory");
+        let running = tokio::spawn(run(Box::new(output), inbox.clone(), lines, stop.clone()));
+        let state = || board.snapshot().outputs["out"].state.clone();
+        wait_until("a pause", async || {
+            matches!(state(), ConnectorState::Paused { .. })
+        })
+        .await;
+        // The inbox takes what comes meanwhile.
+        let message = testing::live("Z00101", 1, &[(1, Create, "Patient/1", "p")]);
+        inbox.apply(&testing::group(1, 2, vec![message])).await.unwrap();
+        std::fs::remove_file(&to).unwrap();
+        let file = to.join("current/Z00101/Patient/1.json");
+        wait_until("the record's file", async || file.exists()).await;
+        wait_until("the position", async || {
+            inbox.output("out").await.unwrap().position == 1
+        })
+        .await;
+        wait_until("running", async || state() == ConnectorState::Running).await;
+        assert_eq!(board.snapshot().outputs["out"].counts["changes"], 1);
+        stop.cancel();
+        timeout(PATIENCE, running).await.unwrap().unwrap();
+    }
+}
