@@ -232,8 +232,7 @@ impl Inner {
                 connection_cut: false,
             }
         } else {
-            self.fence
-                .receipt(pair, withdrawal.ended_grant, 0, &Drained::default())
+            self.fence.receipt_from_before(pair, withdrawal.ended_grant)
         };
         (true, Some(receipt))
     }

@@ -8,11 +8,7 @@
 //! Invariants: the book's swaps follow the order of the commits; a grant that is not in the book is never
 //! handed over; a subscription stays listed until its socket is closed.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use handfast_proto::ids::OdsCode;
@@ -20,6 +16,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::{
     counters::Counters,
+    doubt::Doubts,
     ledger::{Disclosed, Flight},
     revoker::Receipt,
     subscriber::Subscriber,
@@ -37,14 +34,7 @@ pub(super) struct Fence {
     subscribers: Mutex<HashMap<OdsCode, Vec<Arc<Subscriber>>>>,
     pub(super) counters: Counters,
     drain: Duration,
-    unclean: Unclean,
-}
-
-/// What could have been handed over before this process started.
-#[derive(Debug)]
-struct Unclean {
-    heads_at_start: HashMap<OdsCode, u64>,
-    reported: Mutex<HashSet<OdsCode>>,
+    doubts: Doubts,
 }
 
 /// What waiting for a grant's flights found.
@@ -91,15 +81,13 @@ impl InFlight {
 
 impl Fence {
     pub(super) fn new(book: Book, heads_at_start: Vec<(OdsCode, u64)>, drain: Duration) -> Self {
+        let book = Arc::new(book);
         Self {
-            book: RwLock::new(Arc::new(book)),
+            doubts: Doubts::new(Arc::clone(&book), heads_at_start),
+            book: RwLock::new(book),
             subscribers: Mutex::default(),
             counters: Counters::default(),
             drain,
-            unclean: Unclean {
-                heads_at_start: heads_at_start.into_iter().collect(),
-                reported: Mutex::default(),
-            },
         }
     }
 
@@ -182,8 +170,9 @@ impl Fence {
             .push(Arc::clone(subscriber));
     }
 
-    /// Forgets a subscription whose socket is closed.
+    /// Forgets a subscription whose socket is closed, but for what it handed over.
     pub(super) fn unlist(&self, subscriber: &Arc<Subscriber>) {
+        self.doubts.gone(subscriber.ledger.marks());
         let mut all = self.subscribers.lock();
         if let Some(list) = all.get_mut(&subscriber.recipient) {
             list.retain(|s| !Arc::ptr_eq(s, subscriber));
@@ -219,31 +208,33 @@ impl Fence {
         meant.flat_map(|(_, list)| list).for_each(|s| s.refresh());
     }
 
-    /// A recipient has said what it holds: nothing of it is unknown from before the start any more.
-    pub(super) fn reported(&self, recipient: OdsCode) {
-        self.unclean.reported.lock().insert(recipient);
-    }
-
     /// The receipt of a grant that ended with its cursor at `cursor`.
     pub(super) fn receipt(&self, pair: Pair, ended: GrantId, cursor: u64, drained: &Drained) -> Receipt {
-        let received_through = drained.received_through.unwrap_or(0).max(cursor);
+        let gone = self.doubts.of(pair, ended);
+        let live = drained.received_through.unwrap_or(0);
+        let received_through = live.max(cursor).max(gone.received);
         let mut may = drained.not_received;
-        let head = self
-            .unclean
-            .heads_at_start
-            .get(&pair.source)
-            .copied()
-            .unwrap_or(0);
-        let unknown = !self.unclean.reported.lock().contains(&pair.recipient) && head > cursor;
-        if unknown {
-            let (first, last) = may.unwrap_or((cursor + 1, head));
-            may = Some((first.min(cursor + 1), last.max(head)));
+        if gone.handed > received_through {
+            let from = received_through + 1;
+            let (first, last) = may.unwrap_or((from, gone.handed));
+            may = Some((first.min(from), last.max(gone.handed)));
         }
         Receipt {
             ended,
             received_through,
             may_have_received: may,
             connection_cut: drained.cut,
+        }
+    }
+
+    /// The receipt of a grant that ended before this process began: any of it may be at the recipient.
+    pub(super) fn receipt_from_before(&self, pair: Pair, ended: GrantId) -> Receipt {
+        let head = self.doubts.head_at_start(pair.source);
+        Receipt {
+            ended,
+            received_through: 0,
+            may_have_received: (head > 0).then_some((1, head)),
+            connection_cut: false,
         }
     }
 }

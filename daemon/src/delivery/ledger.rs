@@ -4,7 +4,10 @@
 //! goes back; an entry leaves the ledger only when it is durable at the recipient; what is withheld counts
 //! as done once everything handed over before it is durable.
 
-use std::{collections::VecDeque, task::Waker};
+use std::{
+    collections::{HashMap, VecDeque},
+    task::Waker,
+};
 
 use futures::task::AtomicWaker;
 use handfast_proto::ids::OdsCode;
@@ -43,6 +46,36 @@ pub(super) struct Disclosed {
     pub(super) last: u64,
 }
 
+/// How far a pair's newest grant got on a subscription.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Mark {
+    pub(super) grant: GrantId,
+    /// The last seq that is durable at the recipient; 0 = none.
+    pub(super) received: u64,
+    /// The last seq that was handed over; 0 = none.
+    pub(super) handed: u64,
+}
+
+impl Mark {
+    pub(super) fn new(grant: GrantId) -> Self {
+        Self {
+            grant,
+            received: 0,
+            handed: 0,
+        }
+    }
+
+    /// Takes in what another subscription knows; of a newer grant, that alone counts.
+    pub(super) fn join(&mut self, other: Self) {
+        if other.grant > self.grant {
+            *self = other;
+        } else if other.grant == self.grant {
+            self.received = self.received.max(other.received);
+            self.handed = self.handed.max(other.handed);
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     number: u64,
@@ -58,6 +91,22 @@ struct State {
     durable: u64,
     bytes: u64,
     entries: VecDeque<Entry>,
+    /// One for each source that something was handed over of.
+    marks: HashMap<Pair, Mark>,
+}
+
+impl State {
+    fn mark(&mut self, disclosed: Disclosed, received: u64, handed: u64) {
+        let mark = Mark {
+            grant: disclosed.grant,
+            received,
+            handed,
+        };
+        self.marks
+            .entry(disclosed.pair)
+            .and_modify(|known| known.join(mark))
+            .or_insert(mark);
+    }
 }
 
 /// What a grant has in flight.
@@ -65,7 +114,7 @@ struct State {
 pub(super) struct Flight {
     /// The number of its last message that has not arrived; `None` where all has.
     pub(super) last_number: Option<u64>,
-    /// The last seq that has arrived, of what is in the ledger still.
+    /// The last seq that has arrived.
     pub(super) received_through: Option<u64>,
     /// The first and last seq that have not.
     pub(super) not_received: Option<(u64, u64)>,
@@ -126,6 +175,9 @@ impl Ledger {
             effect,
             disclosed,
         });
+        if let Some(d) = disclosed {
+            state.mark(d, 0, d.last);
+        }
         number
     }
 
@@ -197,6 +249,9 @@ impl Ledger {
                 break;
             };
             state.bytes -= entry.bytes;
+            if let Some(d) = entry.disclosed {
+                state.mark(d, d.last, d.last);
+            }
             self.apply(entry.effect, &mut moves);
         }
         drop(state);
@@ -209,6 +264,17 @@ impl Ledger {
     pub(super) fn flight(&self, which: impl Fn(&Disclosed) -> bool) -> Flight {
         let state = self.state.lock();
         let mut flight = Flight::default();
+        for (pair, mark) in &state.marks {
+            let all = Disclosed {
+                pair: *pair,
+                grant: mark.grant,
+                first: mark.received,
+                last: mark.received,
+            };
+            if mark.received > 0 && which(&all) {
+                flight.received_through = flight.received_through.max(Some(mark.received));
+            }
+        }
         for entry in &state.entries {
             let Some(disclosed) = entry.disclosed.filter(&which) else {
                 continue;
@@ -222,6 +288,12 @@ impl Ledger {
             flight.not_received = Some((first.min(disclosed.first), last.max(disclosed.last)));
         }
         flight
+    }
+
+    /// How far each pair's newest grant got.
+    pub(super) fn marks(&self) -> Vec<(Pair, Mark)> {
+        let state = self.state.lock();
+        state.marks.iter().map(|(pair, mark)| (*pair, *mark)).collect()
     }
 
     /// Waits until a message has arrived. Cancellation-safe.
@@ -290,6 +362,12 @@ mod tests {
         );
         ledger.receipt(2, 0).unwrap();
         assert_eq!(ledger.flight(all).last_number, None);
+        ledger.receipt(2, 2).unwrap();
+        assert_eq!(
+            ledger.flight(all).received_through,
+            Some(5),
+            "what is durable stays known before its cursor is committed"
+        );
         assert_eq!(ledger.flight(|_| false), Flight::default());
     }
 

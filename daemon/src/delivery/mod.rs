@@ -4,6 +4,7 @@ mod acts;
 mod changes;
 mod connection;
 mod counters;
+mod doubt;
 mod feed;
 mod fence;
 mod handover;

@@ -85,7 +85,6 @@ impl Delivery {
         if !opened.accepted {
             return Ok(Opened::NotAccepted(welcome));
         }
-        inner.fence.reported(hello.recipient);
         let credit = credit.clamp(MIN_CREDIT_BYTES, MAX_CREDIT_BYTES);
         let subscriber = Arc::new(Subscriber {
             recipient: hello.recipient,
