@@ -42,8 +42,9 @@ async fn feed(town: &mut Town, chaos: &mut Chaos) -> anyhow::Result<PathBuf> {
              \"code\":\"R\"}]},\"status\"",
         1,
     );
-    town.house_mut(0)?.write_lines(vec![marked, noted.clone()])?;
+    // The household's own patients come first: its observations name them.
     town.house_mut(0)?.write(100, chaos)?;
+    town.house_mut(0)?.write_lines(vec![marked, noted.clone()])?;
     town.tree_is_right((0, 1), true, SOON).await?;
     // Private entries, bad lines, patients never seen, retractions, revocations, crashes.
     let wrong = patient_line("wrong", nhs_number(31)?, MARKS[0]).replace(
