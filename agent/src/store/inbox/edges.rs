@@ -144,6 +144,9 @@ pub(super) async fn withdraw(
     fenced(&mut *conn, state, ods, ended_grant).await?;
     let source = state.source(conn, ods).await?;
     let live: Vec<u64> = source.grants.keys().copied().collect();
+    if live.is_empty() {
+        overtake(&mut *conn, source.id).await?;
+    }
     let removed = remove(conn, state, ods, Which::NotUnder(live), now).await?;
     let change_no = count(state.last_change);
     let source = state.source(conn, ods).await?;
@@ -174,6 +177,18 @@ pub(super) async fn withdraw(
     .bind(count(removed))
     .execute(conn)
     .await?;
+    Ok(())
+}
+
+/// Lets a withdrawal overtake what no output has carried out yet: an output that lags behind must not go on
+/// to write what is withdrawn.
+async fn overtake(conn: &mut SqliteConnection, source_id: i64) -> Result<(), InboxError> {
+    sqlx::query("DELETE FROM change WHERE source_id = ?1 AND op IN (?2, ?3)")
+        .bind(source_id)
+        .bind(ChangeOp::Create.code())
+        .bind(ChangeOp::Amend.code())
+        .execute(conn)
+        .await?;
     Ok(())
 }
 

@@ -267,6 +267,28 @@ async fn a_withdrawal_leaves_no_payload_in_any_file() {
     assert_eq!(content(&inbox, B, "Patient/1").await.as_deref(), Some("stays"));
 }
 
+#[tokio::test]
+async fn a_withdrawal_overtakes_what_no_output_has_carried_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = open_with_output(folder.path(), "directory").await;
+    let messages = vec![
+        live(
+            A,
+            1,
+            &[(1, Create, "Patient/1", "p"), (2, Create, "Observation/1", "o")],
+        ),
+        live(B, 2, &[(1, Create, "Patient/1", "stays")]),
+    ];
+    inbox.apply(&group(1, 2, messages)).await.unwrap();
+    inbox.apply(&group(1, 4, vec![withdraw(A, 77, 1)])).await.unwrap();
+    let ops: Vec<ChangeOp> = lines(&inbox).await.into_iter().map(|line| line.1).collect();
+    assert_eq!(
+        ops,
+        [ChangeOp::Create, ChangeOp::Withdraw, ChangeOp::Withdraw],
+        "only the other source's is still to come"
+    );
+}
+
 fn holds(folder: &std::path::Path, needle: &str) -> bool {
     std::fs::read_dir(folder).unwrap().any(|entry| {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
