@@ -12,6 +12,9 @@ pub const MAX_PIECE_BYTES: usize = 128 * 1024;
 /// Bytes of an encoded batch header.
 pub const MAX_BATCH_HEADER_BYTES: usize = 64 * 1024;
 
+/// Seqs that a publishing store may ask about in one comparison.
+pub const MAX_COMPARE_POINTS: usize = 1024;
+
 /// Bytes of one gRPC message of the Sync streams, decoded: a batch with its header and framing.
 pub const MAX_SYNC_MESSAGE_BYTES: usize = 256 * 1024;
 

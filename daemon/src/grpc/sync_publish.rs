@@ -6,9 +6,10 @@ use handfast_proto::{
     amendment::{Batch, Form},
     chain::Chain,
     ids::{OdsCode, StoreId},
+    limits::MAX_COMPARE_POINTS,
     v1::{
-        PublishAck, PublishBatch, PublishHello, PublishPiece, PublishRequest, PublishResponse,
-        PublishWelcome, publish_request, publish_response,
+        PublishAck, PublishBatch, PublishCompare, PublishCompared, PublishHello, PublishPiece,
+        PublishRequest, PublishResponse, PublishWelcome, publish_request, publish_response,
     },
 };
 use tokio::sync::mpsc;
@@ -16,7 +17,7 @@ use tonic::{Status, Streaming};
 
 use super::sync::SyncParts;
 use crate::{
-    ingest::{Assembly, OutboxHello, PieceError, Session, SessionEnd},
+    ingest::{Assembly, OutboxHello, PieceError, Point, Session, SessionEnd},
     store::LogBatch,
 };
 
@@ -82,6 +83,7 @@ impl PublishStream {
                 Some(publish_request::Message::Hello(hello)) => self.greet(&parse_hello(&hello)?).await?,
                 Some(publish_request::Message::Batch(batch)) => self.batch(batch).await?,
                 Some(publish_request::Message::Piece(piece)) => self.piece(&piece).await?,
+                Some(publish_request::Message::Compare(question)) => self.compare(&question).await?,
                 None => return Err(Status::invalid_argument("a message of a Publish stream is empty")),
             }
         }
@@ -103,6 +105,21 @@ impl PublishStream {
             accepted: welcome.accepted,
         };
         self.respond(publish_response::Message::Welcome(message)).await
+    }
+
+    /// Only of the caller's own stream: that is the session's.
+    async fn compare(&self, question: &PublishCompare) -> Result<(), Status> {
+        let (from, points) = parse_compare(question)?;
+        let agreed = self
+            .parts
+            .committer
+            .agreed(self.session.source, from, &points)
+            .await;
+        let agreed_seq = agreed.map_err(|e| Status::unavailable(e.to_string()))?;
+        self.respond(publish_response::Message::Compared(PublishCompared {
+            agreed_seq,
+        }))
+        .await
     }
 
     async fn batch(&mut self, batch: PublishBatch) -> Result<(), Status> {
@@ -214,4 +231,26 @@ fn parse_hello(hello: &PublishHello) -> Result<OutboxHello, Status> {
         acked_seq: hello.acked_seq,
         acked_chain: Chain::from_slice(&hello.acked_chain),
     })
+}
+
+fn parse_compare(question: &PublishCompare) -> Result<(Point, Vec<Point>), Status> {
+    let point = |seq: u64, chain: &[u8]| {
+        let chain =
+            Chain::from_slice(chain).ok_or_else(|| Status::invalid_argument("a chain is 16 bytes"))?;
+        Ok::<_, Status>(Point { seq, chain })
+    };
+    let from = point(question.from_seq, &question.from_chain)?;
+    let rising =
+        question.seq.windows(2).all(|w| w[0] < w[1]) && question.seq.first().is_none_or(|s| *s > from.seq);
+    if question.seq.len() != question.chain.len() || question.seq.len() > MAX_COMPARE_POINTS || !rising {
+        return Err(Status::invalid_argument(
+            "a comparison asks about up to 1,024 rising seqs with a chain each",
+        ));
+    }
+    let points = question
+        .seq
+        .iter()
+        .zip(&question.chain)
+        .map(|(seq, chain)| point(*seq, chain));
+    Ok((from, points.collect::<Result<_, _>>()?))
 }

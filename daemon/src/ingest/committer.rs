@@ -5,7 +5,7 @@
 //! acknowledged only what is durable; on a failure every session of the group ends, nothing of it is
 //! acknowledged, and the heads are read again from the store, not guessed.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use handfast_proto::{amendment::Batch, ids::OdsCode};
 use parking_lot::Mutex;
@@ -13,6 +13,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    compare::{self, Point},
     heads::Heads,
     moves::Moves,
     session::{MAX_UNCOMMITTED_BYTES, Session, SessionEnd},
@@ -53,12 +54,20 @@ pub struct Committer {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
+    store: Arc<dyn Store>,
     moves: Mutex<Moves>,
     moved: Notify,
     heads: Heads,
     tails: Tails,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("heads", &self.heads)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Shared {
@@ -108,6 +117,11 @@ impl Committer {
         &self.shared.heads
     }
 
+    /// Up to which of its own seqs a store has what the log has; see [`Point`].
+    pub async fn agreed(&self, source: OdsCode, from: Point, points: &[Point]) -> Result<u64, StoreError> {
+        compare::agreed(&*self.shared.store, source, from, points).await
+    }
+
     /// The newest batches of each source.
     pub fn tails(&self) -> &Tails {
         &self.shared.tails
@@ -131,6 +145,7 @@ pub async fn committer(
 ) -> Result<(Committer, CommitterTask), StoreError> {
     let (sender, queue) = mpsc::channel(QUEUE_BATCHES);
     let shared = Arc::new(Shared {
+        store: Arc::clone(&store),
         moves: Mutex::default(),
         moved: Notify::new(),
         heads: Heads::default(),

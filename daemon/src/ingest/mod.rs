@@ -5,6 +5,7 @@ mod assembly;
 mod committer;
 #[cfg(test)]
 mod committer_tests;
+mod compare;
 mod heads;
 mod moves;
 mod projector;
@@ -14,6 +15,7 @@ mod tail;
 
 pub use assembly::{Assembly, PieceError};
 pub use committer::{Committer, CommitterTask, Stopped, committer};
+pub use compare::Point;
 pub use heads::Heads;
 pub use moves::Moves;
 pub use projector::{Projector, ProjectorTask, projector, read_row};

@@ -5,7 +5,7 @@ use prost::Message as _;
 
 use super::{
     batch::Batch,
-    model::{Amendment, Subject},
+    model::{Amendment, Subject, Text},
 };
 use crate::{
     limits::{MAX_BATCH_AMENDMENTS, MAX_BATCH_BODY_BYTES, MAX_BATCH_HEADER_BYTES},
@@ -158,6 +158,21 @@ pub enum Cut {
 }
 
 impl Batch {
+    /// Amendment `index`, owned; its payload is a part of the body, not a copy. Panics if there is none.
+    pub fn amendment(&self, index: usize) -> Amendment {
+        let entry = self.entry(index);
+        Amendment {
+            op: entry.op,
+            record: entry.record.clone(),
+            subject: entry.subject,
+            former: entry.former,
+            author: Text::new(entry.author).unwrap_or_default(),
+            recorded_at: entry.recorded_at,
+            content_type: Text::new(entry.content_type).unwrap_or_default(),
+            payload: self.payload(index),
+        }
+    }
+
     /// The part of a batch that a recipient gets, `cut[i]` saying what becomes of amendment `i`.
     /// `None` where nothing is left. Payloads are copied only where the batch does not go as it came.
     pub fn cut(&self, cut: &[Cut]) -> Option<Encoded> {

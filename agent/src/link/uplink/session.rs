@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use handfast_proto::{
     chain::Chain,
     limits::MAX_SYNC_MESSAGE_BYTES,
     v1::{
-        PublishHello, PublishRequest, PublishResponse, PublishWelcome, publish_request::Message as Request,
-        publish_response::Message as Response, sync_client::SyncClient,
+        PublishCompare, PublishHello, PublishRequest, PublishResponse, PublishWelcome,
+        publish_request::Message as Request, publish_response::Message as Response, sync_client::SyncClient,
     },
 };
 use tokio::{sync::mpsc, time::timeout};
@@ -21,7 +22,7 @@ use super::{run::UplinkContext, window::Window};
 use crate::{
     link::for_people,
     status::LinkState,
-    store::outbox::{OutboxError, Welcomed},
+    store::outbox::{DaemonHead, OutboxError, Welcomed},
 };
 
 /// Messages handed to the transport ahead of it.
@@ -115,43 +116,59 @@ impl<'a> Session<'a> {
     /// Comes to terms with the daemon on where it stands; gives the seq of its head.
     async fn settle(&mut self) -> Result<u64, Ended> {
         for _ in 0..MAX_HELLOS {
-            let welcome = timeout(WELCOME_TIMEOUT, self.welcome())
-                .await
-                .map_err(|_| silent())??;
-            let chain = match welcome.head_seq {
-                0 => None,
-                _ => Some(
-                    Chain::from_slice(&welcome.head_chain)
-                        .ok_or_else(|| Ended::Lost("the daemon's welcome has no valid chain".to_owned()))?,
-                ),
-            };
-            let outbox = &self.ctx.outbox;
-            let welcomed = outbox.welcomed(welcome.head_seq, chain, welcome.accepted).await;
-            match welcomed.map_err(|e| broken(&e))? {
-                Welcomed::Continue => {
-                    self.ctx
-                        .board
-                        .uplink_acked(welcome.head_seq, self.ctx.clock.now_ms());
-                    return Ok(welcome.head_seq);
+            let mut head = match self.answer().await? {
+                Response::Welcome(welcome) => daemon_head(&welcome)?,
+                _ => {
+                    return Err(Ended::Lost(
+                        "the daemon did not answer the hello with a welcome".to_owned(),
+                    ));
                 }
-                Welcomed::Rebased => self.out.send(hello(self.ctx)).await.map_err(|_| closed())?,
+            };
+            let mut welcomed = self.ctx.outbox.welcomed(head).await.map_err(|e| broken(&e))?;
+            if welcomed == Welcomed::Compare {
+                head.agreed = Some(self.compare().await?);
+                welcomed = self.ctx.outbox.welcomed(head).await.map_err(|e| broken(&e))?;
             }
+            if welcomed == Welcomed::Continue {
+                self.ctx.board.uplink_acked(head.seq, self.ctx.clock.now_ms());
+                return Ok(head.seq);
+            }
+            self.out.send(hello(self.ctx)).await.map_err(|_| closed())?;
         }
         Err(Ended::Refused(
             "the daemon does not take this outbox although it was numbered anew behind its head".to_owned(),
         ))
     }
 
-    async fn welcome(&mut self) -> Result<PublishWelcome, Ended> {
-        match self.inbound.message().await {
-            Ok(Some(PublishResponse {
-                message: Some(Response::Welcome(welcome)),
-            })) => Ok(welcome),
-            Ok(Some(_)) => Err(Ended::Lost(
-                "the daemon acknowledged before it had said welcome".to_owned(),
-            )),
-            Ok(None) => Err(closed()),
-            Err(status) => Err(ended(&status)),
+    /// Asks up to where the daemon has what is unsent here.
+    async fn compare(&mut self) -> Result<u64, Ended> {
+        let unsent = self.ctx.outbox.unsent().await.map_err(|e| broken(&e))?;
+        let bytes = |chain: Chain| Bytes::copy_from_slice(chain.as_bytes());
+        let question = PublishCompare {
+            from_seq: unsent.from.0,
+            from_chain: bytes(unsent.from.1),
+            seq: unsent.points.iter().map(|(seq, _)| *seq).collect(),
+            chain: unsent.points.iter().map(|(_, chain)| bytes(*chain)).collect(),
+        };
+        let request = PublishRequest {
+            message: Some(Request::Compare(question)),
+        };
+        self.out.send(request).await.map_err(|_| closed())?;
+        match self.answer().await? {
+            Response::Compared(compared) => Ok(compared.agreed_seq),
+            _ => Err(Ended::Lost("the daemon did not answer a comparison".to_owned())),
+        }
+    }
+
+    async fn answer(&mut self) -> Result<Response, Ended> {
+        match timeout(WELCOME_TIMEOUT, self.inbound.message()).await {
+            Ok(Ok(Some(PublishResponse {
+                message: Some(answer),
+            }))) => Ok(answer),
+            Ok(Ok(Some(_))) => Err(Ended::Lost("the daemon sent an empty message".to_owned())),
+            Ok(Ok(None)) => Err(closed()),
+            Ok(Err(status)) => Err(ended(&status)),
+            Err(_) => Err(silent()),
         }
     }
 
@@ -179,6 +196,22 @@ impl<'a> Session<'a> {
             .uplink_acked(window.acked(), self.ctx.clock.now_ms());
         Ok(())
     }
+}
+
+fn daemon_head(welcome: &PublishWelcome) -> Result<DaemonHead, Ended> {
+    let chain = match welcome.head_seq {
+        0 => None,
+        _ => Some(
+            Chain::from_slice(&welcome.head_chain)
+                .ok_or_else(|| Ended::Lost("the daemon's welcome has no valid chain".to_owned()))?,
+        ),
+    };
+    Ok(DaemonHead {
+        seq: welcome.head_seq,
+        chain,
+        accepted: welcome.accepted,
+        agreed: None,
+    })
 }
 
 fn hello(ctx: &UplinkContext) -> PublishRequest {

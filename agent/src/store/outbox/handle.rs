@@ -5,17 +5,15 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use handfast_proto::{amendment::Amendment, chain::Chain, ids::RecordId};
+use handfast_proto::{amendment::Amendment, ids::RecordId};
 use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     OutboxError, OutboxLimits, Outcome,
-    model::{Disk, HeldRecord, Mark, Position, Summary, Welcomed},
+    model::{DaemonHead, Disk, HeldRecord, Mark, Position, Summary, Unsent, Welcomed},
     numbering::Outgoing,
-    reader,
-    rebase::Head,
-    schema,
+    reader, schema,
     shared::Shared,
     summary, waiting,
     writer::{Done, Job, Work, Writer},
@@ -164,19 +162,20 @@ impl Outbox {
         self.shared.news.subscribe()
     }
 
-    /// The daemon says where it stands with this unit (`chain` is `None` where `seq` is 0). Goes on from
-    /// there, or rebases what is unsent onto it.
-    pub async fn welcomed(
-        &self,
-        seq: u64,
-        chain: Option<Chain>,
-        accepted: bool,
-    ) -> Result<Welcomed, OutboxError> {
-        let head = Head { seq, chain };
-        match self.ask(Work::Welcome { head, accepted }, 0).await? {
+    /// The daemon says where it stands with this unit. Goes on from there, or rebases what is unsent onto
+    /// it, or wants a comparison first.
+    pub async fn welcomed(&self, head: DaemonHead) -> Result<Welcomed, OutboxError> {
+        match self.ask(Work::Welcome(head), 0).await? {
             Done::Welcomed(welcomed) => Ok(welcomed),
             Done::Outcomes(_) | Done::Pushed => Err(OutboxError::Closed),
         }
+    }
+
+    /// What is not known to be the daemon's, to be compared with what it has.
+    pub async fn unsent(&self) -> Result<Unsent, OutboxError> {
+        let mut conn = self.readers.acquire().await?;
+        let position = self.shared.position();
+        reader::unsent(&mut conn, (position.acked_seq, position.acked_chain)).await
     }
 
     /// The batches after a seq, up to about `max_bytes`, at least one if there is any; small ones joined.

@@ -23,6 +23,7 @@ mod tests;
 pub use error::OutboxError;
 pub use handle::Outbox;
 pub use model::{
-    Disk, HeldRecord, Mark, OutboxLimits, Outcome, Position, Refusal, Summary, WaitReason, Welcomed,
+    DaemonHead, Disk, HeldRecord, Mark, OutboxLimits, Outcome, Position, Refusal, Summary, Unsent,
+    WaitReason, Welcomed,
 };
 pub use numbering::Outgoing;

@@ -142,6 +142,19 @@ pub struct Position {
     pub last_seq: u64,
 }
 
+/// Where the daemon says it stands with this unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DaemonHead {
+    /// The last seq that is durable there; 0 = none.
+    pub seq: u64,
+    /// The chain after it; `None` where `seq` is 0.
+    pub chain: Option<Chain>,
+    /// Whether it takes batches of this store as it said hello.
+    pub accepted: bool,
+    /// Its answer to a comparison: up to here it has the same amendments.
+    pub agreed: Option<u64>,
+}
+
 /// What follows from a welcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Welcomed {
@@ -149,6 +162,18 @@ pub enum Welcomed {
     Continue,
     /// The store was rebased onto the daemon's head: say hello again.
     Rebased,
+    /// The store is to be rebased. Ask first which of what is unsent the daemon has all the same, see
+    /// [`Outbox::unsent`](super::Outbox::unsent), and come again with the answer.
+    Compare,
+}
+
+/// Seqs that are not known to be the daemon's, and the chain after each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsent {
+    /// The last seq that is known to be the daemon's, and the chain after it.
+    pub from: (u64, Chain),
+    /// Ends of batches after that, rising; not all of them where they are many.
+    pub points: Vec<(u64, Chain)>,
 }
 
 /// Whether the outbox can write.

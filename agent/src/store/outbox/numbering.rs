@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use handfast_proto::{
-    amendment::{Amendment, Batch, BatchBuilder, Encoded, Form, Text},
+    amendment::{Amendment, Batch, BatchBuilder, Encoded, Form},
     chain::Chain,
     limits::MAX_BATCH_BODY_BYTES,
 };
@@ -86,17 +86,7 @@ impl Outgoing {
         };
         let batch = Batch::parse(self.header.clone(), self.body.clone(), form)
             .map_err(|e| OutboxError::Damaged(e.to_string()))?;
-        let all = batch.entries().enumerate().map(|(index, entry)| Amendment {
-            op: entry.op,
-            record: entry.record.clone(),
-            subject: entry.subject,
-            former: entry.former,
-            author: Text::new(entry.author).unwrap_or_default(),
-            recorded_at: entry.recorded_at,
-            content_type: Text::new(entry.content_type).unwrap_or_default(),
-            payload: batch.payload(index),
-        });
-        Ok(all.collect())
+        Ok((0..batch.len()).map(|index| batch.amendment(index)).collect())
     }
 
     /// Makes one batch of amendments that fit one, or the single one that travels in pieces.

@@ -3,11 +3,16 @@
 use futures::TryStreamExt as _;
 use handfast_proto::{
     chain::Chain,
-    limits::{MAX_BATCH_AMENDMENTS, MAX_BATCH_BODY_BYTES},
+    limits::{MAX_BATCH_AMENDMENTS, MAX_BATCH_BODY_BYTES, MAX_COMPARE_POINTS},
 };
 use sqlx::{Row as _, SqliteConnection};
 
-use super::{OutboxError, numbering::Outgoing, schema::stored, shared::Standing};
+use super::{
+    OutboxError, Unsent,
+    numbering::Outgoing,
+    schema::{chain, count, stored},
+    shared::Standing,
+};
 
 /// Rows that hold fewer amendments are joined before they travel: a backlog made one by one would
 /// otherwise cost the daemon a message and a log row each.
@@ -83,6 +88,32 @@ pub(super) async fn chain_at(
         return Ok(Some(row.chain_after));
     }
     Ok(Some(tail(&row, seq)?.chain_before))
+}
+
+/// The ends of the batches after a seq, thinned out where they are many; the last one is always there.
+pub(super) async fn unsent(conn: &mut SqliteConnection, from: (u64, Chain)) -> Result<Unsent, OutboxError> {
+    let many: i64 = sqlx::query_scalar("SELECT count(*) FROM batch WHERE last_seq > ?")
+        .bind(stored(from.0))
+        .fetch_one(&mut *conn)
+        .await?;
+    let most = MAX_COMPARE_POINTS as u64 / 2;
+    let step = u64::try_from(many).unwrap_or(0).div_ceil(most).max(1);
+    let rows = sqlx::query(
+        "SELECT last_seq, chain_after FROM batch WHERE last_seq > ?1
+             AND (id % ?2 = 0 OR last_seq = (SELECT max(last_seq) FROM batch)) ORDER BY last_seq LIMIT ?3",
+    )
+    .bind(stored(from.0))
+    .bind(stored(step))
+    .bind(stored(MAX_COMPARE_POINTS as u64))
+    .fetch_all(conn)
+    .await?;
+    let points = rows
+        .iter()
+        .map(|row| Ok((count(row, "last_seq")?, chain(row, "chain_after")?)));
+    Ok(Unsent {
+        from,
+        points: points.collect::<Result<_, OutboxError>>()?,
+    })
 }
 
 /// The next row in the order of ids, which is that of seqs.

@@ -1,14 +1,15 @@
 //! What follows from where the daemon says it stands: go on, or rebase what is unsent onto its head.
 //!
 //! A rebase keeps every amendment that is not known to be the daemon's and gives it a new seq behind the
-//! daemon's head, under a new store id, in one transaction. Where the daemon is behind what it had
+//! daemon's head, under a new store id, in one transaction. What is known to be the daemon's includes what
+//! a comparison showed: sent again behind newer versions of the same records, it would undo them. Where the daemon is behind what it had
 //! acknowledged, it lost amendments: then every record is queued again, in parts, behind everything else.
 
 use handfast_proto::{amendment::Amendment, chain::Chain};
 use sqlx::SqliteConnection;
 
 use super::{
-    OutboxError,
+    DaemonHead, OutboxError,
     numbering::Outgoing,
     reader, records,
     schema::{random_store, stored},
@@ -20,19 +21,11 @@ use super::{
 const RESEND_RECORDS: u32 = 512;
 const RESEND_BYTES: usize = 4 * 1024 * 1024;
 
-/// Where the daemon stands with this unit.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Head {
-    pub(super) seq: u64,
-    /// `None` where `seq` is 0.
-    pub(super) chain: Option<Chain>,
-}
-
 /// Whether what is held here up to the daemon's head is what the daemon has.
 pub(super) async fn continues(
     conn: &mut SqliteConnection,
     standing: &Standing,
-    head: Head,
+    head: DaemonHead,
 ) -> Result<bool, OutboxError> {
     if head.seq == 0 {
         return Ok(standing.acked_seq == 0);
@@ -41,16 +34,23 @@ pub(super) async fn continues(
     Ok(own.is_some() && own == head.chain)
 }
 
+/// Whether a comparison may show that the daemon has some of what is unsent: it went on beyond what it
+/// acknowledged to this store, as it does where the store was restored from an old copy.
+pub(super) fn is_worth_comparing(standing: &Standing, head: DaemonHead) -> bool {
+    head.agreed.is_none() && head.seq > standing.acked_seq && standing.last_seq > standing.acked_seq
+}
+
 /// Rebases onto the daemon's head, in the caller's transaction.
 pub(super) async fn rebase(
     conn: &mut SqliteConnection,
     before: &Standing,
-    head: Head,
+    head: DaemonHead,
 ) -> Result<Standing, OutboxError> {
     let known = if continues(conn, before, head).await? {
         head.seq
     } else {
-        before.acked_seq
+        let agreed = head.agreed.unwrap_or(0).min(before.last_seq).min(head.seq);
+        before.acked_seq.max(agreed)
     };
     drop_through(conn, known).await?;
     let store = random_store()?;

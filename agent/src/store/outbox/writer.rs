@@ -20,8 +20,8 @@ use tokio::{
 
 use super::{
     OutboxError, OutboxLimits, Outcome,
-    model::{Disk, Mark, Welcomed},
-    rebase::{self, Head},
+    model::{DaemonHead, Disk, Mark, Welcomed},
+    rebase,
     schema::{connect, standing, stored, write_standing},
     shared::{Shared, Standing},
     unit_of_work::UnitOfWork,
@@ -63,10 +63,7 @@ pub(super) enum Work {
         marks: Vec<Mark>,
     },
     Push(Vec<Amendment>),
-    Welcome {
-        head: Head,
-        accepted: bool,
-    },
+    Welcome(DaemonHead),
 }
 
 /// The answer.
@@ -203,23 +200,27 @@ impl Writer {
 
     /// A welcome is weighed with nothing else in the transaction.
     async fn alone(&mut self, job: Job) {
-        let Work::Welcome { head, accepted } = job.work else {
+        let Work::Welcome(head) = job.work else {
             return;
         };
-        let result = Box::pin(self.welcome(head, accepted)).await;
+        let result = Box::pin(self.welcome(head)).await;
         if let Err(error) = &result {
             self.failed(error);
         }
         let _ = job.reply.send(result.map(Done::Welcomed));
     }
 
-    async fn welcome(&mut self, head: Head, accepted: bool) -> Result<Welcomed, OutboxError> {
+    async fn welcome(&mut self, head: DaemonHead) -> Result<Welcomed, OutboxError> {
         self.open().await?;
         let conn = self.conn.as_mut().ok_or(OutboxError::Closed)?;
-        if accepted && rebase::continues(conn, &self.standing, head).await? {
+        let continues = rebase::continues(conn, &self.standing, head).await?;
+        if head.accepted && continues {
             self.shared.reset_wanted(head.seq);
             self.shared.ack.notify_one();
             return Ok(Welcomed::Continue);
+        }
+        if !continues && rebase::is_worth_comparing(&self.standing, head) {
+            return Ok(Welcomed::Compare);
         }
         begin(conn).await?;
         let standing = rebase::rebase(conn, &self.standing, head).await?;
@@ -266,7 +267,7 @@ fn collect(first: Option<Job>, jobs: &mut mpsc::Receiver<Job>) -> (Vec<Job>, Opt
     let mut bytes = 0;
     let mut next = first;
     while let Some(job) = next {
-        if matches!(job.work, Work::Welcome { .. }) {
+        if matches!(job.work, Work::Welcome(_)) {
             return (group, Some(job));
         }
         bytes += job.weight;
@@ -303,7 +304,7 @@ async fn work(unit: &mut UnitOfWork<'_>, work: &Work) -> Result<Done, OutboxErro
             }
             Ok(Done::Pushed)
         }
-        Work::Welcome { .. } => Err(OutboxError::Closed),
+        Work::Welcome(_) => Err(OutboxError::Closed),
     }
 }
 

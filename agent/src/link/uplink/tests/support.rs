@@ -6,10 +6,11 @@ use bytes::{Bytes, BytesMut};
 use futures::Stream;
 use handfast_proto::{
     amendment::{Amendment, Batch, Category, Confidentiality, Form, Op, Subject, Text},
+    chain::Chain,
     ids::RecordId,
     v1::{
-        PublishAck, PublishHello, PublishRequest, PublishResponse, PublishWelcome, SubscribeRequest,
-        SubscribeResponse,
+        PublishAck, PublishCompare, PublishCompared, PublishHello, PublishRequest, PublishResponse,
+        PublishWelcome, SubscribeRequest, SubscribeResponse,
         publish_request::Message as Request,
         publish_response::Message as Response,
         sync_server::{Sync, SyncServer},
@@ -36,6 +37,7 @@ pub(super) struct Log {
     pub(super) store: Vec<u8>,
     /// Seq → record and payload length.
     pub(super) taken: BTreeMap<u64, (String, usize)>,
+    pub(super) amendments: BTreeMap<u64, Amendment>,
     pub(super) hellos: Vec<PublishHello>,
     /// Answers to give instead of acknowledging.
     pub(super) refuse: Option<Status>,
@@ -105,6 +107,7 @@ impl Fake {
             Request::Batch(b) => {
                 log.append(b.header, b.body, &b.chain_before, &b.chain_after, Form::Published)
             }
+            Request::Compare(question) => Ok(Some(log.compare(&question))),
             Request::Piece(p) => {
                 let (header, mut body, before, after) =
                     pieces
@@ -126,6 +129,24 @@ impl Fake {
 }
 
 impl Log {
+    fn compare(&self, question: &PublishCompare) -> PublishResponse {
+        let mut chain = Chain::from_slice(&question.from_chain).unwrap();
+        let mut agreed_seq = question.from_seq;
+        for (seq, amendment) in self.amendments.range(question.from_seq + 1..) {
+            chain = chain.extend(*seq, amendment);
+            if let Some(at) = question.seq.iter().position(|s| s == seq) {
+                if question.chain[at] != chain.as_bytes()[..] {
+                    break;
+                }
+                agreed_seq = *seq;
+            }
+        }
+        let compared = PublishCompared { agreed_seq };
+        PublishResponse {
+            message: Some(Response::Compared(compared)),
+        }
+    }
+
     /// By the rules of the daemon.
     fn welcome(&mut self, hello: PublishHello) -> PublishResponse {
         let first = self.head == 0 && hello.acked_seq == 0;
@@ -160,6 +181,7 @@ impl Log {
         for (index, entry) in batch.entries().enumerate() {
             let len = batch.payload(index).len();
             self.taken.insert(entry.seq, (entry.record.to_string(), len));
+            self.amendments.insert(entry.seq, batch.amendment(index));
         }
         self.head = batch.last_seq();
         self.chain = after.to_vec();

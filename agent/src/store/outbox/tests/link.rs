@@ -10,7 +10,7 @@ use handfast_proto::{
 };
 
 use super::support::*;
-use crate::store::outbox::{OutboxLimits, Welcomed};
+use crate::store::outbox::{DaemonHead, OutboxLimits, Welcomed};
 
 fn raw(id: usize, bytes: usize) -> Amendment {
     Amendment {
@@ -35,6 +35,16 @@ async fn pushed(sizes: &[usize]) -> Desk {
         desk.outbox.push_raw(vec![raw(id, *bytes)]).await.unwrap();
     }
     desk
+}
+
+/// Where a comparison showed that the daemon has nothing of what is unsent.
+fn head(seq: u64, chain: Option<Chain>, accepted: bool) -> DaemonHead {
+    DaemonHead {
+        seq,
+        chain,
+        accepted,
+        agreed: Some(0),
+    }
 }
 
 fn other_chain() -> Chain {
@@ -107,7 +117,7 @@ async fn a_lost_acknowledgement_is_made_up_for() {
         chain = chain.extend(seq, amendment);
     }
     assert_eq!(
-        desk.outbox.welcomed(2, Some(chain), true).await.unwrap(),
+        desk.outbox.welcomed(head(2, Some(chain), true)).await.unwrap(),
         Welcomed::Continue
     );
     let left: Vec<u64> = desk
@@ -123,13 +133,13 @@ async fn a_lost_acknowledgement_is_made_up_for() {
 async fn a_first_store_begins_at_one_and_a_new_store_behind_the_head() {
     let desk = pushed(&[10, 10]).await;
     assert_eq!(
-        desk.outbox.welcomed(0, None, true).await.unwrap(),
+        desk.outbox.welcomed(head(0, None, true)).await.unwrap(),
         Welcomed::Continue
     );
     let before = desk.outbox.position();
     assert_eq!(
         desk.outbox
-            .welcomed(500, Some(other_chain()), false)
+            .welcomed(head(500, Some(other_chain()), false))
             .await
             .unwrap(),
         Welcomed::Rebased
@@ -144,7 +154,7 @@ async fn a_first_store_begins_at_one_and_a_new_store_behind_the_head() {
     // The hello that follows is accepted; what is pushed from then on goes on.
     assert_eq!(
         desk.outbox
-            .welcomed(500, Some(other_chain()), true)
+            .welcomed(head(500, Some(other_chain()), true))
             .await
             .unwrap(),
         Welcomed::Continue
@@ -160,7 +170,10 @@ async fn a_diverged_chain_rebases_although_the_daemon_accepts() {
     let desk = pushed(&[10, 10, 10]).await;
     // A clone published three others.
     assert_eq!(
-        desk.outbox.welcomed(2, Some(other_chain()), true).await.unwrap(),
+        desk.outbox
+            .welcomed(head(2, Some(other_chain()), true))
+            .await
+            .unwrap(),
         Welcomed::Rebased
     );
     assert_eq!(
@@ -184,7 +197,7 @@ async fn what_the_daemon_has_is_not_sent_again_by_a_rebase() {
     }
     // Restored by the operator: it does not know the store, but its head is ours.
     assert_eq!(
-        desk.outbox.welcomed(3, Some(chain), false).await.unwrap(),
+        desk.outbox.welcomed(head(3, Some(chain), false)).await.unwrap(),
         Welcomed::Rebased
     );
     let left: Vec<_> = desk
@@ -223,7 +236,7 @@ async fn a_daemon_that_lost_amendments_gets_every_record_again() {
     desk.send(&condition("new", "p", "a")).await;
     assert_eq!(
         desk.outbox
-            .welcomed(100, Some(other_chain()), true)
+            .welcomed(head(100, Some(other_chain()), true))
             .await
             .unwrap(),
         Welcomed::Rebased
@@ -250,9 +263,51 @@ async fn a_daemon_that_forgot_an_acknowledgement_is_followed() {
     desk.outbox.acknowledge(2);
     let chain = desk.outbox.position().acked_chain;
     let position = desk.outbox.position();
-    let welcomed = desk.outbox.welcomed(0, None, true).await.unwrap();
+    let welcomed = desk.outbox.welcomed(head(0, None, true)).await.unwrap();
     if position.acked_seq == 0 && welcomed == Welcomed::Continue {
         assert_eq!(desk.amendments().await.len(), 2);
         assert_eq!(desk.outbox.after(0, 1).await.unwrap()[0].chain_before, chain);
     }
+}
+
+#[tokio::test]
+async fn what_a_comparison_showed_is_not_sent_again() {
+    let desk = pushed(&[10, 10, 10, 10]).await;
+    let asked = DaemonHead {
+        agreed: None,
+        ..head(9, Some(other_chain()), true)
+    };
+    assert_eq!(desk.outbox.welcomed(asked).await.unwrap(), Welcomed::Compare);
+    let unsent = desk.outbox.unsent().await.unwrap();
+    assert_eq!(unsent.from.0, 0);
+    assert_eq!(
+        unsent.points.iter().map(|p| p.0).collect::<Vec<_>>(),
+        [1, 2, 3, 4]
+    );
+    let answered = DaemonHead {
+        agreed: Some(3),
+        ..asked
+    };
+    assert_eq!(desk.outbox.welcomed(answered).await.unwrap(), Welcomed::Rebased);
+    let left: Vec<_> = desk
+        .amendments_after(9)
+        .await
+        .iter()
+        .map(|a| (a.0, a.1.record.to_string()))
+        .collect();
+    assert_eq!(left, [(10, "Observation/3".to_owned())]);
+}
+
+#[tokio::test]
+async fn many_batches_are_thinned_out_for_a_comparison() {
+    let desk = Desk::open().await;
+    let amendments: Vec<_> = (0..40_000).map(|id| raw(id, 1)).collect();
+    desk.outbox.push_raw(amendments).await.unwrap();
+    let unsent = desk.outbox.unsent().await.unwrap();
+    assert!(
+        (200..=1024).contains(&unsent.points.len()),
+        "{}",
+        unsent.points.len()
+    );
+    assert_eq!(unsent.points.last().unwrap().0, 40_000);
 }
