@@ -162,6 +162,8 @@ fn first_piece(header: &[u8]) -> Option<u64> {
 pub struct Journal {
     /// In the order of reading.
     pub arrivals: Vec<Arrival>,
+    /// The number of the newest connection, counted when it begins to be made.
+    pub connection: u32,
 }
 
 impl Journal {

@@ -119,6 +119,7 @@ impl Reader {
         };
         loop {
             store.connection += 1;
+            self.journal.lock().connection = store.connection;
             let why = match self.connection(&mut store).await {
                 Ok(()) => "the daemon ended the stream".to_owned(),
                 Err(e) => format!("{e:#}"),
