@@ -52,14 +52,8 @@ async fn show(options: Options) -> anyhow::Result<()> {
 
 fn build() -> anyhow::Result<()> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args([
-        "build",
-        "--package",
-        "handfast-daemon",
-        "--package",
-        "handfast-agent",
-        "--bins",
-    ]);
+    // The whole workspace, so that nothing is compiled again with other features.
+    cargo.args(["build", "--workspace", "--bins"]);
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
