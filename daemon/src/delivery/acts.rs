@@ -247,7 +247,17 @@ impl Inner {
         at: i64,
     ) -> Result<UnitInForce, StoreError> {
         let order = self.order.lock().await;
-        let outcome = self.store.set_unit_state(ods, state, by, reason, at).await?;
+        let outcome = match self.store.set_unit_state(ods, state, by, reason, at).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                if matches!(error, StoreError::Failed(_)) && state != UnitState::Enrolled {
+                    // Nothing of the unit goes until it is known how it stands.
+                    self.fence.swap(|book| book.with_unit(ods, standing(state)), &[]);
+                    self.fence.refresh(None);
+                }
+                return Err(error);
+            }
+        };
         let flights = self.swap_unit(ods, &outcome);
         drop(order);
         if state != UnitState::Enrolled {
