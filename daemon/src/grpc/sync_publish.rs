@@ -1,6 +1,6 @@
 //! One Publish stream: reads batches while it acknowledges, each at its own pace.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use handfast_proto::{
     amendment::{Batch, Form},
@@ -24,6 +24,9 @@ use crate::{
 /// Responses waiting for the transport. Acknowledgements are merged before they get here.
 pub(super) const RESPONSES: usize = 4;
 
+/// How long a stream whose agent has ended its side stays for the last acknowledgements.
+const REST_BOUND: Duration = Duration::from_secs(10);
+
 /// One Publish stream.
 pub(super) struct PublishStream {
     parts: SyncParts,
@@ -34,6 +37,8 @@ pub(super) struct PublishStream {
     /// Whether the last hello was accepted: only then are batches taken.
     accepted: bool,
     assembly: Option<Assembly>,
+    /// The last seq that was handed to the committer; 0 = none.
+    offered: u64,
 }
 
 impl PublishStream {
@@ -56,6 +61,7 @@ impl PublishStream {
             first,
             accepted: false,
             assembly: None,
+            offered: 0,
         })
     }
 
@@ -64,8 +70,12 @@ impl PublishStream {
         let session = Arc::clone(&self.session);
         let responses = self.responses.clone();
         let ended = tokio::select! {
-            ended = acknowledge(&session, &responses) => ended,
-            ended = self.read() => ended,
+            ended = acknowledge(&session, &responses, u64::MAX) => ended,
+            read = self.read() => match read {
+                // The agent has said all it had to say, and still waits for its acknowledgements.
+                Ok(()) => acknowledge_rest(&session, &responses, self.offered).await,
+                Err(status) => Err(status),
+            },
             () = responses.closed() => Ok(()),
         };
         self.parts.publishers.close(&session);
@@ -146,13 +156,14 @@ impl PublishStream {
         self.offer(batch, before, after).await
     }
 
-    async fn offer(&self, batch: Batch, before: Option<Chain>, after: Chain) -> Result<(), Status> {
+    async fn offer(&mut self, batch: Batch, before: Option<Chain>, after: Chain) -> Result<(), Status> {
         if !self.accepted {
             return Err(Status::failed_precondition(
                 "the last hello was not accepted: rebase and say hello again",
             ));
         }
         let source = self.session.source;
+        let last = batch.last_seq();
         self.parts.rate.admit(source, batch.len()).await;
         let log = LogBatch {
             source,
@@ -162,7 +173,9 @@ impl PublishStream {
             chain_after: after,
         };
         let offered = self.parts.committer.offer(&self.session, log).await;
-        offered.map_err(|stopped| Status::unavailable(stopped.to_string()))
+        offered.map_err(|stopped| Status::unavailable(stopped.to_string()))?;
+        self.offered = last;
+        Ok(())
     }
 
     async fn respond(&self, message: publish_response::Message) -> Result<(), Status> {
@@ -182,10 +195,27 @@ async fn respond(
     sent.map_err(|_| Status::cancelled("the stream is gone"))
 }
 
-/// Acknowledges what is committed, as often as the transport takes it, until the session is over.
+/// Acknowledges what is still on its way, within [`REST_BOUND`].
+async fn acknowledge_rest(
+    session: &Session,
+    responses: &mpsc::Sender<Result<PublishResponse, Status>>,
+    offered: u64,
+) -> Result<(), Status> {
+    let rest = acknowledge(session, responses, offered);
+    let done = tokio::time::timeout(REST_BOUND, rest).await;
+    done.unwrap_or_else(|_| {
+        Err(Status::unavailable(
+            "what was sent last is not committed yet: say hello again",
+        ))
+    })
+}
+
+/// Acknowledges what is committed, as often as the transport takes it, until the session is over or `until`
+/// is acknowledged.
 async fn acknowledge(
     session: &Session,
     responses: &mpsc::Sender<Result<PublishResponse, Status>>,
+    until: u64,
 ) -> Result<(), Status> {
     let mut progress = session.watch();
     let mut told = 0;
@@ -201,6 +231,9 @@ async fn acknowledge(
         }
         if let Some(end) = now.end {
             return Err(ended(&end));
+        }
+        if told >= until {
+            return Ok(());
         }
         if progress.changed().await.is_err() {
             return Ok(());
