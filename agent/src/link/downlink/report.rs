@@ -15,42 +15,69 @@ use crate::store::inbox::{Confirmation, Inbox, InboxError, Letter, LetterState};
 /// Reports go no more often than this.
 const REPORT_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Reports until the stream has ended. Returns only an error of the inbox.
+/// While the disk is full, reports are tried again this often.
+const FULL_DISK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Which letters the daemon was told of on this connection, and how they stood.
+type Told = HashMap<i64, (LetterState, String)>;
+
+/// Reports until the stream has ended. Returns only an error of the inbox; a full disk is waited out.
 pub(super) async fn report(inbox: &Inbox, outbound: &Outbound) -> Result<(), InboxError> {
     let mut progress = inbox.progress();
     let mut news = inbox.changes();
-    let mut told: HashMap<i64, (LetterState, String)> = HashMap::new();
-    inbox.forget_old_letters().await?;
+    let mut told = Told::new();
     let mut first = true;
     loop {
         progress.mark_unchanged();
         news.mark_unchanged();
-        let confirmations = inbox.confirmations(first).await?;
-        for confirmation in &confirmations {
-            if !outbound.report(confirmed(*confirmation)).await {
-                return Ok(());
+        match report_once(inbox, outbound, first, &mut told).await {
+            Ok(true) => first = false,
+            Ok(false) => return Ok(()),
+            Err(error) if error.is_disk_full() => {
+                sleep(FULL_DISK_INTERVAL).await;
+                continue;
             }
+            Err(error) => return Err(error),
         }
-        let jobs: Vec<u64> = confirmations.iter().map(|c| c.job).collect();
-        if !jobs.is_empty() {
-            inbox.confirmed(&jobs).await?;
-        }
-        for letter in inbox.letters(true).await? {
-            let state = (letter.state, letter.reason.clone());
-            if told.get(&letter.id) != Some(&state) {
-                if !outbound.report(dead_letter(&letter)).await {
-                    return Ok(());
-                }
-                told.insert(letter.id, state);
-            }
-        }
-        first = false;
         sleep(REPORT_INTERVAL).await;
         tokio::select! {
             _ = progress.changed() => {}
             _ = news.changed() => {}
         }
     }
+}
+
+/// Reports what has changed; at first also what was reported on earlier connections. False where the
+/// stream has ended.
+async fn report_once(
+    inbox: &Inbox,
+    outbound: &Outbound,
+    first: bool,
+    told: &mut Told,
+) -> Result<bool, InboxError> {
+    if first {
+        inbox.forget_old_letters().await?;
+    }
+    let confirmations = inbox.confirmations(first).await?;
+    for confirmation in &confirmations {
+        if !outbound.report(confirmed(*confirmation)).await {
+            return Ok(false);
+        }
+    }
+    let jobs: Vec<u64> = confirmations.iter().map(|c| c.job).collect();
+    if !jobs.is_empty() {
+        inbox.confirmed(&jobs).await?;
+    }
+    for letter in inbox.letters(true).await? {
+        let state = (letter.state, letter.reason.clone());
+        if told.get(&letter.id) != Some(&state) {
+            if !outbound.report(dead_letter(&letter)).await {
+                return Ok(false);
+            }
+            told.insert(letter.id, state);
+        }
+    }
+    Ok(true)
 }
 
 fn confirmed(confirmation: Confirmation) -> Message {

@@ -16,5 +16,7 @@ mod letters_tests;
 mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;
 
 pub use output::{FhirOutput, FhirSettings};

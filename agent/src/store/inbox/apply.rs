@@ -173,7 +173,8 @@ async fn edge(
             applied.withdrawals += 1;
             edges::withdraw(conn, state, (*job, *source, *ended_grant), now).await
         }
-        Incoming::Welcome { anew: false, .. } | Incoming::Deliver { .. } | Incoming::Nothing => Ok(()),
+        Incoming::Welcome { anew: false, grants } => edges::welcome_back(conn, state, grants).await,
+        Incoming::Deliver { .. } | Incoming::Nothing => Ok(()),
     }
 }
 

@@ -71,6 +71,22 @@ pub(super) async fn welcome_anew(
     Ok(())
 }
 
+/// A store that the daemon knows: a grant that is new here is not caught up yet.
+pub(super) async fn welcome_back(
+    conn: &mut SqliteConnection,
+    state: &mut State,
+    grants: &[(OdsCode, u64)],
+) -> Result<(), InboxError> {
+    for (ods, grant) in grants {
+        let source = state.source(conn, *ods).await?;
+        if !source.ended.contains(grant) && !source.grants.contains_key(grant) {
+            source.grants.insert(*grant, Granted::default());
+            source.dirty = true;
+        }
+    }
+    Ok(())
+}
+
 /// What is held of the source is unconfirmed until this catch-up names it.
 pub(super) async fn catch_up_begins(
     conn: &mut SqliteConnection,

@@ -41,8 +41,9 @@ pub enum InboxError {
 
 /// SQLITE_FULL.
 const FULL: &str = "13";
-/// SQLITE_IOERR_WRITE and SQLITE_IOERR_FSYNC, which some file systems answer instead of SQLITE_FULL.
-const IO_WRITE: [&str; 2] = ["778", "1034"];
+/// SQLITE_IOERR_WRITE, _FSYNC and _SHMSIZE, which come instead of SQLITE_FULL on some file systems, and
+/// where the index of the write-ahead log cannot grow.
+const IO_WRITE: [&str; 3] = ["778", "1034", "4874"];
 
 impl From<sqlx::Error> for InboxError {
     fn from(error: sqlx::Error) -> Self {
