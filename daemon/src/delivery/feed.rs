@@ -88,8 +88,13 @@ impl Stream for Feed {
                     Poll::Pending => return Poll::Pending,
                 }
             }
-            let carries_data = this.pieces.is_some() || matches!(this.next, Some(Candidate::Batch(_)));
-            if carries_data && !this.subscriber.ledger.has_room(cx.waker()) {
+            let ledger = &this.subscriber.ledger;
+            let room = match (&this.pieces, &this.next) {
+                (Some(_), _) => ledger.has_room_for_piece(cx.waker()),
+                (None, Some(Candidate::Batch(_))) => ledger.has_room(cx.waker()),
+                (None, _) => true,
+            };
+            if !room {
                 return Poll::Pending;
             }
             if let Handed::Message(message) = this.hand_next() {

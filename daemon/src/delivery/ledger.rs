@@ -90,6 +90,8 @@ struct State {
     arrived: u64,
     durable: u64,
     bytes: u64,
+    /// Of these, what has not arrived.
+    underway: u64,
     entries: VecDeque<Entry>,
     /// One for each source that something was handed over of.
     marks: HashMap<Pair, Mark>,
@@ -151,15 +153,21 @@ impl Ledger {
     /// Whether there is credit for one more message with data; an idle recipient always has it. Where there
     /// is none, `waker` is woken when there is.
     pub(super) fn has_room(&self, waker: &Waker) -> bool {
-        let has_room = || {
-            let state = self.state.lock();
-            state.bytes == 0 || state.bytes < self.credit
-        };
-        if has_room() {
+        self.has(waker, |state| state.bytes == 0 || state.bytes < self.credit)
+    }
+
+    /// Whether the next piece of an amendment that was begun may go. The recipient cannot make any of its
+    /// pieces durable before it has the last, so here the credit bounds what has not arrived.
+    pub(super) fn has_room_for_piece(&self, waker: &Waker) -> bool {
+        self.has(waker, |state| state.underway == 0 || state.underway < self.credit)
+    }
+
+    fn has(&self, waker: &Waker, room: impl Fn(&State) -> bool) -> bool {
+        if room(&self.state.lock()) {
             return true;
         }
         self.room.register(waker);
-        has_room()
+        room(&self.state.lock())
     }
 
     /// Notes a message as handed over and gives its number. Called under the book's guard.
@@ -168,6 +176,7 @@ impl Ledger {
         let bytes = bytes as u64;
         state.handed += 1;
         state.bytes += bytes;
+        state.underway += bytes;
         let number = state.handed;
         state.entries.push_back(Entry {
             number,
@@ -234,6 +243,9 @@ impl Ledger {
         if arrived > state.handed || arrived < state.arrived || durable < state.durable {
             return Err(ImpossibleReceipt);
         }
+        let from = state.entries.partition_point(|e| e.number <= state.arrived);
+        let came = state.entries.range(from..).take_while(|e| e.number <= arrived);
+        state.underway -= came.map(|e| e.bytes).sum::<u64>();
         state.arrived = arrived;
         let mut moves = Moves::default();
         if durable > state.durable {
@@ -315,113 +327,4 @@ impl Ledger {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pair() -> Pair {
-        Pair {
-            source: "Z00101".parse().unwrap(),
-            recipient: "Z00202".parse().unwrap(),
-        }
-    }
-
-    fn disclosed(first: u64, last: u64) -> Option<Disclosed> {
-        Some(Disclosed {
-            pair: pair(),
-            grant: GrantId(1),
-            first,
-            last,
-        })
-    }
-
-    fn cursor(through: u64) -> Effect {
-        Effect::Cursor {
-            pair: pair(),
-            grant: GrantId(1),
-            through,
-        }
-    }
-
-    fn ledger() -> Ledger {
-        Ledger::new(pair().recipient, 1, 100)
-    }
-
-    #[test]
-    fn what_has_not_arrived_is_in_flight() {
-        let ledger = ledger();
-        let all = |_: &Disclosed| true;
-        assert_eq!(ledger.hand(10, cursor(3), disclosed(1, 3)), 1);
-        assert_eq!(ledger.hand(10, cursor(5), disclosed(4, 5)), 2);
-        assert_eq!(ledger.flight(all).not_received, Some((1, 5)));
-        assert_eq!(ledger.flight(all).last_number, Some(2));
-        ledger.receipt(1, 0).unwrap();
-        let flight = ledger.flight(all);
-        assert_eq!(
-            (flight.received_through, flight.not_received),
-            (Some(3), Some((4, 5)))
-        );
-        ledger.receipt(2, 0).unwrap();
-        assert_eq!(ledger.flight(all).last_number, None);
-        ledger.receipt(2, 2).unwrap();
-        assert_eq!(
-            ledger.flight(all).received_through,
-            Some(5),
-            "what is durable stays known before its cursor is committed"
-        );
-        assert_eq!(ledger.flight(|_| false), Flight::default());
-    }
-
-    #[test]
-    fn a_cursor_moves_only_with_what_is_durable() {
-        let ledger = ledger();
-        ledger.hand(10, cursor(3), disclosed(1, 3));
-        assert!(
-            ledger.pass(cursor(9)).is_empty(),
-            "what is withheld waits for what goes before it"
-        );
-        assert!(ledger.receipt(1, 0).unwrap().is_empty());
-        let moves = ledger.receipt(1, 1).unwrap();
-        let mut group = crate::store::AppendGroup::default();
-        moves.write_into(&mut group);
-        assert_eq!(group.cursors[0].seq, 9);
-        assert_eq!(group.receipts[0].durable, 1);
-        assert!(
-            !ledger.pass(cursor(12)).is_empty(),
-            "with nothing in flight it moves at once"
-        );
-    }
-
-    #[test]
-    fn what_is_withheld_takes_one_entry() {
-        let ledger = ledger();
-        ledger.hand(10, cursor(3), disclosed(1, 3));
-        for through in 4..1000 {
-            ledger.pass(cursor(through));
-        }
-        assert_eq!(ledger.state.lock().entries.len(), 2);
-    }
-
-    #[test]
-    fn credit_is_in_bytes_and_an_idle_feed_may_start_one() {
-        let ledger = ledger();
-        let waker = futures::task::noop_waker();
-        assert!(ledger.has_room(&waker));
-        ledger.hand(1_000, cursor(1), disclosed(1, 1));
-        assert!(!ledger.has_room(&waker));
-        ledger.receipt(1, 0).unwrap();
-        assert!(!ledger.has_room(&waker), "arrived is not durable");
-        ledger.receipt(1, 1).unwrap();
-        assert!(ledger.has_room(&waker));
-    }
-
-    #[test]
-    fn impossible_receipts_are_refused() {
-        let ledger = ledger();
-        ledger.hand(1, Effect::None, None);
-        ledger.hand(1, Effect::None, None);
-        assert_eq!(ledger.receipt(3, 0).unwrap_err(), ImpossibleReceipt);
-        ledger.receipt(2, 1).unwrap();
-        assert_eq!(ledger.receipt(1, 1).unwrap_err(), ImpossibleReceipt);
-        assert_eq!(ledger.receipt(2, 0).unwrap_err(), ImpossibleReceipt);
-    }
-}
+mod tests;

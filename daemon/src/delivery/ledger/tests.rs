@@ -1,0 +1,118 @@
+//! How far a recipient has what was handed over.
+
+use super::*;
+
+fn pair() -> Pair {
+    Pair {
+        source: "Z00101".parse().unwrap(),
+        recipient: "Z00202".parse().unwrap(),
+    }
+}
+
+fn disclosed(first: u64, last: u64) -> Option<Disclosed> {
+    Some(Disclosed {
+        pair: pair(),
+        grant: GrantId(1),
+        first,
+        last,
+    })
+}
+
+fn cursor(through: u64) -> Effect {
+    Effect::Cursor {
+        pair: pair(),
+        grant: GrantId(1),
+        through,
+    }
+}
+
+fn ledger() -> Ledger {
+    Ledger::new(pair().recipient, 1, 100)
+}
+
+#[test]
+fn what_has_not_arrived_is_in_flight() {
+    let ledger = ledger();
+    let all = |_: &Disclosed| true;
+    assert_eq!(ledger.hand(10, cursor(3), disclosed(1, 3)), 1);
+    assert_eq!(ledger.hand(10, cursor(5), disclosed(4, 5)), 2);
+    assert_eq!(ledger.flight(all).not_received, Some((1, 5)));
+    assert_eq!(ledger.flight(all).last_number, Some(2));
+    ledger.receipt(1, 0).unwrap();
+    let flight = ledger.flight(all);
+    assert_eq!(
+        (flight.received_through, flight.not_received),
+        (Some(3), Some((4, 5)))
+    );
+    ledger.receipt(2, 0).unwrap();
+    assert_eq!(ledger.flight(all).last_number, None);
+    ledger.receipt(2, 2).unwrap();
+    assert_eq!(
+        ledger.flight(all).received_through,
+        Some(5),
+        "what is durable stays known before its cursor is committed"
+    );
+    assert_eq!(ledger.flight(|_| false), Flight::default());
+}
+
+#[test]
+fn a_cursor_moves_only_with_what_is_durable() {
+    let ledger = ledger();
+    ledger.hand(10, cursor(3), disclosed(1, 3));
+    assert!(
+        ledger.pass(cursor(9)).is_empty(),
+        "what is withheld waits for what goes before it"
+    );
+    assert!(ledger.receipt(1, 0).unwrap().is_empty());
+    let moves = ledger.receipt(1, 1).unwrap();
+    let mut group = crate::store::AppendGroup::default();
+    moves.write_into(&mut group);
+    assert_eq!(group.cursors[0].seq, 9);
+    assert_eq!(group.receipts[0].durable, 1);
+    assert!(
+        !ledger.pass(cursor(12)).is_empty(),
+        "with nothing in flight it moves at once"
+    );
+}
+
+#[test]
+fn what_is_withheld_takes_one_entry() {
+    let ledger = ledger();
+    ledger.hand(10, cursor(3), disclosed(1, 3));
+    for through in 4..1000 {
+        ledger.pass(cursor(through));
+    }
+    assert_eq!(ledger.state.lock().entries.len(), 2);
+}
+
+#[test]
+fn credit_is_in_bytes_and_an_idle_feed_may_start_one() {
+    let ledger = ledger();
+    let waker = futures::task::noop_waker();
+    assert!(ledger.has_room(&waker));
+    ledger.hand(1_000, cursor(1), disclosed(1, 1));
+    assert!(!ledger.has_room(&waker));
+    ledger.receipt(1, 0).unwrap();
+    assert!(!ledger.has_room(&waker), "arrived is not durable");
+    assert!(
+        ledger.has_room_for_piece(&waker),
+        "a piece waits for what is underway alone"
+    );
+    ledger.hand(1_000, cursor(1), disclosed(1, 1));
+    assert!(!ledger.has_room_for_piece(&waker));
+    ledger.receipt(2, 0).unwrap();
+    assert!(ledger.has_room_for_piece(&waker));
+    ledger.receipt(2, 2).unwrap();
+    assert!(ledger.has_room(&waker));
+}
+
+#[test]
+fn impossible_receipts_are_refused() {
+    let ledger = ledger();
+    ledger.hand(1, Effect::None, None);
+    ledger.hand(1, Effect::None, None);
+    assert_eq!(ledger.receipt(3, 0).unwrap_err(), ImpossibleReceipt);
+    ledger.receipt(2, 1).unwrap();
+    assert_eq!(ledger.receipt(1, 1).unwrap_err(), ImpossibleReceipt);
+    assert_eq!(ledger.receipt(2, 0).unwrap_err(), ImpossibleReceipt);
+}
