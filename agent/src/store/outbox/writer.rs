@@ -239,6 +239,7 @@ impl Writer {
     async fn open(&mut self) -> Result<(), OutboxError> {
         if self.conn.is_none() {
             let mut conn = connect(&self.path).await?;
+            make_room(&mut conn).await;
             self.standing = standing(&mut conn).await?;
             self.waiting = waiting::count(&mut conn).await?;
             // The commit that failed may have been made durable after all.
@@ -353,6 +354,17 @@ async fn acknowledge(
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// Takes the write-ahead log into the file and gives its room back: on a small disk it may be what fills
+/// it. Where even that has no room, the next commit says so.
+async fn make_room(conn: &mut SqliteConnection) {
+    let done = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+        .fetch_all(conn)
+        .await;
+    if let Err(error) = done {
+        tracing::debug!(%error, "the write-ahead log could not be taken into the outbox's file");
+    }
 }
 
 async fn begin(conn: &mut SqliteConnection) -> Result<(), OutboxError> {
