@@ -2,6 +2,8 @@
 //! and no bytes whatever make the reader panic. Failing cases are printed with their seed and kept by
 //! proptest for replay.
 
+#![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 use bytes::Bytes;
 use handfast_proto::{
     amendment::{
