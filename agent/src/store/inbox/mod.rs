@@ -21,6 +21,8 @@ mod withdrawals;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod withdrawals_tests;
 
 pub use error::InboxError;
 pub use feed::{OutputRow, Progress};
