@@ -17,7 +17,7 @@ use super::{
 #[derive(Debug, Clone)]
 enum Which {
     /// Those that the catch-up did not name.
-    Unconfirmed(u64),
+    Unconfirmed { job: u64, grant: u64, live_after: u64 },
     /// Those held under none of these grants.
     NotUnder(Vec<u64>),
 }
@@ -109,14 +109,17 @@ pub(super) async fn catch_up_complete(
     upto_seq: u64,
     now: i64,
 ) -> Result<(), InboxError> {
-    let begun = state
-        .sources
-        .get(&ods)
-        .and_then(|s| s.grants.get(&grant))
-        .is_some_and(|g| g.catch_up == Some(job));
-    // Repeated after it was applied: nothing is unconfirmed any more, and live amendments may have come.
-    if begun {
-        remove(conn, state, ods, Which::Unconfirmed(job), now).await?;
+    let granted = state.sources.get(&ods).and_then(|s| s.grants.get(&grant));
+    if let Some(granted) = granted.filter(|g| g.catch_up == Some(job)) {
+        // A catch-up may be repeated, edges and all, after it was applied: what the live feed brought since
+        // stays. An inbox that is new to the daemon has nothing of that.
+        let live_after = if granted.anew { u64::MAX } else { upto_seq };
+        let unconfirmed = Which::Unconfirmed {
+            job,
+            grant,
+            live_after,
+        };
+        remove(conn, state, ods, unconfirmed, now).await?;
     }
     let source = state.source(conn, ods).await?;
     sqlx::query("DELETE FROM record WHERE source_id = ?1 AND removed = 1 AND grant_no <> ?2")
@@ -220,13 +223,18 @@ async fn remove(
     let (has_outputs, base) = (state.has_outputs, count(state.last_change));
     let source = state.source(conn, ods).await?;
     let (queue, delete, argument) = match which {
-        Which::Unconfirmed(job) => (
+        Which::Unconfirmed {
+            job,
+            grant,
+            live_after,
+        } => (
             "INSERT INTO change (number, source_id, seq, op, record, version, applied_at) \
              SELECT ?3 + row_number() OVER (ORDER BY record GLOB 'Patient/*', seq DESC), source_id, seq, ?4, \
              record, version, ?5 FROM record WHERE source_id = ?1 AND removed = 0 \
-             AND confirmed_job <> CAST(?2 AS INTEGER)",
-            "DELETE FROM record WHERE source_id = ?1 AND removed = 0 AND confirmed_job <> CAST(?2 AS INTEGER)",
-            job.to_string(),
+             AND confirmed_job <> ?2 ->> 0 AND NOT (grant_no = ?2 ->> 1 AND seq > ?2 ->> 2)",
+            "DELETE FROM record WHERE source_id = ?1 AND removed = 0 \
+             AND confirmed_job <> ?2 ->> 0 AND NOT (grant_no = ?2 ->> 1 AND seq > ?2 ->> 2)",
+            format!("[{job},{grant},{}]", count(live_after)),
         ),
         Which::NotUnder(grants) => (
             "INSERT INTO change (number, source_id, seq, op, record, version, applied_at) \

@@ -146,6 +146,26 @@ async fn a_catch_up_confirms_brings_and_sweeps() {
 }
 
 #[tokio::test]
+async fn a_catch_up_that_is_repeated_keeps_what_the_live_feed_brought() {
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = open_with_output(folder.path(), "directory").await;
+    let first = vec![
+        begins(A, 1, 5),
+        in_job(A, 1, 5, &[(1, Create, "Patient/1", "p")]),
+        complete(A, 1, 5, 1),
+        live(A, 1, &[(2, Create, "AllergyIntolerance/1", "a")]),
+    ];
+    inbox.apply(&group(1, 2, first)).await.unwrap();
+    let repeated = vec![begins(A, 1, 5), complete(A, 1, 5, 1)];
+    inbox.apply(&group(2, 2, repeated)).await.unwrap();
+    assert_eq!(content(&inbox, A, "Patient/1").await.as_deref(), Some("p"));
+    assert_eq!(
+        content(&inbox, A, "AllergyIntolerance/1").await.as_deref(),
+        Some("a")
+    );
+}
+
+#[tokio::test]
 async fn a_removal_leaves_a_tombstone_for_its_grant_only() {
     let folder = tempfile::tempdir().unwrap();
     let inbox = open_with_output(folder.path(), "directory").await;

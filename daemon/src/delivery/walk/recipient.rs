@@ -1,7 +1,7 @@
 //! A recipient's agent in memory, by the rules that agents keep, with the oracle looking on.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex},
 };
 
@@ -53,7 +53,8 @@ pub(super) struct Recipient {
     fenced: HashSet<(OdsCode, u64)>,
     position: HashMap<(OdsCode, u64), u64>,
     pub(super) held: BTreeMap<OdsCode, BTreeMap<String, u64>>,
-    unconfirmed: HashMap<OdsCode, BTreeSet<String>>,
+    /// Which catch-up named a record last.
+    confirmed: HashMap<(OdsCode, String), u64>,
     confirms: Vec<u64>,
     arrived: u64,
 }
@@ -69,7 +70,7 @@ impl Recipient {
             fenced: HashSet::new(),
             position: HashMap::new(),
             held: BTreeMap::new(),
-            unconfirmed: HashMap::new(),
+            confirmed: HashMap::new(),
             confirms: Vec::new(),
             arrived: 0,
         }
@@ -162,16 +163,13 @@ impl Recipient {
             Message::CatchUp(edge) => {
                 let source: OdsCode = edge.source.parse().unwrap();
                 assert!(!self.fenced.contains(&(source, edge.grant)));
-                let held = self.held.entry(source).or_default();
                 if !edge.complete {
-                    self.unconfirmed
-                        .entry(source)
-                        .or_insert_with(|| held.keys().cloned().collect());
                     return;
                 }
-                for record in self.unconfirmed.remove(&source).unwrap_or_default() {
-                    held.remove(&record);
-                }
+                let confirmed = &self.confirmed;
+                let named = |record: &String| confirmed.get(&(source, record.clone())) == Some(&edge.job);
+                let held = self.held.entry(source).or_default();
+                held.retain(|record, seq| *seq > edge.upto_seq || named(record));
                 let at = self.position.entry((source, edge.grant)).or_default();
                 *at = edge.upto_seq.max(*at);
             }
@@ -185,9 +183,7 @@ impl Recipient {
         for entry in batch.entries() {
             let record = entry.record.to_string();
             if job != 0 {
-                if let Some(unconfirmed) = self.unconfirmed.get_mut(&source) {
-                    unconfirmed.remove(&record);
-                }
+                self.confirmed.insert((source, record.clone()), job);
                 let at = held.entry(record).or_default();
                 *at = entry.seq.max(*at);
                 continue;
