@@ -209,7 +209,11 @@ async fn messages_that_break_the_contract_are_refused_with_a_reason() -> anyhow:
         ensure!(
             matches!(
                 status.code(),
-                Code::InvalidArgument | Code::OutOfRange | Code::ResourceExhausted | Code::FailedPrecondition
+                Code::InvalidArgument
+                    | Code::OutOfRange
+                    | Code::ResourceExhausted
+                    | Code::FailedPrecondition
+                    | Code::Aborted
             ),
             "{what}: {status}"
         );
