@@ -27,7 +27,8 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = Options::parse();
+    // `cargo demo -- --keep` and `cargo demo --keep` mean the same: the alias ends in `--` already.
+    let options = Options::parse_from(std::env::args_os().filter(|arg| arg != "--"));
     match show(options).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {

@@ -43,7 +43,8 @@ struct Stage {
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    // `cargo verify -- --long` and `cargo verify --long` mean the same: the alias ends in `--` already.
+    let options = Options::parse_from(std::env::args_os().filter(|arg| arg != "--"));
     let begun = Instant::now();
     let mut stages = Vec::new();
     stage(&mut stages, "packages", packages_present);
