@@ -25,7 +25,7 @@ const WATCH_NOTHING: Duration = Duration::from_millis(1_500);
 pub async fn tell(keep: bool) -> anyhow::Result<()> {
     let mut view = View::new();
     view.say("Starting a daemon and three agents on this machine, each with a key of its own …");
-    let scene = Scene::set().await?;
+    let mut scene = Scene::set().await?;
     let folder = scene.deployment.dir().display().to_string();
     view.say(&format!("They run in {folder}"));
     view.open(&scene);
@@ -40,6 +40,7 @@ pub async fn tell(keep: bool) -> anyhow::Result<()> {
     view.close();
     where_to_look(&scene, keep)?;
     if keep {
+        scene.deployment.silence();
         std::future::pending::<()>().await;
     }
     scene.deployment.finished();

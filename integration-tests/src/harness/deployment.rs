@@ -268,6 +268,11 @@ impl Deployment {
 
     /// The test reached its end: nothing is shown.
     pub fn finished(mut self) {
+        self.silence();
+    }
+
+    /// Nothing is shown at its end, however that comes.
+    pub fn silence(&mut self) {
         self.finished = true;
     }
 }
