@@ -1,6 +1,8 @@
 //! I1: with no certificate, or one that is expired, not yet valid, of another authority or of two names,
 //! every call of every service is refused; with another unit's, everything that is not its own. Refusals
 //! are logged without patient data.
+//!
+//! Detects: a half that any unit's people or agents may turn; a certificate that is not looked at.
 
 use std::{collections::BTreeSet, time::Duration};
 

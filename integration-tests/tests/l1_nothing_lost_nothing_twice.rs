@@ -3,6 +3,9 @@
 //!
 //! Every line written is a change, so a source's last seq is the number of its lines: a line taken twice
 //! shows as much as one that was lost.
+//!
+//! Detects: an input that forgets how far into a file it had come; an output that does not compare the tail
+//! of its journal with the inbox after a start.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Duration};
 

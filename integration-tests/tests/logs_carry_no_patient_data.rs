@@ -1,5 +1,7 @@
 //! Logs carry no patient data at info level and above: neither the daemon's nor an agent's, whatever
 //! happens; nor does what the commands print.
+//!
+//! Detects: any line, at any point of the run, with a name, a number or a text out of a resource.
 
 use std::{
     fs,

@@ -4,6 +4,9 @@
 //! The recipients write a message down before they send its receipt, so what a call counts as received is
 //! in the journal when the call returns. After that, only what was already on a connection that the daemon
 //! cut may still be read, and only within the receipt's "may have received".
+//!
+//! Detects: a change that stops what is queued and neither waits for the transport nor cuts it; a receipt
+//! that leaves out what was handed over on a connection that is gone, or before its cursor was committed.
 
 #![expect(clippy::print_stdout, reason = "figures of a run, shown by the test runner")]
 

@@ -3,6 +3,8 @@
 //! Four units, all twelve ordered pairs at once. First every pair goes through every combination of its two
 //! halves; then halves are turned at random under load, and every arrival must belong to a grant that was
 //! in force.
+//!
+//! Detects: a grant that begins with one half, under a gate that does not look at the other.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,5 +1,7 @@
 //! Limits: a client that is slow on purpose is cut, one that opens too much or sends too much is refused,
 //! and one over its rate is slowed; others notice nothing.
+//!
+//! Detects: a handshake without a bound in time, and limits that are there and not kept.
 
 use std::time::{Duration, Instant};
 
