@@ -1,8 +1,5 @@
 //! Bad input: what is good in a file is taken, what is not is set aside with its reason, and nothing of it
 //! shows; large resources travel or are refused; an invalid configuration is named and stops the start.
-//!
-//! Detects: a bound on payloads that is not kept; an amendment larger than a recipient's credit that never
-//! arrives; a reason that shows content.
 
 use std::{fs, time::Duration};
 

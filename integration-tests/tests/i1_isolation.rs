@@ -2,7 +2,7 @@
 //! every call of every service is refused; with another unit's, everything that is not its own. Refusals
 //! are logged without patient data.
 //!
-//! Detects: a half that any unit's people or agents may turn; a certificate that is not looked at.
+//! Detects: a half that any unit's people or agents may turn.
 
 use std::{collections::BTreeSet, time::Duration};
 
