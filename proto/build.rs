@@ -4,11 +4,12 @@ use std::{env, fs, io, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "handfast/v1/sync.proto",
     "handfast/v1/enrolment.proto",
     "handfast/v1/unit.proto",
     "handfast/v1/agreement.proto",
+    "handfast/v1/audit.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

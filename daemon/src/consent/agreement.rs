@@ -72,6 +72,16 @@ impl CategorySet {
         Self(self.0 | Self::bit(category))
     }
 
+    /// The set whose bit `n` stands for the category numbered `n`, as [`Self::bits`] gives it.
+    pub fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// As the store keeps it.
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+
     /// Whether a category is in it.
     pub fn contains(self, category: Category) -> bool {
         self.0 & Self::bit(category) != 0

@@ -114,6 +114,8 @@ reasons! {
     RestrictedPatient = "restricted_patient",
     /// A half lets through only the recipient's caseload, and the patient is not on it.
     NotOnCaseload = "not_on_caseload",
+    /// The emergency access that would carry it is over, or is another patient's.
+    EmergencyOver = "emergency_over",
 }
 
 /// Decides one amendment. `now` is milliseconds since 1970-01-01T00:00:00Z and never goes back.

@@ -12,6 +12,20 @@ pub enum PatientWord {
     No,
 }
 
+/// Whether a word that is recorded now takes the place of the one in force, by when each was said
+/// (milliseconds since 1970-01-01T00:00:00Z): the later one counts, and of two said at the same moment the
+/// dissent. So a yes from an outbox that was a week late does not undo a no of yesterday. `None`: nothing is
+/// in force, or what was has ended.
+pub fn prevails(in_force: Option<(PatientWord, i64)>, word: PatientWord, said_at: i64) -> bool {
+    match in_force {
+        None => true,
+        Some((standing, standing_at)) if said_at == standing_at => {
+            word == PatientWord::No || standing != PatientWord::No
+        }
+        Some((_, standing_at)) => said_at > standing_at,
+    }
+}
+
 /// What a deployment asks of a patient before anything is shared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Policy {
@@ -35,5 +49,22 @@ impl EmergencyWindow {
     /// Whether it is in force at `now`.
     pub fn in_force(&self, now: i64) -> bool {
         (self.from..self.until).contains(&now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_later_word_counts_and_of_two_at_once_the_dissent() {
+        use PatientWord::{No, NotRecorded, Yes};
+        assert!(prevails(None, Yes, 1));
+        for standing in [Yes, No] {
+            assert!(prevails(Some((standing, 5)), Yes, 6) && prevails(Some((standing, 5)), No, 6));
+            assert!(!prevails(Some((standing, 5)), Yes, 4) && !prevails(Some((standing, 5)), No, 4));
+        }
+        assert!(prevails(Some((Yes, 5)), No, 5) && prevails(Some((No, 5)), No, 5));
+        assert!(!prevails(Some((No, 5)), Yes, 5) && !prevails(Some((No, 5)), NotRecorded, 5));
     }
 }

@@ -7,7 +7,7 @@ use handfast_proto::{
 };
 
 use super::counters::PairCounters;
-use crate::consent::{Book, Decision, Pair, PairTerms, Reason};
+use crate::consent::{Carrier, Decision, Reason};
 
 /// Which amendments of a batch are meant: bit `i` for amendment `i`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,18 +34,16 @@ impl Mask {
 
 /// What of a batch passes the gate. `None` where nothing does. Counts what was forwarded and withheld.
 pub(super) fn pass(
-    book: &Book,
-    pair: Pair,
+    carrier: &Carrier<'_>,
     batch: &Batch,
     mask: Mask,
     now: i64,
     counters: &PairCounters,
 ) -> Option<Encoded> {
-    let terms = book.terms(pair);
     let mut cuts = [Cut::Drop; MAX_BATCH_AMENDMENTS];
     let mut forwarded = 0;
     for (index, entry) in batch.entries().enumerate().filter(|(index, _)| mask.has(*index)) {
-        let (cut, withheld) = one(book, pair, &terms, &entry, now);
+        let (cut, withheld) = one(carrier, &entry, now);
         cuts[index] = cut;
         match withheld {
             Some(reason) => counters.withheld(reason, 1),
@@ -60,19 +58,22 @@ pub(super) fn pass(
 ///
 /// A retraction goes to every recipient with a grant, as a bare removal: it must reach whoever may hold the
 /// record. What could be forwarded before this amendment and cannot be any more goes as a removal too.
-fn one(book: &Book, pair: Pair, terms: &PairTerms, entry: &Entry<'_>, now: i64) -> (Cut, Option<Reason>) {
+fn one(carrier: &Carrier<'_>, entry: &Entry<'_>, now: i64) -> (Cut, Option<Reason>) {
+    if entry.op == Op::Statement {
+        return (Cut::Drop, None);
+    }
     if entry.op == Op::Retract {
         return (Cut::Retract, None);
     }
     let Some(subject) = entry.subject else {
         return (Cut::Drop, Some(Reason::PrivateEntry));
     };
-    let Decision::Withhold(reason) = book.decide(pair, terms, &subject, now) else {
+    let Decision::Withhold(reason) = carrier.decide(&subject, now) else {
         return (Cut::Keep, None);
     };
     let was_forwarded = entry
         .former
-        .is_some_and(|f| book.decide(pair, terms, &f, now) == Decision::Forward);
+        .is_some_and(|f| carrier.decide(&f, now) == Decision::Forward);
     (if was_forwarded { Cut::Remove } else { Cut::Drop }, Some(reason))
 }
 

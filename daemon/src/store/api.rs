@@ -8,20 +8,23 @@
 //! beyond 2^63 - 1 with [`StoreError::Conflict`].
 
 use async_trait::async_trait;
-use handfast_proto::ids::{OdsCode, PersonId};
+use handfast_proto::ids::{NhsNumber, OdsCode, PersonId};
 
 use super::{
     error::StoreError,
+    patient_api::PatientStore,
     types::{
         AgreementRow, AppendGroup, Certificate, ConfirmWithdrawal, DeadLetterRow, Deployment, HalfChange,
         HalfOutcome, Head, Hello, IssuedToken, Job, LogRow, NewPerson, NewToken, NewUnit, PersonRow,
-        RecordVersion, Role, Subscription, TokenHash, UnitRow, UnitState, UnitStateOutcome,
+        Of, RecordVersion, Role, SubjectCount, Subscription, TokenHash, UnitRow, UnitState,
+        UnitStateOutcome, With,
     },
 };
+use crate::consent::Policy;
 
 /// What is durable at the daemon.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: PatientStore + Send + Sync + 'static {
     /// What was chosen when the deployment was made.
     async fn deployment(&self) -> Result<Deployment, StoreError>;
 
@@ -30,7 +33,8 @@ pub trait Store: Send + Sync + 'static {
 
     // --- the log ---
 
-    /// Commits a group. [`StoreError::Conflict`] where a batch does not follow its source's head (seq or
+    /// Commits a group: batches, moves, what the statements among the batches change, and what goes in beside
+    /// it. [`StoreError::Conflict`] where a batch does not follow its source's head (seq or
     /// chain): then nothing of the group is kept. A source's first batch may name any chain before it.
     async fn append(&self, group: &AppendGroup) -> Result<(), StoreError>;
 
@@ -60,20 +64,47 @@ pub trait Store: Send + Sync + 'static {
         through: u64,
     ) -> Result<(), StoreError>;
 
-    /// The seqs in (`after`, `upto`] that are the current version of their record and not retracted, in
-    /// order, at most `limit`.
+    /// The seqs in (`after`, `upto`] that are the current version of their record, not retracted and not
+    /// erased, in order, at most `limit`.
     async fn current_records(
         &self,
         source: OdsCode,
+        of: Of,
         after: u64,
         upto: u64,
         limit: u32,
     ) -> Result<Vec<u64>, StoreError>;
 
+    /// Which of these patients have a current record of a source that is not retracted.
+    async fn have_records(
+        &self,
+        source: OdsCode,
+        patients: &[NhsNumber],
+    ) -> Result<Vec<NhsNumber>, StoreError>;
+
+    /// Every patient of whom a source has a current record that is not retracted, beyond `after`, by number,
+    /// at most `limit`.
+    async fn recorded_patients(
+        &self,
+        source: OdsCode,
+        after: Option<NhsNumber>,
+        limit: u32,
+    ) -> Result<Vec<NhsNumber>, StoreError>;
+
+    /// How many current records, not retracted, a source has of each patient, category and marks: patients
+    /// beyond `after`, by number, at least one patient whole where there is one, then no more than about
+    /// `limit` rows.
+    async fn subject_counts(
+        &self,
+        source: OdsCode,
+        after: Option<NhsNumber>,
+        limit: u32,
+    ) -> Result<Vec<SubjectCount>, StoreError>;
+
     // --- units ---
 
     /// Registers a unit and keeps its agent's first token. [`StoreError::Exists`] where it is there.
-    async fn register_unit(&self, unit: &NewUnit, token: &NewToken, at: i64) -> Result<UnitRow, StoreError>;
+    async fn register_unit(&self, unit: &NewUnit, token: &NewToken, at: i64, with: &With) -> Result<UnitRow, StoreError>;
 
     /// Every unit, by ODS code. `now` tells which tokens of administrators are still good.
     async fn units(&self, now: i64) -> Result<Vec<UnitRow>, StoreError>;
@@ -88,6 +119,7 @@ pub trait Store: Send + Sync + 'static {
         by: &str,
         reason: &str,
         at: i64,
+        with: &With,
     ) -> Result<UnitStateOutcome, StoreError>;
 
     // --- people ---
@@ -99,6 +131,7 @@ pub trait Store: Send + Sync + 'static {
         person: &NewPerson,
         token: &NewToken,
         at: i64,
+        with: &With,
     ) -> Result<PersonRow, StoreError>;
 
     /// One person.
@@ -108,16 +141,16 @@ pub trait Store: Send + Sync + 'static {
     async fn people(&self) -> Result<Vec<PersonRow>, StoreError>;
 
     /// Gives a person another role. [`StoreError::Conflict`] for one who was revoked.
-    async fn set_role(&self, id: &PersonId, role: Role, at: i64) -> Result<PersonRow, StoreError>;
+    async fn set_role(&self, id: &PersonId, role: Role, at: i64, with: &With) -> Result<PersonRow, StoreError>;
 
     /// Revokes a person, for good; their unused tokens are void.
-    async fn revoke_person(&self, id: &PersonId, reason: &str, at: i64) -> Result<PersonRow, StoreError>;
+    async fn revoke_person(&self, id: &PersonId, reason: &str, at: i64, with: &With) -> Result<PersonRow, StoreError>;
 
     // --- enrolment ---
 
     /// Keeps a token. Earlier unused tokens of the same holder are void. [`StoreError::Conflict`] for a
     /// retired unit or a revoked person.
-    async fn add_token(&self, token: &NewToken, at: i64) -> Result<(), StoreError>;
+    async fn add_token(&self, token: &NewToken, at: i64, with: &With) -> Result<(), StoreError>;
 
     /// Looks a token up without using it. [`StoreError::TokenRefused`] where it is not good at `now`.
     async fn find_token(&self, hash: &TokenHash, now: i64) -> Result<IssuedToken, StoreError>;
@@ -130,11 +163,12 @@ pub trait Store: Send + Sync + 'static {
         hash: &TokenHash,
         certificate: &Certificate,
         now: i64,
+        with: &With,
     ) -> Result<(), StoreError>;
 
     /// Records a certificate issued on a renewal. [`StoreError::Conflict`] for a retired unit or a revoked
     /// person, [`StoreError::Exists`] where the serial number is taken.
-    async fn add_certificate(&self, certificate: &Certificate, now: i64) -> Result<(), StoreError>;
+    async fn add_certificate(&self, certificate: &Certificate, now: i64, with: &With) -> Result<(), StoreError>;
 
     // --- agreements ---
 
@@ -144,9 +178,18 @@ pub trait Store: Send + Sync + 'static {
     /// Turns a half. Where both halves are on afterwards and no grant was in force, one starts: its cursor
     /// is the source's head and a catch-up up to there is due. Where a grant was in force and a half is
     /// now off, it ends: its catch-up is dropped and a withdrawal is due. Turning a half to what it is
-    /// changes nothing but who set it, when and why. [`StoreError::Missing`] where a unit is not there;
+    /// changes nothing but who set it, when, why and its scope. A half whose end has passed at the change's
+    /// time counts as off. Where the scope of a half changed under a grant that stays in force, the jobs of
+    /// `with` say what follows. [`StoreError::Missing`] where a unit is not there;
     /// [`StoreError::Conflict`] where one of them is retired and the half is to be on.
-    async fn set_half(&self, change: &HalfChange) -> Result<HalfOutcome, StoreError>;
+    async fn set_half(&self, change: &HalfChange, with: &With) -> Result<HalfOutcome, StoreError>;
+
+    /// Ends every grant of which a half, or the emergency access, has ended at `now`, as if a half had been
+    /// turned off; `with` goes in beside them. The halves stay as they were set.
+    async fn end_expired(&self, now: i64, with: &With) -> Result<Vec<HalfOutcome>, StoreError>;
+
+    /// Changes what is asked of patients.
+    async fn set_policy(&self, policy: Policy, with: &With) -> Result<(), StoreError>;
 
     // --- subscriptions ---
 
@@ -164,7 +207,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Records that a withdrawal was carried out. Says the same again without harm: the first word stands,
     /// and a job that is not the recipient's, or is none, changes nothing.
-    async fn confirm_withdrawal(&self, confirm: &ConfirmWithdrawal) -> Result<(), StoreError>;
+    async fn confirm_withdrawal(&self, confirm: &ConfirmWithdrawal, with: &With) -> Result<(), StoreError>;
 
     /// Records what a recipient says of a dead letter; the last word counts.
     async fn record_dead_letter(&self, letter: &DeadLetterRow, at: i64) -> Result<(), StoreError>;

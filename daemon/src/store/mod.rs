@@ -6,15 +6,19 @@ pub(crate) mod conformance;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
+mod patient_api;
 mod sqlite;
 mod types;
 
 pub use api::Store;
 pub use error::StoreError;
+pub use patient_api::PatientStore;
 pub use sqlite::SqliteStore;
 pub use types::{
-    AgreementRow, AppendGroup, CatchUpMove, Certificate, ConfirmWithdrawal, CursorMove, DeadLetterRow,
-    Deployment, HalfChange, HalfOutcome, HalfRow, Head, Hello, IssuedToken, Job, JobId, JobKind, LogBatch,
-    LogRow, NewPerson, NewToken, NewUnit, PairState, PersonRow, RecipientReceipt, RecordVersion, Role,
-    Subscription, TokenHash, UnitKind, UnitRow, UnitState, UnitStateOutcome, WithdrawalRow, WithdrawalState,
+    AgreementRow, AppendGroup, CatchUpMove, Certificate, ClaimChange, ClaimRow, ConfirmWithdrawal, CursorMove,
+    DeadLetterRow, Deployment, FactsRow, HalfChange, HalfOutcome, HalfRow, HalfScope, Head, Hello,
+    IssuedToken, Job, JobId, JobKind, JoinedNumbers, LogBatch, LogRow, NewEntry, NewJob, NewPerson, NewToken,
+    NewUnit, Of, PairState, PersonRow, RecipientReceipt, RecordVersion, Role, Stated, SubjectCount,
+    Subscription, TokenHash, UnitKind, UnitRow, UnitState, UnitStateOutcome, With, WithdrawalRow,
+    WithdrawalState, WordChange, WordOutcome, WordRow,
 };

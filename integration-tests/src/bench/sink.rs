@@ -48,6 +48,7 @@ async fn sink(url: String, identity: Identity, counted: Counted) -> anyhow::Resu
         durable: 0,
         credit_bytes: MAX_CREDIT_BYTES,
         agent_version: "bench".to_owned(),
+        tree_size: 0,
     };
     let (arrived, receipts) = watch::channel(0);
     let receipts = WatchStream::from_changes(receipts).map(|number| {

@@ -86,6 +86,8 @@ pub enum What {
         /// Where the live feed goes on.
         upto_seq: u64,
     },
+    /// How a grant stands, or a head of the audit log.
+    Note,
     /// The connection ended, and how.
     Ended(String),
     /// The message breaks the contract, and how.
@@ -137,6 +139,7 @@ impl What {
                 complete: c.complete,
                 upto_seq: c.upto_seq,
             },
+            Some(Message::GrantStands(_) | Message::TreeHead(_)) => Self::Note,
             None => Self::Broken("a message without content".to_owned()),
         }
     }
@@ -253,7 +256,7 @@ impl Journal {
                         ));
                     }
                 }
-                What::Welcome { .. } | What::CatchUp { .. } => {}
+                What::Welcome { .. } | What::CatchUp { .. } | What::Note => {}
             }
             let expected = if last.0 == a.connection { last.1 + 1 } else { 1 };
             if a.number != expected {

@@ -146,6 +146,7 @@ impl Reader {
             durable: store.durable,
             credit_bytes: MAX_CREDIT_BYTES,
             agent_version: "test".to_owned(),
+            tree_size: 0,
         };
         send(&out, Message::Hello(hello)).await?;
         let mut stream = SyncClient::new(channel)

@@ -51,7 +51,7 @@ pub enum BatchError {
 /// Which rules a batch is read by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Form {
-    /// From an agent: no gaps, no `Remove`, a subject with every amendment.
+    /// From an agent: no gaps, no `Remove`, a subject with every amendment; a `Statement` alone.
     Published,
     /// The single amendment of a `PublishPiece`, whose payload travels in pieces.
     PublishedInPieces,
@@ -308,6 +308,24 @@ fn check_seqs(c: &BatchHeader, n: usize, form: Form) -> Result<(), BatchError> {
     Ok(())
 }
 
+/// What a unit says to the daemon itself travels alone, with its words as the payload.
+fn check_statement(c: &BatchHeader, index: usize, form: Form) -> Result<(), &'static str> {
+    if !form.is_from_agent() || form.in_pieces() || c.record.len() != 1 {
+        return Err("a statement travels alone, from an agent to the daemon");
+    }
+    if c.payload_len[index] == 0 || !c.former.is_empty() || c.confidentiality[index] != 0 {
+        return Err("a statement has words, no former version and no mark");
+    }
+    NhsNumber::from_u64(c.patient[index]).map_err(|_| "a statement names its patient")?;
+    let author = (c.author[index] as usize) < c.authors.len();
+    let content_type = (c.content_type[index] as usize) < c.content_types.len();
+    if author && content_type {
+        Ok(())
+    } else {
+        Err("the author or content type is not in the batch's list")
+    }
+}
+
 fn check_entry(c: &BatchHeader, index: usize, form: Form) -> Result<(), BatchError> {
     let value = |fault| BatchError::Value { index, fault };
     let op = op(c.op[index]).ok_or(value("the op is unknown"))?;
@@ -315,6 +333,9 @@ fn check_entry(c: &BatchHeader, index: usize, form: Form) -> Result<(), BatchErr
     let may_be_bare = !form.is_from_agent() && matches!(op, Op::Retract | Op::Remove);
     if form.is_from_agent() && op == Op::Remove {
         return Err(value("an agent removes nothing at others; it retracts"));
+    }
+    if op == Op::Statement {
+        return check_statement(c, index, form).map_err(value);
     }
     if !(bare && may_be_bare) {
         subject(

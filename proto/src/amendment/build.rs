@@ -58,8 +58,11 @@ impl BatchBuilder {
     }
 
     /// Whether one more amendment fits. One whose payload exceeds a batch fits nowhere: it travels in pieces.
+    /// A statement fits only into an empty batch, and nothing fits beside it.
     pub fn fits(&self, amendment: &Amendment) -> bool {
-        self.len() < MAX_BATCH_AMENDMENTS
+        let alone = amendment.op == Op::Statement || self.columns.op.contains(&(Op::Statement as u32));
+        (self.is_empty() || !alone)
+            && self.len() < MAX_BATCH_AMENDMENTS
             && self.body.len() + amendment.payload.len() <= MAX_BATCH_BODY_BYTES
             && self.header_estimate + header_cost(amendment) <= MAX_BATCH_HEADER_BYTES
     }

@@ -64,6 +64,7 @@ pub(super) async fn subscribe(ctx: &DownlinkContext, channel: Channel, retry: &m
         durable: hello.durable,
         credit_bytes: MAX_CREDIT_BYTES,
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        tree_size: 0,
     });
     let mut client = SyncClient::new(channel).max_decoding_message_size(MAX_SYNC_MESSAGE_BYTES);
     let welcomed = timeout(WELCOME_TIMEOUT, async {

@@ -105,6 +105,7 @@ impl Daemon {
                 grants: vec![GrantInForce {
                     source: A.to_owned(),
                     grant: 1,
+                    ..GrantInForce::default()
                 }],
             }))
             .await;

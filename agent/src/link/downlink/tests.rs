@@ -204,6 +204,7 @@ async fn withdrawals_are_confirmed_and_confirmed_again_on_a_new_connection() {
             job: 77,
             source: A.to_owned(),
             ended_grant: 1,
+            patient: 0,
         }))
         .await;
     let expected = WithdrawalConfirmed {

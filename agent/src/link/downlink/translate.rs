@@ -114,6 +114,7 @@ impl Translator {
                     ended_grant: withdraw.ended_grant,
                 }
             }
+            Some(Content::GrantStands(_) | Content::TreeHead(_)) => Incoming::Nothing,
             Some(Content::CatchUp(c)) => {
                 let (source, grant, job) = (source(&c.source)?, c.grant, c.job);
                 if c.complete {

@@ -71,7 +71,7 @@ pub(super) fn decide(row: &Row, op: Op, seq: u64, around: Around) -> Verdict {
     let in_job = around.job != 0;
     match (op, row.kind) {
         (Op::Retract | Op::Remove, Kind::Held) if seq >= row.seq => Verdict::Remove,
-        (Op::Retract | Op::Remove | Op::Unspecified, _) => Verdict::Skip,
+        (Op::Retract | Op::Remove | Op::Statement | Op::Unspecified, _) => Verdict::Skip,
         (Op::Create | Op::Amend, Kind::Absent) => Verdict::Put,
         (Op::Create | Op::Amend, Kind::Removed) => {
             let again = in_job && seq == row.seq && around.job > row.job;

@@ -1,9 +1,9 @@
 //! Agreements, grants, reconcile jobs and withdrawals. Times are milliseconds since 1970-01-01T00:00:00Z.
 
-use handfast_proto::ids::OdsCode;
+use handfast_proto::ids::{NhsNumber, OdsCode};
 
 use super::people::UnitRow;
-use crate::consent::{GrantId, Pair, Side};
+use crate::consent::{CategorySet, GrantId, HalfTerms, Pair, Patients, Scope, Side, Terms};
 
 /// One half as the store keeps it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -16,6 +16,64 @@ pub struct HalfRow {
     pub set_at: i64,
     /// Why.
     pub reason: String,
+    /// How it is narrowed.
+    pub scope: HalfScope,
+}
+
+/// How a half is narrowed, when it ends, and what it rests on. Days are of the deployment's zone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HalfScope {
+    /// Which categories.
+    pub categories: CategorySet,
+    /// Whose records.
+    pub patients: Patients,
+    /// Whether it asks for the patient's explicit yes on its own side.
+    pub explicit: bool,
+    /// The last day on which it holds.
+    pub ends_on: Option<jiff::civil::Date>,
+    /// The first moment at which it no longer holds: the end of `ends_on`.
+    pub ends_at: Option<i64>,
+    /// The day by which it is to be reviewed.
+    pub review_on: Option<jiff::civil::Date>,
+    /// The data-sharing agreement's reference; may be empty.
+    pub reference: String,
+    /// Its legal basis; may be empty.
+    pub legal_basis: String,
+}
+
+impl HalfScope {
+    /// Not narrowed at all.
+    pub const EVERYTHING: Self = Self {
+        categories: CategorySet::ALL,
+        patients: Patients::All,
+        explicit: false,
+        ends_on: None,
+        ends_at: None,
+        review_on: None,
+        reference: String::new(),
+        legal_basis: String::new(),
+    };
+}
+
+impl Default for HalfScope {
+    fn default() -> Self {
+        Self::EVERYTHING
+    }
+}
+
+impl HalfRow {
+    /// As the gate reads it.
+    pub fn terms(&self) -> HalfTerms {
+        HalfTerms {
+            on: self.on,
+            ends_at: self.scope.ends_at,
+            scope: Scope {
+                categories: self.scope.categories,
+                patients: self.scope.patients,
+            },
+            requires_explicit: self.scope.explicit,
+        }
+    }
 }
 
 /// An agreement as the store keeps it.
@@ -46,6 +104,8 @@ pub struct HalfChange {
     pub by: String,
     /// Why.
     pub reason: String,
+    /// How it is narrowed from now on; `None`: as it was, and not at all where it was never set.
+    pub scope: Option<HalfScope>,
     /// When.
     pub at: i64,
 }
@@ -77,15 +137,44 @@ pub struct JobId(pub u64);
 /// What a reconcile job does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum JobKind {
-    /// Sends the current version of every record up to a seq.
+    /// Sends the current version of every record up to a seq; what is not sent goes.
     CatchUp {
         /// The head when the grant started.
         upto: u64,
         /// Records up to this seq were received or withheld already.
         through: u64,
     },
-    /// Has the recipient remove everything it holds of the source.
-    Withdraw,
+    /// Sends the current version of a patient's records; what is not sent of that patient goes.
+    Patient {
+        /// Whose.
+        patient: NhsNumber,
+        /// Records up to this seq were received or withheld already.
+        through: u64,
+    },
+    /// Of all current records, sends those that the gate lets through now and did not under `before`, and
+    /// removes those that it let through then and does not now.
+    Changes {
+        /// The terms that were in force before.
+        before: Terms,
+        /// Records up to this seq were dealt with already.
+        through: u64,
+    },
+    /// Has the recipient remove what it holds of the source and of no grant in force.
+    Withdraw {
+        /// Only of this patient.
+        patient: Option<NhsNumber>,
+    },
+}
+
+/// A reconcile that a change of consents asks for, entered in the change's own transaction for the grants
+/// that are in force after it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NewJob {
+    /// Over one patient, under each grant of the pair that may carry them: the agreement's, and an emergency
+    /// access of theirs. Takes the place of a job of the same grant and patient that is not over.
+    Patient(Pair, NhsNumber),
+    /// Over the changes since these terms, under the agreement's grant.
+    Changes(Pair, Terms),
 }
 
 /// A reconcile job that is not over.

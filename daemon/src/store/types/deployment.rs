@@ -1,6 +1,6 @@
 //! What was chosen when a deployment was made. Times are milliseconds since 1970-01-01T00:00:00Z.
 
-use crate::consent::Policy;
+use crate::consent::{Patients, Policy};
 
 /// What was chosen when the deployment was made.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -11,6 +11,10 @@ pub struct Deployment {
     pub test: bool,
     /// What is asked of patients.
     pub policy: Policy,
+    /// In which zone its days are, as the IANA time zone database names it.
+    pub zone: String,
+    /// Whose records a half lets through that is set for the first time and does not say.
+    pub default_patients: Patients,
     /// Whether the operator may set any half.
     pub operator_sets_halves: bool,
     /// When it was made.

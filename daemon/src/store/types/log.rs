@@ -6,10 +6,10 @@ use bytes::Bytes;
 use handfast_proto::{
     amendment::{Batch, Subject},
     chain::Chain,
-    ids::{OdsCode, RecordId, StoreId},
+    ids::{NhsNumber, OdsCode, RecordId, StoreId},
 };
 
-use super::agreements::JobId;
+use super::{agreements::JobId, patients::Stated, with::With};
 use crate::consent::{GrantId, Pair};
 
 /// A batch on its way into the log.
@@ -40,6 +40,10 @@ pub struct AppendGroup {
     pub receipts: Vec<RecipientReceipt>,
     /// Withdrawals that the recipients' inboxes hold now.
     pub withdrawals_received: Vec<JobId>,
+    /// What the units' statements among the batches change, in their order.
+    pub stated: Vec<Stated>,
+    /// What follows from that, and what is entered beside it.
+    pub with: With,
     /// When the commit was put together.
     pub at: i64,
 }
@@ -112,4 +116,22 @@ pub struct RecordVersion {
     pub subject: Option<Subject>,
     /// Whether it was retracted.
     pub retracted: bool,
+}
+
+/// Whose current records are asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Of {
+    /// Everyone's.
+    Everyone,
+    /// One patient's.
+    Patient(NhsNumber),
+}
+
+/// How many current records of a source the gate reads alike.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SubjectCount {
+    /// What it reads.
+    pub subject: Subject,
+    /// How many records.
+    pub records: u64,
 }

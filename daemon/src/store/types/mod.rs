@@ -1,21 +1,29 @@
 //! What goes into the store and comes out of it.
 
 mod agreements;
+mod audit;
 mod deployment;
 mod log;
+mod patients;
 mod people;
 mod subscriptions;
+mod with;
 
 pub use agreements::{
-    AgreementRow, ConfirmWithdrawal, HalfChange, HalfOutcome, HalfRow, Job, JobId, JobKind, UnitStateOutcome,
-    WithdrawalRow, WithdrawalState,
+    AgreementRow, ConfirmWithdrawal, HalfChange, HalfOutcome, HalfRow, HalfScope, Job, JobId, JobKind, NewJob,
+    UnitStateOutcome, WithdrawalRow, WithdrawalState,
 };
+pub use audit::NewEntry;
 pub use deployment::Deployment;
 pub use log::{
-    AppendGroup, CatchUpMove, CursorMove, Head, LogBatch, LogRow, RecipientReceipt, RecordVersion,
+    AppendGroup, CatchUpMove, CursorMove, Head, LogBatch, LogRow, Of, RecipientReceipt, RecordVersion, SubjectCount,
+};
+pub use patients::{
+    ClaimChange, ClaimRow, FactsRow, JoinedNumbers, Stated, WordChange, WordOutcome, WordRow,
 };
 pub use people::{
     Certificate, IssuedToken, NewPerson, NewToken, NewUnit, PersonRow, Role, TokenHash, UnitKind, UnitRow,
     UnitState,
 };
 pub use subscriptions::{DeadLetterRow, Hello, PairState, Subscription};
+pub use with::With;

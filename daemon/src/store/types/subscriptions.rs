@@ -1,6 +1,6 @@
 //! Recipients' subscriptions and what they report. Times are milliseconds since 1970-01-01T00:00:00Z.
 
-use handfast_proto::ids::{OdsCode, RecordId, StoreId};
+use handfast_proto::ids::{NhsNumber, OdsCode, RecordId, StoreId};
 
 use super::agreements::Job;
 use crate::consent::{GrantId, Pair};
@@ -25,6 +25,8 @@ pub struct PairState {
     pub pair: Pair,
     /// The grant in force.
     pub grant: GrantId,
+    /// The patient of an emergency access; `None`: the agreement's grant.
+    pub patient: Option<NhsNumber>,
     /// Everything up to this seq was received or withheld, but for what its jobs still owe.
     pub cursor: u64,
 }

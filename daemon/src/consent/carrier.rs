@@ -1,0 +1,130 @@
+//! What carries amendments of a pair: the terms of its agreement, or an emergency access. Resolved once for
+//! many amendments; then each is asked for its own patient.
+
+use handfast_proto::{
+    amendment::Subject,
+    ids::{NhsNumber, OdsCode},
+};
+
+use super::{
+    agreement::{HalfTerms, Pair, Patients, Side},
+    book::{Book, PairTerms},
+    emergency::Emergency,
+    gate::{Consents, Decision, Party, Reason, decide},
+    patient::{PatientWord, Policy},
+    patients::UnitPatients,
+};
+
+/// The terms under which a pair's amendments are decided, without the patients' part.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Terms {
+    /// The source's half.
+    pub share_out: HalfTerms,
+    /// The recipient's half.
+    pub share_in: HalfTerms,
+    /// What the deployment asks of patients.
+    pub policy: Policy,
+}
+
+impl Terms {
+    /// Those of a pair.
+    pub fn of(pair: &PairTerms, policy: Policy) -> Self {
+        Self {
+            share_out: pair.share_out,
+            share_in: pair.share_in,
+            policy,
+        }
+    }
+}
+
+/// What carries amendments of a pair.
+#[derive(Debug)]
+pub struct Carrier<'b> {
+    source: Party,
+    recipient: Party,
+    consents: Consents,
+    emergency: Option<Emergency>,
+    at_source: Option<&'b UnitPatients>,
+    at_recipient: Option<&'b UnitPatients>,
+}
+
+impl<'b> Carrier<'b> {
+    pub(super) fn new(book: &'b Book, pair: Pair, terms: Terms, emergency: Option<Emergency>) -> Self {
+        let party = |ods: OdsCode| Party {
+            ods,
+            standing: book.standing(ods),
+        };
+        let consents = Consents {
+            share_out: terms.share_out,
+            share_in: terms.share_in,
+            policy: terms.policy,
+            patient_out: PatientWord::NotRecorded,
+            patient_in: PatientWord::NotRecorded,
+            on_caseload: false,
+            emergency: emergency.map(|e| e.window),
+        };
+        Self {
+            source: party(pair.source),
+            recipient: party(pair.recipient),
+            consents,
+            emergency,
+            at_source: book.patients(pair.source).filter(|known| !known.is_empty()),
+            at_recipient: book.patients(pair.recipient).filter(|known| !known.is_empty()),
+        }
+    }
+
+    /// Whether it carries amendments of this patient at all: an emergency access is for one patient, under
+    /// any number that the source said is theirs.
+    pub fn concerns(&self, subject: &Subject) -> bool {
+        self.emergency.is_none_or(|emergency| {
+            emergency.patient == subject.patient
+                || self.at_source.is_some_and(|known| known.others(emergency.patient).contains(&subject.patient))
+        })
+    }
+
+    /// What the gate says of an amendment. `now` is milliseconds since 1970-01-01T00:00:00Z.
+    pub fn decide(&self, subject: &Subject, now: i64) -> Decision {
+        let over = self.emergency.is_some_and(|emergency| !emergency.window.in_force(now));
+        if over || !self.concerns(subject) {
+            return Decision::Withhold(Reason::EmergencyOver);
+        }
+        let patient = subject.patient;
+        let consents = Consents {
+            patient_out: self.word(Side::ShareOut, patient),
+            patient_in: self.word(Side::ShareIn, patient),
+            on_caseload: self.asks_caseload() && self.on_caseload(patient),
+            ..self.consents
+        };
+        decide(subject, &self.source, &self.recipient, &consents, now)
+    }
+
+    pub(super) fn parts(&self) -> (&Party, &Party, &Consents) {
+        (&self.source, &self.recipient, &self.consents)
+    }
+
+    /// The patient's word on one side. A dissent under any number that the source, or the unit on this side,
+    /// said is the patient's holds for all of them; a yes only under its own number.
+    fn word(&self, side: Side, patient: NhsNumber) -> PatientWord {
+        let at = match side {
+            Side::ShareOut => self.at_source,
+            Side::ShareIn => self.at_recipient,
+        };
+        let Some(at) = at else { return PatientWord::NotRecorded };
+        let own = at.facts(patient).word(side);
+        let joined = [self.at_source, Some(at)].into_iter().flatten();
+        let mut others = joined.flat_map(|known| known.others(patient));
+        if own != PatientWord::No && others.any(|n| at.facts(*n).word(side) == PatientWord::No) {
+            return PatientWord::No;
+        }
+        own
+    }
+
+    fn asks_caseload(&self) -> bool {
+        let halves = [&self.consents.share_out, &self.consents.share_in];
+        halves.iter().any(|half| half.scope.patients == Patients::Caseload)
+    }
+
+    fn on_caseload(&self, patient: NhsNumber) -> bool {
+        self.at_recipient.is_some_and(|known| known.facts(patient).on_caseload())
+    }
+}

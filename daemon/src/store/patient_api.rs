@@ -1,0 +1,87 @@
+//! The store's operations about patients: words, caseloads, joined numbers, and the payloads that are erased.
+//! What holds for every operation stands at [`super::Store`].
+
+use async_trait::async_trait;
+use handfast_proto::ids::{NhsNumber, OdsCode, RecordId};
+
+use super::{
+    error::StoreError,
+    types::{ClaimChange, ClaimRow, FactsRow, JoinedNumbers, With, WordChange, WordOutcome, WordRow},
+};
+
+/// What is durable about patients.
+#[async_trait]
+pub trait PatientStore: Send + Sync + 'static {
+    /// Records words. A word said before the one in force is only history, but for a dissent said at the same
+    /// moment; see [`crate::consent::prevails`]. One outcome a change, in order. [`StoreError::Missing`] where
+    /// a unit is not there.
+    async fn record_words(
+        &self,
+        changes: &[WordChange],
+        with: &With,
+    ) -> Result<Vec<WordOutcome>, StoreError>;
+
+    /// Every word ever recorded of a patient, at a unit or at all, the newest first, at most `limit`.
+    async fn words_of(
+        &self,
+        patient: NhsNumber,
+        unit: Option<OdsCode>,
+        limit: u32,
+    ) -> Result<Vec<WordRow>, StoreError>;
+
+    /// The words in force at a unit, of patients beyond `after`, by number, at least those of one patient
+    /// where there is one, then at most about `limit`.
+    async fn words_in_force(
+        &self,
+        unit: OdsCode,
+        after: Option<NhsNumber>,
+        limit: u32,
+    ) -> Result<Vec<WordRow>, StoreError>;
+
+    /// What the book is to know of a unit's patients, but for what it recorded: patients beyond `after`, by
+    /// number, at most `limit`.
+    async fn facts(
+        &self,
+        unit: OdsCode,
+        after: Option<NhsNumber>,
+        limit: u32,
+    ) -> Result<Vec<FactsRow>, StoreError>;
+
+    /// All numbers that units said are one patient's.
+    async fn joined_numbers(&self) -> Result<Vec<JoinedNumbers>, StoreError>;
+
+    /// Puts patients on caseloads by name, or takes them off. What is so already changes nothing.
+    async fn set_claims(&self, changes: &[ClaimChange], with: &With) -> Result<(), StoreError>;
+
+    /// Who is on a unit's caseload by name, beyond `after`, by number, at most `limit`.
+    async fn claims(
+        &self,
+        unit: OdsCode,
+        after: Option<NhsNumber>,
+        limit: u32,
+    ) -> Result<Vec<ClaimRow>, StoreError>;
+
+    // --- payloads that are not to be kept ---
+
+    /// Erases from the log every payload of a patient's records at a source up to a seq, superseded ones too.
+    /// Headers stay. What is erased is no current record any more. May be broken off and asked for again.
+    /// Says how many payloads were erased.
+    async fn erase_patient(
+        &self,
+        source: OdsCode,
+        patient: NhsNumber,
+        upto: u64,
+    ) -> Result<u64, StoreError>;
+
+    /// Erases from the log every payload of a record at a source before `seq`.
+    async fn erase_record(&self, source: OdsCode, record: &RecordId, seq: u64) -> Result<u64, StoreError>;
+
+    /// The records of a patient at a source of which the current version was erased, at most `limit`: to be
+    /// asked for again where they may be forwarded.
+    async fn erased_records(
+        &self,
+        source: OdsCode,
+        patient: NhsNumber,
+        limit: u32,
+    ) -> Result<Vec<RecordId>, StoreError>;
+}
