@@ -4,12 +4,17 @@
 //! established that nothing of what ended can leave any more. "Pending" is an answer, never an error: the
 //! change itself is committed, and asking again is safe.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use handfast_proto::ids::OdsCode;
 
 use crate::{
-    consent::{GrantId, Pair, Reason},
-    store::{HalfChange, HalfOutcome, StoreError, UnitState, UnitStateOutcome},
+    consent::{Book, GrantId, Pair, Policy, Reason},
+    store::{
+        ClaimChange, HalfChange, HalfOutcome, NewEntry, StoreError, UnitState, UnitStateOutcome, WordChange,
+        WordOutcome,
+    },
 };
 
 /// What the delivery side does when consents change.
@@ -23,7 +28,28 @@ pub trait Revoker: Send + Sync + 'static {
     ///
     /// Turning off a half that is off asks again: the answer has no `ended` grant, but the receipt of the
     /// newest grant of the pair that ended, where one is remembered.
-    async fn set_half(&self, change: HalfChange) -> Result<HalfInForce, StoreError>;
+    /// Where its scope is narrowed under a grant that stays, what that ended is waited for in the same way.
+    async fn set_half(&self, change: HalfChange, audit: Vec<NewEntry>) -> Result<HalfInForce, StoreError>;
+
+    /// Records patients' words, in the same order and with the same wait for what a dissent ended.
+    async fn record_words(
+        &self,
+        changes: Vec<WordChange>,
+        audit: Vec<NewEntry>,
+    ) -> Result<WordsInForce, StoreError>;
+
+    /// Puts patients on caseloads by name, or takes them off.
+    async fn set_claims(
+        &self,
+        changes: Vec<ClaimChange>,
+        audit: Vec<NewEntry>,
+    ) -> Result<InForce, StoreError>;
+
+    /// Changes what is asked of patients.
+    async fn set_policy(&self, policy: Policy, audit: Vec<NewEntry>) -> Result<InForce, StoreError>;
+
+    /// The book in force, for previews and explanations. Cheap.
+    fn book(&self) -> Arc<Book>;
 
     /// Changes how a unit stands, in the same order and with the same wait.
     async fn set_unit_state(
@@ -33,6 +59,7 @@ pub trait Revoker: Send + Sync + 'static {
         by: &str,
         reason: &str,
         at: i64,
+        audit: Vec<NewEntry>,
     ) -> Result<UnitInForce, StoreError>;
 
     /// A unit was registered, and is committed: the gate may know of it.
@@ -40,6 +67,33 @@ pub trait Revoker: Send + Sync + 'static {
 
     /// How delivery stands at this moment. Cheap: from memory.
     fn status(&self) -> DeliveryStatus;
+}
+
+/// Whether a change is in force, and what was in flight of what it ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct InForce {
+    /// False: it could not be established in time that nothing is in flight any more.
+    pub in_force: bool,
+    /// One for each pair of which the change ended something that was in flight, or might have been.
+    pub receipts: Vec<PairReceipt>,
+}
+
+/// Patients' words were recorded.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WordsInForce {
+    /// What was committed, one a change.
+    pub outcomes: Vec<WordOutcome>,
+    /// How it stands.
+    pub in_force: InForce,
+}
+
+/// What is known of the last messages that a change ended of a pair.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PairReceipt {
+    /// Which pair.
+    pub pair: Pair,
+    /// The grant under which it was carried; it may go on for others.
+    pub receipt: Receipt,
 }
 
 /// A half was turned.
