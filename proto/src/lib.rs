@@ -4,6 +4,7 @@ pub mod amendment;
 pub mod chain;
 pub mod ids;
 pub mod limits;
+pub mod merkle;
 pub mod statement;
 pub mod token;
 
