@@ -132,8 +132,14 @@ impl SignedHead {
         })
     }
 
-    /// As it travels, with a proof of consistency from an older size (0 and empty: without one).
-    pub fn to_wire(&self, consistent_from: u64, consistency: &[TreeHash]) -> SignedTreeHead {
+    /// As it travels, with the key that signed it and a proof of consistency from an older size (0 and empty:
+    /// without one).
+    pub fn to_wire(
+        &self,
+        public: &PublicKey,
+        consistent_from: u64,
+        consistency: &[TreeHash],
+    ) -> SignedTreeHead {
         let proof = consistency.iter().map(|hash| hash.as_bytes().to_vec().into());
         SignedTreeHead {
             size: self.head.size,
@@ -143,6 +149,7 @@ impl SignedHead {
             key_id: self.key.as_bytes().to_vec().into(),
             consistent_from,
             consistency: proof.collect(),
+            public_key: public.as_bytes().to_vec().into(),
         }
     }
 }

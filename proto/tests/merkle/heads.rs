@@ -63,9 +63,10 @@ fn a_head_is_signed_for_its_deployment_and_every_part_counts() {
 #[test]
 fn a_head_travels_and_comes_back() {
     let signed = key(7).sign("care.example", head());
-    let wire = signed.to_wire(3, &[empty_root()]);
+    let wire = signed.to_wire(&key(7).public(), 3, &[empty_root()]);
     assert_eq!(SignedHead::from_wire(&wire), Ok(signed));
     assert_eq!((wire.consistent_from, wire.consistency.len()), (3, 1));
+    assert_eq!(PublicKey::from_slice(&wire.public_key), Some(key(7).public()));
     let mut short = wire;
     short.root.truncate(31);
     assert_eq!(SignedHead::from_wire(&short), Err(HeadError::Form));
