@@ -4,12 +4,14 @@ use std::{env, fs, io, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 7] = [
     "handfast/v1/sync.proto",
     "handfast/v1/enrolment.proto",
     "handfast/v1/unit.proto",
     "handfast/v1/agreement.proto",
     "handfast/v1/audit.proto",
+    "handfast/v1/audit_log.proto",
+    "handfast/v1/tree_head.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

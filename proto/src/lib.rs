@@ -1,6 +1,7 @@
 //! Handfast's contract: the generated gRPC code, and what daemon and agent share with no I/O.
 
 pub mod amendment;
+pub mod audit;
 pub mod chain;
 pub mod ids;
 pub mod limits;

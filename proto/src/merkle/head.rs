@@ -10,6 +10,8 @@
 //! root                 32 bytes
 //! signed at            8 bytes, big-endian, two's complement: milliseconds since 1970-01-01T00:00:00Z
 //! ```
+//!
+//! Of a log as a file, "handfast audit log 1", the trust domain as above, and the file's SHA-256 are signed.
 
 use std::fmt;
 
@@ -26,6 +28,7 @@ pub const KEY_ID_BYTES: usize = 32;
 const SIGNATURE_BYTES: usize = 64;
 const KEY_BYTES: usize = 32;
 const HEAD_LABEL: &[u8] = b"handfast tree head 1";
+const EXPORT_LABEL: &[u8] = b"handfast audit log 1";
 
 /// What a public key in SPKI form begins with (RFC 8410 section 4); the key's 32 bytes follow.
 const SPKI_BEGIN: [u8; 12] = [
@@ -90,6 +93,12 @@ fn begin(label: &[u8], trust_domain: &str) -> Vec<u8> {
     let mut out = label.to_vec();
     out.extend_from_slice(&len.to_be_bytes());
     out.extend_from_slice(trust_domain.as_bytes());
+    out
+}
+
+fn export_message(trust_domain: &str, digest: &[u8; 32]) -> Vec<u8> {
+    let mut out = begin(EXPORT_LABEL, trust_domain);
+    out.extend_from_slice(digest);
     out
 }
 
@@ -213,6 +222,11 @@ impl PublicKey {
         holds.then_some(()).ok_or(HeadError::Signature)
     }
 
+    /// Checks the signature under a log as a file.
+    pub fn verify_export(&self, trust_domain: &str, digest: &[u8; 32], signature: &[u8]) -> bool {
+        self.verify_message(&export_message(trust_domain, digest), signature)
+    }
+
     fn verify_message(&self, message: &[u8], signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&ED25519, &self.0)
             .verify(message, signature)
@@ -248,6 +262,13 @@ impl SigningKey {
             signature,
             key: self.public.id(),
         }
+    }
+
+    /// Signs a log as a file, by the SHA-256 of what stands before the signature.
+    pub fn sign_export(&self, trust_domain: &str, digest: &[u8; 32]) -> [u8; SIGNATURE_BYTES] {
+        let mut signature = [0; SIGNATURE_BYTES];
+        signature.copy_from_slice(self.pair.sign(&export_message(trust_domain, digest)).as_ref());
+        signature
     }
 }
 
