@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::{
     clock::{Clock, SystemClock},
-    consent::Policy,
+    consent::{Patients, Policy},
     enrolment::{Authority, check_trust_domain},
     operator::{OperatorCredential, OperatorDesk},
     random::{OsRandom, Random},
@@ -20,6 +20,9 @@ use crate::{
 
 /// How long the operator's credential holds, in milliseconds: 30 days.
 const OPERATOR_LIFETIME_MS: i64 = 30 * 24 * 3600 * 1000;
+
+/// In which zone a deployment's days are.
+const DEFAULT_ZONE: &str = "Europe/London";
 
 /// What `init` is asked to make.
 #[derive(Debug, Clone)]
@@ -51,6 +54,8 @@ pub async fn init(wanted: &NewDeployment) -> anyhow::Result<String> {
         trust_domain: wanted.trust_domain.clone(),
         test: wanted.test,
         policy: Policy::UnlessDissented,
+        zone: DEFAULT_ZONE.to_owned(),
+        default_patients: Patients::All,
         operator_sets_halves: wanted.operator_sets_halves,
         made_at: now,
     };
@@ -174,7 +179,7 @@ mod tests {
     use std::{fs, os::unix::fs::PermissionsExt as _};
 
     use super::*;
-    use crate::state_dir::StateError;
+    use crate::{state_dir::StateError, store::With};
 
     fn wanted(dir: &Path) -> NewDeployment {
         NewDeployment {
@@ -276,7 +281,10 @@ mod tests {
 
         let store = SqliteStore::open(&wanted.state_dir).await.unwrap();
         let operator = "operator".parse().unwrap();
-        store.revoke_person(&operator, "lost", 1).await.unwrap();
+        store
+            .revoke_person(&operator, "lost", 1, &With::nothing())
+            .await
+            .unwrap();
         store.close().await;
         let told = renew_operator(&wanted.state_dir).await.unwrap();
         assert!(told.contains("operator-"), "{told}");

@@ -19,7 +19,7 @@ use crate::{
     enrolment::{Authority, Issued, public_key},
     random::Random,
     state_dir::{StateDir, io_error, make_private_dir, read, sync_dir, write_private},
-    store::{Certificate, NewPerson, NewToken, Role, Store, StoreError},
+    store::{Certificate, NewPerson, NewToken, Role, Store, StoreError, With},
 };
 
 /// The first operator's id.
@@ -89,7 +89,10 @@ impl OperatorDesk<'_> {
             Some(_) => {
                 let issued = self.sign(&named, &csr)?;
                 let certificate = self.certificate(&named, &issued);
-                let kept = self.store.add_certificate(&certificate, self.now).await;
+                let kept = self
+                    .store
+                    .add_certificate(&certificate, self.now, &With::nothing())
+                    .await;
                 kept.context("record the operator's certificate")?;
                 (named, issued)
             }
@@ -123,11 +126,15 @@ impl OperatorDesk<'_> {
             unit: None,
             role: Role::Operator,
         };
-        match self.store.add_person(&person, &token, self.now).await {
+        match self
+            .store
+            .add_person(&person, &token, self.now, &With::nothing())
+            .await
+        {
             Ok(_) => {}
             // Left by a broken-off init: the person is there, the certificate is not.
             Err(StoreError::Exists(_)) => {
-                let kept = self.store.add_token(&token, self.now).await;
+                let kept = self.store.add_token(&token, self.now, &With::nothing()).await;
                 kept.context("make a token for the operator")?;
             }
             Err(e) => return Err(e).context("add the operator"),
@@ -136,7 +143,7 @@ impl OperatorDesk<'_> {
         let certificate = self.certificate(&id, &issued);
         let used = self
             .store
-            .consume_token(&token.hash, &certificate, self.now)
+            .consume_token(&token.hash, &certificate, self.now, &With::nothing())
             .await;
         used.context("record the operator's certificate")?;
         Ok((id, issued))

@@ -246,6 +246,7 @@ async fn large_headers_and_large_calls_are_refused() -> anyhow::Result<()> {
         side: 1,
         on: true,
         reason: "x".repeat(8 * 1024 * 1024),
+        scope: None,
     };
     let answer = AgreementsClient::new(channel).set(request).await;
     ensure!(answer.is_err(), "a reason of 8 MiB was taken");

@@ -6,9 +6,7 @@ use prost::Message as _;
 use crate::{
     amendment::Text,
     ids::{IdError, NhsNumber, OdsCode},
-    v1::{
-        self, ConsentManner, NumberMovedStatement, PatientWordStatement, PatientWordValue, ViewStatement,
-    },
+    v1::{self, ConsentManner, NumberMovedStatement, PatientWordStatement, PatientWordValue, ViewStatement},
 };
 
 /// The media type of an encoded statement, in the batch header.
@@ -151,12 +149,17 @@ impl Statement {
                 viewed_at: view.viewed_at,
             }),
         };
-        v1::Statement { statement: Some(wire) }.encode_to_vec()
+        v1::Statement {
+            statement: Some(wire),
+        }
+        .encode_to_vec()
     }
 }
 
 fn word_from_wire(wire: &PatientWordStatement) -> Result<PatientWord, StatementError> {
-    let sides = WordSide::BOTH.into_iter().filter(|side| wire.sides & side.bit() != 0);
+    let sides = WordSide::BOTH
+        .into_iter()
+        .filter(|side| wire.sides & side.bit() != 0);
     let sides: Vec<WordSide> = sides.collect();
     if sides.is_empty() || wire.sides > 3 {
         return Err(StatementError::Value("side"));
@@ -230,7 +233,9 @@ mod tests {
     #[test]
     fn what_says_nothing_is_refused() {
         assert!(Statement::decode(&[]).is_err());
-        let Statement::PatientWord(mut silent) = word() else { panic!() };
+        let Statement::PatientWord(mut silent) = word() else {
+            panic!()
+        };
         silent.sides.clear();
         let read = Statement::decode(&Statement::PatientWord(silent).encode());
         assert_eq!(read, Err(StatementError::Value("side")));

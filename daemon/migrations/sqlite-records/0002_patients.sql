@@ -1,5 +1,8 @@
 -- `erased`: the payload of the current version is not in the log any more.
 ALTER TABLE record ADD COLUMN erased INTEGER NOT NULL DEFAULT 0 CHECK (erased IN (0, 1));
 
+DROP INDEX live_record;
+CREATE INDEX live_record ON record (source, seq) WHERE retracted = 0 AND erased = 0;
+
 -- A patient's current records, and how many there are of each kind, from the index alone.
-CREATE INDEX live_by_patient ON record (source, patient, category, confidentiality, seq) WHERE retracted = 0;
+CREATE INDEX record_by_patient ON record (source, patient, retracted, category, confidentiality, seq, erased);

@@ -73,7 +73,7 @@ ALTER TABLE job_of_scope RENAME TO job;
 
 CREATE INDEX job_by_grant ON job (grant_id);
 CREATE INDEX job_due ON job (recipient, id) WHERE state <> 'confirmed';
-CREATE INDEX withdrawal_by_pair ON job (source, recipient, id) WHERE kind = 'withdraw';
+CREATE INDEX withdrawal_by_pair ON job (source, recipient, id) WHERE kind = 'withdraw' AND patient IS NULL;
 CREATE UNIQUE INDEX patient_job ON job (grant_id, patient) WHERE kind = 'patient' AND state = 'due';
 
 -- Patients' own words. History stays; one a unit, patient and side is in force. `word`, `manner` are the
@@ -113,6 +113,8 @@ CREATE TABLE joined_number (
     at      INTEGER NOT NULL,
     PRIMARY KEY (unit, former, current)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX joined_by_current ON joined_number (unit, current);
 
 -- Up to which seq of a source the payloads of a patient were erased from the log.
 CREATE TABLE erased (

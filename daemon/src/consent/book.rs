@@ -79,9 +79,20 @@ impl Book {
             ..Self::default()
         };
         let (mut recipients, mut sources) = (HashMap::new(), HashMap::new());
-        for pair in book.pairs.iter().filter(|(_, terms)| terms.grant.is_some()).map(|(pair, _)| *pair) {
-            recipients.entry(pair.source).or_insert_with(Vec::new).push(pair.recipient);
-            sources.entry(pair.recipient).or_insert_with(Vec::new).push(pair.source);
+        for pair in book
+            .pairs
+            .iter()
+            .filter(|(_, terms)| terms.grant.is_some())
+            .map(|(pair, _)| *pair)
+        {
+            recipients
+                .entry(pair.source)
+                .or_insert_with(Vec::new)
+                .push(pair.recipient);
+            sources
+                .entry(pair.recipient)
+                .or_insert_with(Vec::new)
+                .push(pair.source);
         }
         book.recipients = Arc::new(sorted(recipients));
         book.sources = Arc::new(sorted(sources));
@@ -135,14 +146,20 @@ impl Book {
     #[must_use]
     pub fn with_joined(&self, unit: OdsCode, one: NhsNumber, other: NhsNumber) -> Self {
         let mut next = self.next();
-        Arc::make_mut(&mut next.patients).entry(unit).or_default().join(one, other);
+        Arc::make_mut(&mut next.patients)
+            .entry(unit)
+            .or_default()
+            .join(one, other);
         next
     }
 
     /// The book after a change of the deployment's policy.
     #[must_use]
     pub fn with_policy(&self, policy: Policy) -> Self {
-        Self { policy, ..self.next() }
+        Self {
+            policy,
+            ..self.next()
+        }
     }
 
     /// The book after an emergency access began (or ended: `None`).
@@ -205,7 +222,9 @@ impl Book {
 
     /// The emergency accesses that were opened and not ended, in no order.
     pub fn emergencies(&self) -> impl Iterator<Item = (GrantId, Emergency)> + '_ {
-        self.emergencies.iter().map(|(grant, emergency)| (*grant, *emergency))
+        self.emergencies
+            .iter()
+            .map(|(grant, emergency)| (*grant, *emergency))
     }
 
     /// What is known of a unit's patients.
@@ -215,7 +234,8 @@ impl Book {
 
     /// What is known of a patient at a unit, under this very number.
     pub fn facts(&self, unit: OdsCode, patient: NhsNumber) -> Facts {
-        self.patients(unit).map_or(Facts::default(), |known| known.facts(patient))
+        self.patients(unit)
+            .map_or(Facts::default(), |known| known.facts(patient))
     }
 
     /// Whether a message of a grant may still be handed over at all.
@@ -249,7 +269,10 @@ impl Book {
     pub fn allows(&self, pair: Pair, subject: &Subject, now: i64) -> bool {
         let terms = self.terms(pair);
         let by_agreement = terms.grant.is_some()
-            && self.under(pair, Terms::of(&terms, self.policy)).decide(subject, now) == Decision::Forward;
+            && self
+                .under(pair, Terms::of(&terms, self.policy))
+                .decide(subject, now)
+                == Decision::Forward;
         by_agreement || self.allows_by_emergency(pair, subject, now)
     }
 

@@ -78,13 +78,17 @@ impl<'b> Carrier<'b> {
     pub fn concerns(&self, subject: &Subject) -> bool {
         self.emergency.is_none_or(|emergency| {
             emergency.patient == subject.patient
-                || self.at_source.is_some_and(|known| known.others(emergency.patient).contains(&subject.patient))
+                || self
+                    .at_source
+                    .is_some_and(|known| known.others(emergency.patient).contains(&subject.patient))
         })
     }
 
     /// What the gate says of an amendment. `now` is milliseconds since 1970-01-01T00:00:00Z.
     pub fn decide(&self, subject: &Subject, now: i64) -> Decision {
-        let over = self.emergency.is_some_and(|emergency| !emergency.window.in_force(now));
+        let over = self
+            .emergency
+            .is_some_and(|emergency| !emergency.window.in_force(now));
         if over || !self.concerns(subject) {
             return Decision::Withhold(Reason::EmergencyOver);
         }
@@ -109,7 +113,9 @@ impl<'b> Carrier<'b> {
             Side::ShareOut => self.at_source,
             Side::ShareIn => self.at_recipient,
         };
-        let Some(at) = at else { return PatientWord::NotRecorded };
+        let Some(at) = at else {
+            return PatientWord::NotRecorded;
+        };
         let own = at.facts(patient).word(side);
         let joined = [self.at_source, Some(at)].into_iter().flatten();
         let mut others = joined.flat_map(|known| known.others(patient));
@@ -121,10 +127,13 @@ impl<'b> Carrier<'b> {
 
     fn asks_caseload(&self) -> bool {
         let halves = [&self.consents.share_out, &self.consents.share_in];
-        halves.iter().any(|half| half.scope.patients == Patients::Caseload)
+        halves
+            .iter()
+            .any(|half| half.scope.patients == Patients::Caseload)
     }
 
     fn on_caseload(&self, patient: NhsNumber) -> bool {
-        self.at_recipient.is_some_and(|known| known.facts(patient).on_caseload())
+        self.at_recipient
+            .is_some_and(|known| known.facts(patient).on_caseload())
     }
 }

@@ -20,7 +20,10 @@ pub fn pairs_of_patient(
     patient: NhsNumber,
     now: i64,
 ) -> Vec<Pair> {
-    let mut pairs: Vec<Pair> = units.iter().flat_map(|unit| pairs_of_unit(after, *unit)).collect();
+    let mut pairs: Vec<Pair> = units
+        .iter()
+        .flat_map(|unit| pairs_of_unit(after, *unit))
+        .collect();
     pairs.sort_unstable();
     pairs.dedup();
     pairs.retain(|pair| differs(before, after, *pair, patient, now));
@@ -48,8 +51,14 @@ pub fn categories() -> impl Iterator<Item = Category> {
 fn pairs_of_unit(book: &Book, unit: OdsCode) -> Vec<Pair> {
     let out = book.recipients_of(unit);
     let into = book.sources_to(unit);
-    let out = out.iter().map(|recipient| Pair { source: unit, recipient: *recipient });
-    let into = into.iter().map(|source| Pair { source: *source, recipient: unit });
+    let out = out.iter().map(|recipient| Pair {
+        source: unit,
+        recipient: *recipient,
+    });
+    let into = into.iter().map(|source| Pair {
+        source: *source,
+        recipient: unit,
+    });
     let emergencies = book.emergencies().map(|(_, emergency)| emergency.pair);
     let of_unit = emergencies.filter(|pair| pair.source == unit || pair.recipient == unit);
     out.chain(into).chain(of_unit).collect()

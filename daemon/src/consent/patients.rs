@@ -5,11 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use handfast_proto::ids::NhsNumber;
 
-use super::{
-    agreement::Side,
-    patient::PatientWord,
-    shards::Shards,
-};
+use super::{agreement::Side, patient::PatientWord, shards::Shards};
 
 /// What is known of a patient at a unit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -42,8 +38,14 @@ impl Facts {
     #[must_use]
     pub fn with_word(self, side: Side, word: PatientWord) -> Self {
         match side {
-            Side::ShareOut => Self { share_out: word, ..self },
-            Side::ShareIn => Self { share_in: word, ..self },
+            Side::ShareOut => Self {
+                share_out: word,
+                ..self
+            },
+            Side::ShareIn => Self {
+                share_in: word,
+                ..self
+            },
         }
     }
 }
@@ -118,7 +120,11 @@ mod tests {
     #[test]
     fn numbers_joined_one_after_the_other_are_all_one_patients() {
         let number = |n| NhsNumber::from_u64(n).unwrap();
-        let (a, b, c) = (number(9_990_000_018), number(9_990_000_026), number(9_990_000_034));
+        let (a, b, c) = (
+            number(9_990_000_018),
+            number(9_990_000_026),
+            number(9_990_000_034),
+        );
         let mut unit = UnitPatients::default();
         unit.join(a, b);
         unit.join(b, c);
@@ -130,7 +136,13 @@ mod tests {
     fn what_is_known_of_nobody_takes_no_room() {
         let patient = NhsNumber::from_u64(9_990_000_018).unwrap();
         let mut unit = UnitPatients::default();
-        unit.set(patient, Facts { claimed: true, ..Facts::default() });
+        unit.set(
+            patient,
+            Facts {
+                claimed: true,
+                ..Facts::default()
+            },
+        );
         assert!(unit.facts(patient).on_caseload());
         unit.set(patient, Facts::default());
         assert!(unit.is_empty());

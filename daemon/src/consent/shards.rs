@@ -16,7 +16,7 @@ type Shard<V> = HashMap<NhsNumber, V, RandomState>;
 
 /// A map from NHS numbers.
 #[derive(Clone, Debug)]
-pub struct Shards<V> {
+pub(super) struct Shards<V> {
     shards: Arc<[Arc<Shard<V>>]>,
     len: usize,
 }
@@ -33,17 +33,17 @@ impl<V> Default for Shards<V> {
 
 impl<V: Copy> Shards<V> {
     /// How many numbers have a value.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.len
     }
 
     /// Whether no number has one.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// The value of a number.
-    pub fn get(&self, number: NhsNumber) -> Option<V> {
+    pub(super) fn get(&self, number: NhsNumber) -> Option<V> {
         if self.len == 0 {
             return None;
         }
@@ -51,7 +51,7 @@ impl<V: Copy> Shards<V> {
     }
 
     /// Gives a number a value, or takes it away.
-    pub fn set(&mut self, number: NhsNumber, value: Option<V>) {
+    pub(super) fn set(&mut self, number: NhsNumber, value: Option<V>) {
         let shards = Arc::make_mut(&mut self.shards);
         let shard = Arc::make_mut(&mut shards[shard(number)]);
         let before = shard.len();
@@ -63,7 +63,7 @@ impl<V: Copy> Shards<V> {
     }
 
     /// Every number and its value, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = (NhsNumber, V)> + '_ {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (NhsNumber, V)> + '_ {
         let all = self.shards.iter().flat_map(|shard| shard.iter());
         all.map(|(number, value)| (*number, *value))
     }

@@ -42,6 +42,7 @@ pub(super) async fn set(
         side: side.into(),
         on: args.state == Switch::On,
         reason: args.reason.clone(),
+        scope: None,
     };
     let mut turned = Turned {
         source: args.from,

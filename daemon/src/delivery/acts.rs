@@ -10,13 +10,16 @@ use handfast_proto::ids::OdsCode;
 
 use super::{
     fence::{Drained, InFlight, Which, standing, terms},
-    revoker::{DeliveryStatus, HalfInForce, PairCounts, Receipt, Revoker, UnitInForce},
+    revoker::{
+        DeliveryStatus, HalfInForce, InForce, PairCounts, Receipt, Revoker, UnitInForce, WordsInForce,
+    },
     state::{Delivery, Inner},
 };
 use crate::{
-    consent::{Book, GrantId, Pair, PairTerms, Standing},
+    consent::{Book, GrantId, Pair, PairTerms, Policy, Standing},
     store::{
-        AgreementRow, HalfChange, HalfOutcome, StoreError, UnitState, UnitStateOutcome, WithdrawalState,
+        AgreementRow, ClaimChange, HalfChange, HalfOutcome, NewEntry, StoreError, UnitState,
+        UnitStateOutcome, With, WithdrawalState, WordChange,
     },
 };
 
@@ -30,9 +33,9 @@ pub(super) struct Remembered {
 
 #[async_trait]
 impl Revoker for Delivery {
-    async fn set_half(&self, change: HalfChange) -> Result<HalfInForce, StoreError> {
+    async fn set_half(&self, change: HalfChange, audit: Vec<NewEntry>) -> Result<HalfInForce, StoreError> {
         let inner = Arc::clone(&self.inner);
-        tokio::spawn(async move { inner.turn(change).await })
+        tokio::spawn(async move { inner.turn(change, audit).await })
             .await
             .map_err(crashed)?
     }
@@ -44,11 +47,45 @@ impl Revoker for Delivery {
         by: &str,
         reason: &str,
         at: i64,
+        audit: Vec<NewEntry>,
     ) -> Result<UnitInForce, StoreError> {
         let inner = Arc::clone(&self.inner);
         let (by, reason) = (by.to_owned(), reason.to_owned());
-        let act = async move { inner.change_unit(ods, state, &by, &reason, at).await };
+        let act = async move { inner.change_unit(ods, state, &by, &reason, at, audit).await };
         tokio::spawn(act).await.map_err(crashed)?
+    }
+
+    async fn record_words(
+        &self,
+        changes: Vec<WordChange>,
+        audit: Vec<NewEntry>,
+    ) -> Result<WordsInForce, StoreError> {
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move { inner.record_words(changes, audit).await })
+            .await
+            .map_err(crashed)?
+    }
+
+    async fn set_claims(
+        &self,
+        changes: Vec<ClaimChange>,
+        audit: Vec<NewEntry>,
+    ) -> Result<InForce, StoreError> {
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move { inner.set_claims(changes, audit).await })
+            .await
+            .map_err(crashed)?
+    }
+
+    async fn set_policy(&self, policy: Policy, audit: Vec<NewEntry>) -> Result<InForce, StoreError> {
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move { inner.set_policy(policy, audit).await })
+            .await
+            .map_err(crashed)?
+    }
+
+    fn book(&self) -> Arc<Book> {
+        self.inner.fence.book()
     }
 
     fn registered(&self, ods: OdsCode) {
@@ -106,9 +143,13 @@ fn crashed(_: tokio::task::JoinError) -> StoreError {
 
 impl Inner {
     /// Turns a half. Not cancellation-safe: runs in a task of its own.
-    async fn turn(self: Arc<Self>, change: HalfChange) -> Result<HalfInForce, StoreError> {
+    async fn turn(
+        self: Arc<Self>,
+        change: HalfChange,
+        audit: Vec<NewEntry>,
+    ) -> Result<HalfInForce, StoreError> {
         let order = self.order.lock().await;
-        let outcome = match self.store.set_half(&change).await {
+        let outcome = match self.store.set_half(&change, &With::audit(audit)).await {
             Ok(outcome) => outcome,
             Err(error) => {
                 if matches!(error, StoreError::Failed(_)) && !change.on {
@@ -245,9 +286,11 @@ impl Inner {
         by: &str,
         reason: &str,
         at: i64,
+        audit: Vec<NewEntry>,
     ) -> Result<UnitInForce, StoreError> {
+        let with = With::audit(audit);
         let order = self.order.lock().await;
-        let outcome = match self.store.set_unit_state(ods, state, by, reason, at).await {
+        let outcome = match self.store.set_unit_state(ods, state, by, reason, at, &with).await {
             Ok(outcome) => outcome,
             Err(error) => {
                 if matches!(error, StoreError::Failed(_)) && state != UnitState::Enrolled {

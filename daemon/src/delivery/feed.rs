@@ -127,6 +127,7 @@ impl Feed {
                     job: job.0,
                     source,
                     ended_grant: grant.0,
+                    patient: 0,
                 };
                 Handed::message(self.marker(Message::Withdraw(message), Effect::Withdrawal(job)))
             }
@@ -181,6 +182,8 @@ impl Feed {
             grant: grant.0,
             complete,
             upto_seq: upto,
+            scope: v1::ReconcileScope::Everything.into(),
+            patient: 0,
         };
         let done = Effect::CatchUp(CatchUpMove {
             job,
@@ -202,13 +205,17 @@ impl Feed {
     fn gate(&mut self, book: &Book, chosen: Chosen) -> Handed {
         let Chosen {
             pair,
+            grant,
             batch,
             mask,
             counters,
             ..
         } = &chosen;
+        let Some(carrier) = book.carrier(*pair, *grant) else {
+            return Handed::Nothing;
+        };
         let Some(Encoded { header, body }) =
-            handover::pass(book, *pair, batch, *mask, self.clock.now_ms(), counters)
+            handover::pass(&carrier, batch, *mask, self.clock.now_ms(), counters)
         else {
             let moves = self.subscriber.ledger.pass(effect(&chosen));
             if !moves.is_empty() {

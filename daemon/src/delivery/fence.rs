@@ -21,8 +21,8 @@ use super::{
     revoker::Receipt,
     subscriber::Subscriber,
 };
-use crate::consent::{Book, GrantId, HalfTerms, Pair, PairTerms, Standing};
-use crate::store::{AgreementRow, HalfRow, UnitState};
+use crate::consent::{Book, GrantId, Pair, PairTerms, Standing};
+use crate::store::{AgreementRow, UnitState};
 
 /// How long a cut connection may take to be gone, before an answer is "pending".
 const CLOSE_BOUND: Duration = Duration::from_millis(1000);
@@ -256,10 +256,9 @@ impl Drained {
 
 /// The terms of a pair as the store has them.
 pub(super) fn terms(row: &AgreementRow) -> PairTerms {
-    let half = |half: &HalfRow| if half.on { HalfTerms::ON } else { HalfTerms::OFF };
     PairTerms {
-        share_out: half(&row.share_out),
-        share_in: half(&row.share_in),
+        share_out: row.share_out.terms(),
+        share_in: row.share_in.terms(),
         grant: row.grant,
     }
 }

@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        consent::{GrantId, HalfTerms, Policy, Standing},
+        consent::{Book, GrantId, HalfTerms, Pair, PairTerms, Policy, Standing},
         ingest::tests::amendment,
     };
 
@@ -124,23 +124,24 @@ mod tests {
     }
 
     fn passed(book: &Book, batch: &Batch) -> Option<Batch> {
-        let counters = PairCounters::default();
-        let out = pass(book, pair(), batch, Mask::beyond(batch, 0), 0, &counters)?;
+        let carrier = book.carrier(pair(), GrantId(1))?;
+        let out = pass(
+            &carrier,
+            batch,
+            Mask::beyond(batch, 0),
+            0,
+            &PairCounters::default(),
+        )?;
         Some(Batch::parse(out.header, out.body, Form::Delivered).unwrap())
     }
 
     #[test]
     fn a_batch_that_passes_as_a_whole_goes_as_it_came() {
         let batch = batch(&[amendment(1, 10), amendment(2, 10)]);
-        let out = pass(
-            &book(both()),
-            pair(),
-            &batch,
-            Mask::beyond(&batch, 0),
-            0,
-            &PairCounters::default(),
-        )
-        .unwrap();
+        let book = book(both());
+        let carrier = book.carrier(pair(), GrantId(1)).unwrap();
+        let all = Mask::beyond(&batch, 0);
+        let out = pass(&carrier, &batch, all, 0, &PairCounters::default()).unwrap();
         assert_eq!(out.body.as_ptr(), batch.body().as_ptr(), "not a copy");
         assert_eq!(out.header.as_ptr(), batch.header().as_ptr());
     }

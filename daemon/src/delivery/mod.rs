@@ -10,6 +10,7 @@ mod fence;
 mod handover;
 mod ledger;
 mod pair_feed;
+mod patient_acts;
 mod pump;
 mod revoker;
 mod state;
@@ -22,6 +23,9 @@ pub use changes::Changes;
 pub use connection::Connection;
 pub use feed::Feed;
 pub use ledger::ImpossibleReceipt;
-pub use revoker::{DeliveryStatus, HalfInForce, PairCounts, Receipt, Revoker, UnitInForce};
+pub use revoker::{
+    DeliveryStatus, HalfInForce, InForce, PairCounts, PairReceipt, Receipt, Revoker, UnitInForce,
+    WordsInForce,
+};
 pub use state::{Delivery, DeliveryParts};
 pub use subscribe::{Opened, SubscribeRefused, Subscription};

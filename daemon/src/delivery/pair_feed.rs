@@ -11,7 +11,7 @@ use super::{counters::PairCounters, handover::Mask};
 use crate::{
     consent::{GrantId, Pair},
     ingest::{Projector, Tail, read_row},
-    store::{JobId, PairState, Store, StoreError},
+    store::{JobId, Of, PairState, Store, StoreError},
 };
 
 /// Bytes of the log read at once where the tail has them no more.
@@ -228,7 +228,13 @@ impl CatchUp {
         from.projector.caught_up(pair.source, self.upto).await;
         let current = from
             .store
-            .current_records(pair.source, self.looked_up, self.upto, CURRENT_RECORDS)
+            .current_records(
+                pair.source,
+                Of::Everyone,
+                self.looked_up,
+                self.upto,
+                CURRENT_RECORDS,
+            )
             .await?;
         self.looked_up = current.last().copied().unwrap_or(self.upto);
         self.current = current.into();

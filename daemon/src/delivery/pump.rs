@@ -138,7 +138,7 @@ impl Pump {
             .retain(|(source, grant)| jobs.iter().any(|j| j.pair.source == *source && j.grant == *grant));
         for job in jobs
             .iter()
-            .filter(|j| j.kind == JobKind::Withdraw && !self.withdrawn.contains(&j.id))
+            .filter(|j| matches!(j.kind, JobKind::Withdraw { .. }) && !self.withdrawn.contains(&j.id))
         {
             self.withdrawals.insert(job.id, *job);
         }

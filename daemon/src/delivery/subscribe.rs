@@ -10,7 +10,7 @@ use std::{
 };
 
 use handfast_proto::{
-    ids::OdsCode,
+    ids::{NhsNumber, OdsCode},
     limits::MAX_CREDIT_BYTES,
     v1::{GrantInForce, SubscribeWelcome},
 };
@@ -25,7 +25,7 @@ use super::{
     state::{Delivery, Inner},
     subscriber::Subscriber,
 };
-use crate::store::{self, ConfirmWithdrawal, DeadLetterRow, Hello, StoreError};
+use crate::store::{self, ConfirmWithdrawal, DeadLetterRow, Hello, StoreError, With};
 
 /// How long an older connection of the same inbox may take to be gone.
 const TAKE_OVER_BOUND: Duration = Duration::from_secs(2);
@@ -208,7 +208,7 @@ impl Subscription {
             not_removed,
             at: inner.clock.now_ms(),
         };
-        inner.store.confirm_withdrawal(&confirm).await?;
+        inner.store.confirm_withdrawal(&confirm, &With::nothing()).await?;
         inner.changes.notify();
         Ok(())
     }
@@ -224,6 +224,9 @@ fn welcome(opened: &store::Subscription) -> SubscribeWelcome {
     let grants = opened.pairs.iter().map(|p| GrantInForce {
         source: p.pair.source.to_string(),
         grant: p.grant.0,
+        patient: p.patient.map_or(0, NhsNumber::as_u64),
+        categories: Vec::new(),
+        stale: false,
     });
     SubscribeWelcome {
         session: opened.session,

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     clock::Clock,
     random::Random,
-    store::{Certificate, Store, StoreError, UnitState},
+    store::{Certificate, Store, StoreError, UnitState, With},
 };
 
 /// Why no certificate was given.
@@ -111,7 +111,11 @@ impl Enrolment {
         }
         let (issued, certificate) = self.issue(&issued_for.holder, csr_der)?;
         let (store, now) = (Arc::clone(&self.store), self.clock.now_ms());
-        let commit = tokio::spawn(async move { store.consume_token(&hash, &certificate, now).await });
+        let commit = tokio::spawn(async move {
+            store
+                .consume_token(&hash, &certificate, now, &With::nothing())
+                .await
+        });
         commit.await.map_err(|_| EnrolError::BrokenOff)??;
         Ok(self.enrolled(issued_for.holder, issued))
     }
@@ -123,7 +127,8 @@ impl Enrolment {
         }
         let (issued, certificate) = self.issue(holder, csr_der)?;
         let (store, now) = (Arc::clone(&self.store), self.clock.now_ms());
-        let commit = tokio::spawn(async move { store.add_certificate(&certificate, now).await });
+        let commit =
+            tokio::spawn(async move { store.add_certificate(&certificate, now, &With::nothing()).await });
         commit.await.map_err(|_| EnrolError::BrokenOff)??;
         Ok(self.enrolled(holder.clone(), issued))
     }

@@ -4,8 +4,8 @@ use std::{pin::Pin, sync::Arc};
 
 use futures::{Stream, StreamExt as _};
 use handfast_proto::v1::{
-    self, InForce, ListAgreementsRequest, ListAgreementsResponse, RevocationReceipt, SetAgreementRequest,
-    SetAgreementResponse,
+    self, InForce, ListAgreementsRequest, ListAgreementsResponse, PreviewAgreementResponse,
+    RevocationReceipt, SetAgreementRequest, SetAgreementResponse,
     agreements_server::{Agreements as Service, AgreementsServer},
 };
 use tonic::{Request, Response, Status, async_trait};
@@ -74,6 +74,14 @@ impl Service for AgreementsService {
         self.desk.answer(&caller, METHOD, rows.map(list_message))
     }
 
+    async fn preview(
+        &self,
+        request: Request<SetAgreementRequest>,
+    ) -> Result<Response<PreviewAgreementResponse>, Status> {
+        self.desk.caller(&request, "Agreements.Preview").await?;
+        Err(Status::unimplemented("this daemon does not preview a change yet"))
+    }
+
     type WatchStream = Pin<Box<dyn Stream<Item = Result<ListAgreementsResponse, Status>> + Send>>;
 
     async fn watch(
@@ -124,6 +132,7 @@ fn half(row: HalfRow) -> v1::Half {
         set_by: row.set_by,
         set_at: row.set_at,
         reason: row.reason,
+        scope: None,
     }
 }
 

@@ -160,7 +160,8 @@ impl ProjectorTask {
             for batch in batches {
                 let new = batch
                     .entries()
-                    .filter(|e| e.seq > through)
+                    // What a unit says to the daemon itself is no record.
+                    .filter(|e| e.seq > through && e.op != Op::Statement)
                     .map(|e| RecordVersion {
                         record: e.record.clone(),
                         seq: e.seq,

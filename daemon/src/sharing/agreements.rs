@@ -62,11 +62,12 @@ impl Agreements {
             on: half.on,
             by: caller.name(),
             reason: text("reason", &half.reason)?,
+            scope: None,
             at: self.ctx.clock.now_ms(),
         };
         let (ctx, viewer) = (self.ctx.clone(), caller.clone());
         detached(async move {
-            let set = ctx.revoker.set_half(change).await;
+            let set = ctx.revoker.set_half(change, Vec::new()).await;
             // Also after an error: it may have been committed.
             ctx.changes.notify();
             let mut set = set?;

@@ -14,7 +14,7 @@ use super::{
     ActError, Caller, Context, Secret,
     context::{detached, required, text},
 };
-use crate::store::{NewPerson, PersonRow, Role};
+use crate::store::{NewPerson, PersonRow, Role, With};
 
 /// Characters of a person's name that go into their id.
 const ID_NAME_CHARS: usize = 40;
@@ -112,7 +112,11 @@ impl People {
             unit: person.unit,
             role: person.role,
         };
-        let row = self.ctx.store.add_person(&new, &kept, now).await?;
+        let row = self
+            .ctx
+            .store
+            .add_person(&new, &kept, now, &With::nothing())
+            .await?;
         Ok((row, secret))
     }
 
@@ -133,7 +137,11 @@ impl People {
         if role != Role::UnitAdmin {
             self.leaves_another(caller, &person).await?;
         }
-        let row = self.ctx.store.set_role(id, role, self.ctx.clock.now_ms()).await?;
+        let row = self
+            .ctx
+            .store
+            .set_role(id, role, self.ctx.clock.now_ms(), &With::nothing())
+            .await?;
         self.ctx.changes.notify();
         Ok(row)
     }
@@ -150,7 +158,11 @@ impl People {
         }
         self.leaves_another(caller, &person).await?;
         let now = self.ctx.clock.now_ms();
-        let row = self.ctx.store.revoke_person(id, reason, now).await?;
+        let row = self
+            .ctx
+            .store
+            .revoke_person(id, reason, now, &With::nothing())
+            .await?;
         if caller.is_operator() && unit.is_some() {
             tracing::warn!(person = %id, by = %caller.name(), "the operator revoked a unit's person");
         }

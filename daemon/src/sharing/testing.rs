@@ -20,12 +20,12 @@ use tempfile::TempDir;
 use super::{Agreements, Caller, Connections, Context, SetHalf, TokenMint};
 use crate::{
     clock::{Clock, ManualClock},
-    consent::{GrantId, Pair, Policy, Side},
-    delivery::{Changes, DeliveryStatus, HalfInForce, Receipt, Revoker, UnitInForce},
+    consent::{Book, GrantId, Pair, Patients, Policy, Side},
+    delivery::{Changes, DeliveryStatus, HalfInForce, InForce, Receipt, Revoker, UnitInForce, WordsInForce},
     random::Random,
     store::{
-        AgreementRow, Deployment, HalfChange, NewPerson, NewToken, NewUnit, PersonRow, Role, SqliteStore,
-        Store, StoreError, UnitKind, UnitRow, UnitState,
+        AgreementRow, ClaimChange, Deployment, HalfChange, NewEntry, NewPerson, NewToken, NewUnit, PersonRow,
+        Role, SqliteStore, Store, StoreError, UnitKind, UnitRow, UnitState, With, WordChange,
     },
 };
 
@@ -58,6 +58,8 @@ impl World {
             trust_domain: "care.example".to_owned(),
             test: true,
             policy: Policy::default(),
+            zone: "Europe/London".to_owned(),
+            default_patients: Patients::All,
             operator_sets_halves,
             made_at: START,
         };
@@ -67,6 +69,7 @@ impl World {
             store: Arc::clone(&store),
             pending: AtomicBool::new(false),
             status: Mutex::default(),
+            book: Mutex::default(),
         });
         let clock = Arc::new(ManualClock::at(START));
         let closed = Arc::new(Closed::default());
@@ -111,7 +114,11 @@ impl World {
         };
         let token = self.token(Holder::Unit(ods(code)));
         let now = self.clock.now_ms();
-        self.ctx.store.register_unit(&unit, &token, now).await.unwrap();
+        self.ctx
+            .store
+            .register_unit(&unit, &token, now, &With::nothing())
+            .await
+            .unwrap();
         ods(code)
     }
 
@@ -125,7 +132,11 @@ impl World {
         };
         let token = self.token(Holder::Person(pid(id)));
         let now = self.clock.now_ms();
-        self.ctx.store.add_person(&person, &token, now).await.unwrap();
+        self.ctx
+            .store
+            .add_person(&person, &token, now, &With::nothing())
+            .await
+            .unwrap();
         pid(id)
     }
 
@@ -221,12 +232,23 @@ pub(super) struct StoreRevoker {
     store: Arc<dyn Store>,
     pub(super) pending: AtomicBool,
     pub(super) status: Mutex<DeliveryStatus>,
+    /// What `book` answers.
+    pub(super) book: Mutex<Book>,
+}
+
+impl StoreRevoker {
+    fn in_force(&self) -> InForce {
+        InForce {
+            in_force: !self.pending.load(Ordering::Relaxed),
+            receipts: Vec::new(),
+        }
+    }
 }
 
 #[async_trait]
 impl Revoker for StoreRevoker {
-    async fn set_half(&self, change: HalfChange) -> Result<HalfInForce, StoreError> {
-        let outcome = self.store.set_half(&change).await?;
+    async fn set_half(&self, change: HalfChange, audit: Vec<NewEntry>) -> Result<HalfInForce, StoreError> {
+        let outcome = self.store.set_half(&change, &With::audit(audit)).await?;
         let receipt = outcome.ended.map(|(ended, cursor)| Receipt {
             ended,
             received_through: cursor,
@@ -247,12 +269,47 @@ impl Revoker for StoreRevoker {
         by: &str,
         reason: &str,
         at: i64,
+        audit: Vec<NewEntry>,
     ) -> Result<UnitInForce, StoreError> {
-        let outcome = self.store.set_unit_state(ods, state, by, reason, at).await?;
+        let with = With::audit(audit);
+        let outcome = self
+            .store
+            .set_unit_state(ods, state, by, reason, at, &with)
+            .await?;
         Ok(UnitInForce {
             outcome,
             in_force: !self.pending.load(Ordering::Relaxed),
         })
+    }
+
+    async fn record_words(
+        &self,
+        changes: Vec<WordChange>,
+        audit: Vec<NewEntry>,
+    ) -> Result<WordsInForce, StoreError> {
+        let outcomes = self.store.record_words(&changes, &With::audit(audit)).await?;
+        Ok(WordsInForce {
+            outcomes,
+            in_force: self.in_force(),
+        })
+    }
+
+    async fn set_claims(
+        &self,
+        changes: Vec<ClaimChange>,
+        audit: Vec<NewEntry>,
+    ) -> Result<InForce, StoreError> {
+        self.store.set_claims(&changes, &With::audit(audit)).await?;
+        Ok(self.in_force())
+    }
+
+    async fn set_policy(&self, policy: Policy, audit: Vec<NewEntry>) -> Result<InForce, StoreError> {
+        self.store.set_policy(policy, START, &With::audit(audit)).await?;
+        Ok(self.in_force())
+    }
+
+    fn book(&self) -> Arc<Book> {
+        Arc::new(self.book.lock().clone())
     }
 
     fn registered(&self, _: OdsCode) {}

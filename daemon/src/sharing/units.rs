@@ -12,7 +12,7 @@ use super::{
 use crate::{
     consent::Side,
     delivery::UnitInForce,
-    store::{HalfChange, NewUnit, UnitKind, UnitRow, UnitState, UnitStateOutcome},
+    store::{HalfChange, NewUnit, UnitKind, UnitRow, UnitState, UnitStateOutcome, With},
 };
 
 /// The acts on units.
@@ -46,7 +46,10 @@ impl Units {
             let now = ctx.clock.now_ms();
             let (kept, secret) = ctx.tokens.mint(Holder::Unit(ods), by, now)?;
             let unit = NewUnit { ods, name, kind };
-            let row = ctx.store.register_unit(&unit, &kept, now).await?;
+            let row = ctx
+                .store
+                .register_unit(&unit, &kept, now, &With::nothing())
+                .await?;
             ctx.revoker.registered(ods);
             Ok((row, secret))
         })
@@ -106,7 +109,7 @@ impl Units {
         detached(async move {
             let now = ctx.clock.now_ms();
             let (kept, secret) = ctx.tokens.mint(Holder::Unit(ods), by, now)?;
-            ctx.store.add_token(&kept, now).await?;
+            ctx.store.add_token(&kept, now, &With::nothing()).await?;
             Ok(secret)
         })
         .await
@@ -131,7 +134,11 @@ impl Units {
         reason: &str,
     ) -> Result<UnitInForce, ActError> {
         let now = self.ctx.clock.now_ms();
-        let changed = self.ctx.revoker.set_unit_state(ods, state, by, reason, now).await;
+        let changed = self
+            .ctx
+            .revoker
+            .set_unit_state(ods, state, by, reason, now, Vec::new())
+            .await;
         // Also after an error: it may have been committed.
         self.ctx.changes.notify();
         Ok(changed?)
@@ -147,9 +154,10 @@ impl Units {
                 on: false,
                 by: by.to_owned(),
                 reason: reason.to_owned(),
+                scope: None,
                 at: self.ctx.clock.now_ms(),
             };
-            in_force &= self.ctx.revoker.set_half(off).await?.in_force;
+            in_force &= self.ctx.revoker.set_half(off, Vec::new()).await?.in_force;
         }
         let outcome = UnitStateOutcome {
             unit,

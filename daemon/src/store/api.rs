@@ -15,9 +15,9 @@ use super::{
     patient_api::PatientStore,
     types::{
         AgreementRow, AppendGroup, Certificate, ConfirmWithdrawal, DeadLetterRow, Deployment, HalfChange,
-        HalfOutcome, Head, Hello, IssuedToken, Job, LogRow, NewPerson, NewToken, NewUnit, PersonRow,
-        Of, RecordVersion, Role, SubjectCount, Subscription, TokenHash, UnitRow, UnitState,
-        UnitStateOutcome, With,
+        HalfOutcome, Head, Hello, IssuedToken, Job, LogRow, NewPerson, NewToken, NewUnit, Of, PersonRow,
+        RecordVersion, Role, SubjectCount, Subscription, TokenHash, UnitRow, UnitState, UnitStateOutcome,
+        With,
     },
 };
 use crate::consent::Policy;
@@ -104,7 +104,13 @@ pub trait Store: PatientStore + Send + Sync + 'static {
     // --- units ---
 
     /// Registers a unit and keeps its agent's first token. [`StoreError::Exists`] where it is there.
-    async fn register_unit(&self, unit: &NewUnit, token: &NewToken, at: i64, with: &With) -> Result<UnitRow, StoreError>;
+    async fn register_unit(
+        &self,
+        unit: &NewUnit,
+        token: &NewToken,
+        at: i64,
+        with: &With,
+    ) -> Result<UnitRow, StoreError>;
 
     /// Every unit, by ODS code. `now` tells which tokens of administrators are still good.
     async fn units(&self, now: i64) -> Result<Vec<UnitRow>, StoreError>;
@@ -141,10 +147,22 @@ pub trait Store: PatientStore + Send + Sync + 'static {
     async fn people(&self) -> Result<Vec<PersonRow>, StoreError>;
 
     /// Gives a person another role. [`StoreError::Conflict`] for one who was revoked.
-    async fn set_role(&self, id: &PersonId, role: Role, at: i64, with: &With) -> Result<PersonRow, StoreError>;
+    async fn set_role(
+        &self,
+        id: &PersonId,
+        role: Role,
+        at: i64,
+        with: &With,
+    ) -> Result<PersonRow, StoreError>;
 
     /// Revokes a person, for good; their unused tokens are void.
-    async fn revoke_person(&self, id: &PersonId, reason: &str, at: i64, with: &With) -> Result<PersonRow, StoreError>;
+    async fn revoke_person(
+        &self,
+        id: &PersonId,
+        reason: &str,
+        at: i64,
+        with: &With,
+    ) -> Result<PersonRow, StoreError>;
 
     // --- enrolment ---
 
@@ -168,7 +186,12 @@ pub trait Store: PatientStore + Send + Sync + 'static {
 
     /// Records a certificate issued on a renewal. [`StoreError::Conflict`] for a retired unit or a revoked
     /// person, [`StoreError::Exists`] where the serial number is taken.
-    async fn add_certificate(&self, certificate: &Certificate, now: i64, with: &With) -> Result<(), StoreError>;
+    async fn add_certificate(
+        &self,
+        certificate: &Certificate,
+        now: i64,
+        with: &With,
+    ) -> Result<(), StoreError>;
 
     // --- agreements ---
 
@@ -188,8 +211,8 @@ pub trait Store: PatientStore + Send + Sync + 'static {
     /// turned off; `with` goes in beside them. The halves stay as they were set.
     async fn end_expired(&self, now: i64, with: &With) -> Result<Vec<HalfOutcome>, StoreError>;
 
-    /// Changes what is asked of patients.
-    async fn set_policy(&self, policy: Policy, with: &With) -> Result<(), StoreError>;
+    /// Changes what is asked of patients. `at` is when.
+    async fn set_policy(&self, policy: Policy, at: i64, with: &With) -> Result<(), StoreError>;
 
     // --- subscriptions ---
 

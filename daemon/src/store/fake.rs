@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use handfast_proto::ids::{OdsCode, PersonId};
+use handfast_proto::ids::{NhsNumber, OdsCode, PersonId, RecordId};
 use parking_lot::Mutex;
 
 use super::{
-    AgreementRow, AppendGroup, Certificate, ConfirmWithdrawal, DeadLetterRow, Deployment, HalfChange,
-    HalfOutcome, Head, Hello, IssuedToken, Job, LogRow, NewPerson, NewToken, NewUnit, PairState, PersonRow,
-    RecordVersion, Role, Store, StoreError, Subscription, TokenHash, UnitRow, UnitState, UnitStateOutcome,
+    AgreementRow, AppendGroup, Certificate, ClaimChange, ClaimRow, ConfirmWithdrawal, DeadLetterRow,
+    Deployment, FactsRow, HalfChange, HalfOutcome, Head, Hello, IssuedToken, Job, JoinedNumbers, LogRow,
+    NewPerson, NewToken, NewUnit, Of, PairState, PatientStore, PersonRow, RecordVersion, Role, Store,
+    StoreError, SubjectCount, Subscription, TokenHash, UnitRow, UnitState, UnitStateOutcome, With,
+    WordChange, WordOutcome, WordRow,
 };
-use crate::consent::Pair;
+use crate::consent::{Pair, Policy};
 
 /// How the next commit goes wrong.
 #[derive(Clone, Copy, Debug)]
@@ -124,11 +126,46 @@ impl Store for FakeStore {
         absent()
     }
 
-    async fn current_records(&self, _: OdsCode, _: u64, _: u64, _: u32) -> Result<Vec<u64>, StoreError> {
+    async fn current_records(
+        &self,
+        _: OdsCode,
+        _: Of,
+        _: u64,
+        _: u64,
+        _: u32,
+    ) -> Result<Vec<u64>, StoreError> {
         absent()
     }
 
-    async fn register_unit(&self, _: &NewUnit, _: &NewToken, _: i64) -> Result<UnitRow, StoreError> {
+    async fn have_records(&self, _: OdsCode, _: &[NhsNumber]) -> Result<Vec<NhsNumber>, StoreError> {
+        absent()
+    }
+
+    async fn recorded_patients(
+        &self,
+        _: OdsCode,
+        _: Option<NhsNumber>,
+        _: u32,
+    ) -> Result<Vec<NhsNumber>, StoreError> {
+        absent()
+    }
+
+    async fn subject_counts(
+        &self,
+        _: OdsCode,
+        _: Option<NhsNumber>,
+        _: u32,
+    ) -> Result<Vec<SubjectCount>, StoreError> {
+        absent()
+    }
+
+    async fn register_unit(
+        &self,
+        _: &NewUnit,
+        _: &NewToken,
+        _: i64,
+        _: &With,
+    ) -> Result<UnitRow, StoreError> {
         absent()
     }
 
@@ -143,11 +180,18 @@ impl Store for FakeStore {
         _: &str,
         _: &str,
         _: i64,
+        _: &With,
     ) -> Result<UnitStateOutcome, StoreError> {
         absent()
     }
 
-    async fn add_person(&self, _: &NewPerson, _: &NewToken, _: i64) -> Result<PersonRow, StoreError> {
+    async fn add_person(
+        &self,
+        _: &NewPerson,
+        _: &NewToken,
+        _: i64,
+        _: &With,
+    ) -> Result<PersonRow, StoreError> {
         absent()
     }
 
@@ -159,15 +203,15 @@ impl Store for FakeStore {
         absent()
     }
 
-    async fn set_role(&self, _: &PersonId, _: Role, _: i64) -> Result<PersonRow, StoreError> {
+    async fn set_role(&self, _: &PersonId, _: Role, _: i64, _: &With) -> Result<PersonRow, StoreError> {
         absent()
     }
 
-    async fn revoke_person(&self, _: &PersonId, _: &str, _: i64) -> Result<PersonRow, StoreError> {
+    async fn revoke_person(&self, _: &PersonId, _: &str, _: i64, _: &With) -> Result<PersonRow, StoreError> {
         absent()
     }
 
-    async fn add_token(&self, _: &NewToken, _: i64) -> Result<(), StoreError> {
+    async fn add_token(&self, _: &NewToken, _: i64, _: &With) -> Result<(), StoreError> {
         absent()
     }
 
@@ -175,11 +219,17 @@ impl Store for FakeStore {
         absent()
     }
 
-    async fn consume_token(&self, _: &TokenHash, _: &Certificate, _: i64) -> Result<(), StoreError> {
+    async fn consume_token(
+        &self,
+        _: &TokenHash,
+        _: &Certificate,
+        _: i64,
+        _: &With,
+    ) -> Result<(), StoreError> {
         absent()
     }
 
-    async fn add_certificate(&self, _: &Certificate, _: i64) -> Result<(), StoreError> {
+    async fn add_certificate(&self, _: &Certificate, _: i64, _: &With) -> Result<(), StoreError> {
         absent()
     }
 
@@ -187,7 +237,15 @@ impl Store for FakeStore {
         absent()
     }
 
-    async fn set_half(&self, _: &HalfChange) -> Result<HalfOutcome, StoreError> {
+    async fn set_half(&self, _: &HalfChange, _: &With) -> Result<HalfOutcome, StoreError> {
+        absent()
+    }
+
+    async fn end_expired(&self, _: i64, _: &With) -> Result<Vec<HalfOutcome>, StoreError> {
+        absent()
+    }
+
+    async fn set_policy(&self, _: Policy, _: i64, _: &With) -> Result<(), StoreError> {
         absent()
     }
 
@@ -199,7 +257,7 @@ impl Store for FakeStore {
         absent()
     }
 
-    async fn confirm_withdrawal(&self, _: &ConfirmWithdrawal) -> Result<(), StoreError> {
+    async fn confirm_withdrawal(&self, _: &ConfirmWithdrawal, _: &With) -> Result<(), StoreError> {
         absent()
     }
 
@@ -208,6 +266,54 @@ impl Store for FakeStore {
     }
 
     async fn dead_letters(&self) -> Result<Vec<(Pair, u64)>, StoreError> {
+        absent()
+    }
+}
+
+#[async_trait]
+impl PatientStore for FakeStore {
+    async fn record_words(&self, _: &[WordChange], _: &With) -> Result<Vec<WordOutcome>, StoreError> {
+        absent()
+    }
+
+    async fn words_of(&self, _: NhsNumber, _: Option<OdsCode>, _: u32) -> Result<Vec<WordRow>, StoreError> {
+        absent()
+    }
+
+    async fn words_in_force(
+        &self,
+        _: OdsCode,
+        _: Option<NhsNumber>,
+        _: u32,
+    ) -> Result<Vec<WordRow>, StoreError> {
+        absent()
+    }
+
+    async fn facts(&self, _: OdsCode, _: Option<NhsNumber>, _: u32) -> Result<Vec<FactsRow>, StoreError> {
+        absent()
+    }
+
+    async fn joined_numbers(&self) -> Result<Vec<JoinedNumbers>, StoreError> {
+        absent()
+    }
+
+    async fn set_claims(&self, _: &[ClaimChange], _: &With) -> Result<(), StoreError> {
+        absent()
+    }
+
+    async fn claims(&self, _: OdsCode, _: Option<NhsNumber>, _: u32) -> Result<Vec<ClaimRow>, StoreError> {
+        absent()
+    }
+
+    async fn erase_patient(&self, _: OdsCode, _: NhsNumber, _: u64) -> Result<u64, StoreError> {
+        absent()
+    }
+
+    async fn erase_record(&self, _: OdsCode, _: &RecordId, _: u64) -> Result<u64, StoreError> {
+        absent()
+    }
+
+    async fn erased_records(&self, _: OdsCode, _: NhsNumber, _: u32) -> Result<Vec<RecordId>, StoreError> {
         absent()
     }
 }

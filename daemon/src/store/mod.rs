@@ -15,10 +15,10 @@ pub use error::StoreError;
 pub use patient_api::PatientStore;
 pub use sqlite::SqliteStore;
 pub use types::{
-    AgreementRow, AppendGroup, CatchUpMove, Certificate, ClaimChange, ClaimRow, ConfirmWithdrawal, CursorMove,
-    DeadLetterRow, Deployment, FactsRow, HalfChange, HalfOutcome, HalfRow, HalfScope, Head, Hello,
-    IssuedToken, Job, JobId, JobKind, JoinedNumbers, LogBatch, LogRow, NewEntry, NewJob, NewPerson, NewToken,
-    NewUnit, Of, PairState, PersonRow, RecipientReceipt, RecordVersion, Role, Stated, SubjectCount,
+    AgreementRow, AppendGroup, CatchUpMove, Certificate, ClaimChange, ClaimRow, ConfirmWithdrawal,
+    CursorMove, DeadLetterRow, Deployment, FactsRow, HalfChange, HalfOutcome, HalfRow, HalfScope, Head,
+    Hello, IssuedToken, Job, JobId, JobKind, JoinedNumbers, LogBatch, LogRow, NewEntry, NewJob, NewPerson,
+    NewToken, NewUnit, Of, PairState, PersonRow, RecipientReceipt, RecordVersion, Role, Stated, SubjectCount,
     Subscription, TokenHash, UnitKind, UnitRow, UnitState, UnitStateOutcome, With, WithdrawalRow,
     WithdrawalState, WordChange, WordOutcome, WordRow,
 };

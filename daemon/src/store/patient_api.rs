@@ -15,11 +15,8 @@ pub trait PatientStore: Send + Sync + 'static {
     /// Records words. A word said before the one in force is only history, but for a dissent said at the same
     /// moment; see [`crate::consent::prevails`]. One outcome a change, in order. [`StoreError::Missing`] where
     /// a unit is not there.
-    async fn record_words(
-        &self,
-        changes: &[WordChange],
-        with: &With,
-    ) -> Result<Vec<WordOutcome>, StoreError>;
+    async fn record_words(&self, changes: &[WordChange], with: &With)
+    -> Result<Vec<WordOutcome>, StoreError>;
 
     /// Every word ever recorded of a patient, at a unit or at all, the newest first, at most `limit`.
     async fn words_of(
@@ -66,12 +63,7 @@ pub trait PatientStore: Send + Sync + 'static {
     /// Erases from the log every payload of a patient's records at a source up to a seq, superseded ones too.
     /// Headers stay. What is erased is no current record any more. May be broken off and asked for again.
     /// Says how many payloads were erased.
-    async fn erase_patient(
-        &self,
-        source: OdsCode,
-        patient: NhsNumber,
-        upto: u64,
-    ) -> Result<u64, StoreError>;
+    async fn erase_patient(&self, source: OdsCode, patient: NhsNumber, upto: u64) -> Result<u64, StoreError>;
 
     /// Erases from the log every payload of a record at a source before `seq`.
     async fn erase_record(&self, source: OdsCode, record: &RecordId, seq: u64) -> Result<u64, StoreError>;

@@ -60,6 +60,7 @@ impl Admin {
             side: side.into(),
             on,
             reason: "a test".to_owned(),
+            scope: None,
         };
         let answer = AgreementsClient::new(channel).set(request).await?.into_inner();
         let in_force = answer.in_force();

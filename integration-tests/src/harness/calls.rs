@@ -64,6 +64,7 @@ fn set(source: &str, recipient: &str, side: Side) -> SetAgreementRequest {
         side: side.into(),
         on: true,
         reason: String::new(),
+        scope: None,
     }
 }
 

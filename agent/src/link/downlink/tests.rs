@@ -29,6 +29,7 @@ async fn what_is_durable_is_in_the_inbox_and_not_asked_for_again() {
             grant: 1,
             complete: false,
             upto_seq: 0,
+            ..CatchUp::default()
         }))
         .await;
     session
@@ -38,6 +39,7 @@ async fn what_is_durable_is_in_the_inbox_and_not_asked_for_again() {
             grant: 1,
             complete: true,
             upto_seq: 0,
+            ..CatchUp::default()
         }))
         .await;
     session

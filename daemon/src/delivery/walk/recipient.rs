@@ -173,6 +173,7 @@ impl Recipient {
                 let at = self.position.entry((source, edge.grant)).or_default();
                 *at = edge.upto_seq.max(*at);
             }
+            Message::GrantStands(_) | Message::TreeHead(_) => {}
             Message::Piece(_) => panic!("nothing is that large here"),
         }
     }

@@ -23,11 +23,12 @@ use tokio_util::sync::CancellationToken;
 use super::recipient::{Oracle, Recipient};
 use crate::{
     clock::ManualClock,
-    consent::{Pair, Policy, Side},
+    consent::{Pair, Patients, Policy, Side},
     delivery::{Delivery, DeliveryParts, Revoker as _},
     ingest::{Committer, Publishers, committer, projector, tests::batch_of},
     store::{
         Deployment, HalfChange, LogBatch, NewToken, NewUnit, SqliteStore, Store as _, UnitKind, UnitState,
+        With,
     },
 };
 
@@ -52,16 +53,21 @@ struct World {
     calls: Vec<tokio::task::JoinHandle<()>>,
 }
 
+fn deployment() -> Deployment {
+    Deployment {
+        trust_domain: "walk.example".to_owned(),
+        test: true,
+        policy: Policy::UnlessDissented,
+        zone: "Europe/London".to_owned(),
+        default_patients: Patients::All,
+        operator_sets_halves: false,
+        made_at: 1,
+    }
+}
+
 impl World {
     async fn new(seed: u64, dir: &std::path::Path) -> Self {
-        let deployment = Deployment {
-            trust_domain: "walk.example".to_owned(),
-            test: true,
-            policy: Policy::UnlessDissented,
-            operator_sets_halves: false,
-            made_at: 1,
-        };
-        let store = Arc::new(SqliteStore::create(dir, &deployment).await.unwrap());
+        let store = Arc::new(SqliteStore::create(dir, &deployment()).await.unwrap());
         for (n, ods) in UNITS.iter().enumerate() {
             let ods: OdsCode = ods.parse().unwrap();
             let unit = NewUnit {
@@ -77,7 +83,10 @@ impl World {
                 expires_at: 2,
                 made_by: "walk".to_owned(),
             };
-            store.register_unit(&unit, &token, 1).await.unwrap();
+            store
+                .register_unit(&unit, &token, 1, &With::nothing())
+                .await
+                .unwrap();
         }
         let clock = Arc::new(ManualClock::at(1));
         let committed = Arc::default();
@@ -204,7 +213,7 @@ impl World {
         }
         let changed = self
             .delivery
-            .set_unit_state(ods, state, "walk", "", 1)
+            .set_unit_state(ods, state, "walk", "", 1, Vec::new())
             .await
             .unwrap();
         if state == UnitState::Suspended && changed.in_force {
@@ -221,9 +230,10 @@ impl World {
             by: "walk".to_owned(),
             reason: String::new(),
             at: 1,
+            scope: None,
         };
         self.calls.push(tokio::spawn(async move {
-            let answer = delivery.set_half(change).await.unwrap();
+            let answer = delivery.set_half(change, Vec::new()).await.unwrap();
             if let (true, Some((grant, _))) = (answer.in_force, answer.outcome.ended) {
                 oracle.lock().unwrap().ended.insert((pair, grant.0));
             }
@@ -253,7 +263,7 @@ impl World {
         self.oracle.lock().unwrap().suspended.clear();
         for unit in &units {
             self.delivery
-                .set_unit_state(*unit, UnitState::Enrolled, "walk", "", 1)
+                .set_unit_state(*unit, UnitState::Enrolled, "walk", "", 1, Vec::new())
                 .await
                 .unwrap();
         }

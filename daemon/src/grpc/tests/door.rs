@@ -19,14 +19,14 @@ use tonic::{
 use crate::{
     clock::{Clock, SystemClock},
     config::Limits,
-    consent::Policy,
+    consent::{Patients, Policy},
     enrolment::{Authority, Enrolment},
     grpc::{
         Acceptor, Connections, Edge, EnrolmentService, HealthWatch, Identities, OwnLeaf, UnaryRates, bind,
         reflection, server_config,
     },
     random::{OsRandom, Random as _},
-    store::{Deployment, NewToken, NewUnit, SqliteStore, Store, UnitKind},
+    store::{Deployment, NewToken, NewUnit, SqliteStore, Store, UnitKind, With},
 };
 
 pub(super) const TRUST_DOMAIN: &str = "test.example";
@@ -127,6 +127,8 @@ impl Door {
             trust_domain: TRUST_DOMAIN.to_owned(),
             test: true,
             policy: Policy::UnlessDissented,
+            zone: "Europe/London".to_owned(),
+            default_patients: Patients::All,
             operator_sets_halves: false,
             made_at: now,
         };
@@ -213,7 +215,10 @@ impl Door {
             kind: UnitKind::Gp,
         };
         let (token, keep) = self.token(Holder::Unit(unit.ods), self.now + DAY_MS);
-        self.store.register_unit(&unit, &keep, self.now).await.unwrap();
+        self.store
+            .register_unit(&unit, &keep, self.now, &With::nothing())
+            .await
+            .unwrap();
         token
     }
 

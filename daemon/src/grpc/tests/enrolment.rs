@@ -12,7 +12,7 @@ use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 use super::door::{DAY_MS, Door, Wanted};
 use crate::{
     config::Limits,
-    store::{NewPerson, Role, UnitState},
+    store::{NewPerson, Role, UnitState, With},
 };
 
 /// A request that asks for names that it must not get.
@@ -99,9 +99,15 @@ async fn tokens_cannot_be_misused() {
 
     // A newer token makes the older one void; an expired one is none.
     let (older, keep) = door.token(unit.clone(), door.now + DAY_MS);
-    door.store.add_token(&keep, door.now).await.unwrap();
+    door.store
+        .add_token(&keep, door.now, &With::nothing())
+        .await
+        .unwrap();
     let (expired, keep) = door.token(unit, door.now - 1);
-    door.store.add_token(&keep, door.now - DAY_MS).await.unwrap();
+    door.store
+        .add_token(&keep, door.now - DAY_MS, &With::nothing())
+        .await
+        .unwrap();
     assert_eq!(refused(older.reveal()).await, Code::PermissionDenied);
     assert_eq!(refused(expired.reveal()).await, Code::PermissionDenied);
     door.close().await;
@@ -120,7 +126,11 @@ async fn a_certificate_is_renewed_only_for_whom_it_names_and_while_they_belong()
     assert_eq!(stranger.code(), Code::PermissionDenied);
 
     let ods = "Z00101".parse().unwrap();
-    let set = |state| door.store.set_unit_state(ods, state, "a test", "", door.now);
+    let nothing = With::nothing();
+    let set = |state| {
+        door.store
+            .set_unit_state(ods, state, "a test", "", door.now, &nothing)
+    };
     set(UnitState::Suspended).await.unwrap();
     assert!(
         renew(&door, unit).await.is_ok(),
@@ -140,10 +150,16 @@ async fn a_certificate_is_renewed_only_for_whom_it_names_and_while_they_belong()
         role: Role::Operator,
     };
     let (_, keep) = door.token(Holder::Person(ann.clone()), door.now + DAY_MS);
-    door.store.add_person(&person, &keep, door.now).await.unwrap();
+    door.store
+        .add_person(&person, &keep, door.now, &With::nothing())
+        .await
+        .unwrap();
     let uri = "spiffe://test.example/person/ann-1";
     assert!(renew(&door, uri).await.is_ok());
-    door.store.revoke_person(&ann, "left", door.now).await.unwrap();
+    door.store
+        .revoke_person(&ann, "left", door.now, &With::nothing())
+        .await
+        .unwrap();
     assert_eq!(
         renew(&door, uri).await.unwrap_err().code(),
         Code::PermissionDenied

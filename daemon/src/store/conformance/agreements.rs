@@ -10,7 +10,8 @@ use super::{
 use crate::{
     consent::{GrantId, Side},
     store::{
-        AppendGroup, CursorMove, HalfChange, HalfRow, JobKind, Store, StoreError, UnitState, WithdrawalState,
+        AppendGroup, CursorMove, HalfChange, HalfRow, JobKind, Store, StoreError, UnitState, With,
+        WithdrawalState,
     },
 };
 
@@ -102,10 +103,11 @@ pub(crate) async fn either_half_off_ends_the_grant<B: Backend>() {
         let last = jobs.last().unwrap();
         assert_eq!(
             (last.id, last.grant, last.kind),
-            (withdrawal.job, grant, JobKind::Withdraw)
+            (withdrawal.job, grant, JobKind::Withdraw { patient: None })
         );
         assert!(
-            jobs.iter().all(|job| job.kind == JobKind::Withdraw),
+            jobs.iter()
+                .all(|job| job.kind == JobKind::Withdraw { patient: None }),
             "the catch-up was dropped"
         );
         // The other half off too, or the same again, ends nothing more.
@@ -157,9 +159,10 @@ pub(crate) async fn the_same_again_changes_only_by_whom<B: Backend>() {
         on: true,
         by: "a colleague".to_owned(),
         reason: "reviewed".to_owned(),
+        scope: None,
         at: T0 + 77,
     };
-    let outcome = store.set_half(&again).await.unwrap();
+    let outcome = store.set_half(&again, &With::nothing()).await.unwrap();
     assert_eq!(
         (outcome.started, outcome.ended, outcome.agreement.grant),
         (None, None, Some(grant))
@@ -211,12 +214,26 @@ pub(crate) async fn halves_need_units_that_take_part<B: Backend>() {
     let own = turn(store, pair(HILL, HILL), Side::ShareOut, true).await;
     assert_fails!(own, StoreError::Conflict(_));
     store
-        .set_unit_state(ods(VALE), UnitState::Suspended, "operator", "", T0)
+        .set_unit_state(
+            ods(VALE),
+            UnitState::Suspended,
+            "operator",
+            "",
+            T0,
+            &With::nothing(),
+        )
         .await
         .unwrap();
     turn(store, pair(HILL, VALE), Side::ShareIn, true).await.unwrap();
     store
-        .set_unit_state(ods(VALE), UnitState::Retired, "operator", "", T0)
+        .set_unit_state(
+            ods(VALE),
+            UnitState::Retired,
+            "operator",
+            "",
+            T0,
+            &With::nothing(),
+        )
         .await
         .unwrap();
     for (source, recipient) in [(HILL, VALE), (VALE, HILL)] {

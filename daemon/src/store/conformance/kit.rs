@@ -12,10 +12,10 @@ use handfast_proto::{
 
 use super::backend::Backend;
 use crate::{
-    consent::{GrantId, Pair, Policy, Side},
+    consent::{GrantId, Pair, Patients, Policy, Side},
     store::{
         AppendGroup, Certificate, Deployment, HalfChange, HalfOutcome, Hello, Job, JobId, JobKind, LogBatch,
-        NewPerson, NewToken, NewUnit, Role, Store, StoreError, Subscription, UnitKind,
+        NewPerson, NewToken, NewUnit, Role, Store, StoreError, Subscription, UnitKind, With,
     },
 };
 
@@ -56,6 +56,8 @@ pub(crate) fn deployment() -> Deployment {
         trust_domain: "care.example".to_owned(),
         test: true,
         policy: Policy::Explicit,
+        zone: "Europe/London".to_owned(),
+        default_patients: Patients::Caseload,
         operator_sets_halves: false,
         made_at: T0,
     }
@@ -91,7 +93,10 @@ pub(crate) async fn register(store: &impl Store, code: &str) -> Result<(), Store
         kind: UnitKind::Gp,
     };
     let token = token(Holder::Unit(unit.ods), &format!("first of {code}"));
-    store.register_unit(&unit, &token, T0).await.map(drop)
+    store
+        .register_unit(&unit, &token, T0, &With::nothing())
+        .await
+        .map(drop)
 }
 
 /// A token that holds from [`T0`]; `name` makes its hash.
@@ -142,7 +147,7 @@ pub(crate) async fn add_person(
 ) -> Result<(), StoreError> {
     let token = token(Holder::Person(person_id(id)), id);
     store
-        .add_person(&person(id, unit, role), &token, T0)
+        .add_person(&person(id, unit, role), &token, T0, &With::nothing())
         .await
         .map(drop)
 }
@@ -161,9 +166,10 @@ pub(crate) async fn turn(
         on,
         by: format!("administrator of {}", side.owner(pair)),
         reason: "agreed".to_owned(),
+        scope: None,
         at: T0 + 1,
     };
-    store.set_half(&change).await
+    store.set_half(&change, &With::nothing()).await
 }
 
 /// Turns both halves on, of which one may be on already.
@@ -193,7 +199,7 @@ pub(crate) async fn catch_up(store: &impl Store, recipient: &str) -> (JobId, u64
     let jobs = jobs(store, recipient).await;
     let mut catch_ups = jobs.iter().filter_map(|job| match job.kind {
         JobKind::CatchUp { upto, through } => Some((job.id, upto, through)),
-        JobKind::Withdraw => None,
+        _ => None,
     });
     let found = catch_ups.next().unwrap();
     assert_eq!(catch_ups.next(), None, "only one catch-up");

@@ -6,7 +6,7 @@ use super::{
     backend::Backend,
     kit::{HILL, VALE, WARD, ods, subject, with_units},
 };
-use crate::store::{RecordVersion, Store};
+use crate::store::{Of, RecordVersion, Store};
 
 fn version(name: &str, seq: u64) -> RecordVersion {
     RecordVersion {
@@ -27,7 +27,7 @@ fn retraction(name: &str, seq: u64) -> RecordVersion {
 
 async fn current(store: &impl Store, source: &str) -> Vec<u64> {
     store
-        .current_records(ods(source), 0, u64::MAX / 2, 1000)
+        .current_records(ods(source), Of::Everyone, 0, u64::MAX / 2, 1000)
         .await
         .unwrap()
 }
@@ -93,14 +93,20 @@ pub(crate) async fn ranges_and_limits_are_kept<B: Backend>() {
         (7, 5, 100, vec![]),
     ] {
         let found = store
-            .current_records(ods(HILL), after, upto, limit)
+            .current_records(ods(HILL), Of::Everyone, after, upto, limit)
             .await
             .unwrap();
         assert_eq!(found, expected, "after {after}, up to {upto}, at most {limit}");
     }
     // A record whose current version lies beyond `upto` is not among those up to it.
     store.project(ods(HILL), &[version("r7", 21)], 21).await.unwrap();
-    assert_eq!(store.current_records(ods(HILL), 0, 3, 100).await.unwrap(), [2, 3]);
+    assert_eq!(
+        store
+            .current_records(ods(HILL), Of::Everyone, 0, 3, 100)
+            .await
+            .unwrap(),
+        [2, 3]
+    );
 }
 
 /// Whatever a crash took of it, projecting what comes behind `projected_through` makes it whole.
@@ -165,7 +171,7 @@ pub(crate) async fn many_records_are_projected<B: Backend>() {
     let mut seqs = Vec::new();
     loop {
         let page = store
-            .current_records(ods(HILL), after, u64::MAX / 2, 700)
+            .current_records(ods(HILL), Of::Everyone, after, u64::MAX / 2, 700)
             .await
             .unwrap();
         let Some(last) = page.last() else { break };

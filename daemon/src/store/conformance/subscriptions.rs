@@ -11,6 +11,7 @@ use crate::{
     consent::GrantId,
     store::{
         AppendGroup, CatchUpMove, ConfirmWithdrawal, Hello, JobKind, RecipientReceipt, Store, StoreError,
+        With,
     },
 };
 
@@ -147,7 +148,7 @@ pub(crate) async fn another_inbox_starts_anew<B: Backend>() {
     assert_eq!(cursors, [(pair(HILL, WARD), 8), (pair(VALE, WARD), 3)]);
     let kinds: Vec<_> = opened.jobs.iter().map(|job| (job.pair, job.kind)).collect();
     let expected = [
-        (pair(HILL, WARD), JobKind::Withdraw),
+        (pair(HILL, WARD), JobKind::Withdraw { patient: None }),
         (pair(HILL, WARD), JobKind::CatchUp { upto: 8, through: 0 }),
         (pair(VALE, WARD), JobKind::CatchUp { upto: 3, through: 0 }),
     ];
@@ -172,9 +173,18 @@ pub(crate) async fn another_inbox_starts_anew<B: Backend>() {
         not_removed: 0,
         at: T0,
     };
-    store.confirm_withdrawal(&confirmed).await.unwrap();
+    store
+        .confirm_withdrawal(&confirmed, &With::nothing())
+        .await
+        .unwrap();
     let opened = hello(store, WARD, 3, 0, 0).await;
-    assert!(opened.anew && opened.jobs.iter().all(|job| job.kind != JobKind::Withdraw));
+    assert!(
+        opened.anew
+            && opened
+                .jobs
+                .iter()
+                .all(|job| job.kind != JobKind::Withdraw { patient: None })
+    );
 }
 
 pub(crate) async fn an_inbox_of_the_past_is_refused<B: Backend>() {

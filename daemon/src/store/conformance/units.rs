@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     consent::Side,
-    store::{NewUnit, Role, Store, StoreError, UnitKind, UnitRow, UnitState, UnitStateOutcome},
+    store::{NewUnit, Role, Store, StoreError, UnitKind, UnitRow, UnitState, UnitStateOutcome, With},
 };
 
 async fn unit(store: &impl Store, code: &str, now: i64) -> UnitRow {
@@ -21,7 +21,7 @@ async fn unit(store: &impl Store, code: &str, now: i64) -> UnitRow {
 
 async fn set_state(store: &impl Store, code: &str, state: UnitState) -> Result<UnitStateOutcome, StoreError> {
     store
-        .set_unit_state(ods(code), state, "operator", "a reason", T0 + 5)
+        .set_unit_state(ods(code), state, "operator", "a reason", T0 + 5, &With::nothing())
         .await
 }
 
@@ -36,7 +36,7 @@ pub(crate) async fn units_are_registered_and_listed<B: Backend>() {
         kind: UnitKind::Hospice,
     };
     let made = store
-        .register_unit(&new, &token(Holder::Unit(new.ods), "t"), T0 + 9)
+        .register_unit(&new, &token(Holder::Unit(new.ods), "t"), T0 + 9, &With::nothing())
         .await
         .unwrap();
     let expected = UnitRow {
@@ -67,7 +67,12 @@ pub(crate) async fn a_unit_is_there_once<B: Backend>() {
         kind: UnitKind::Acute,
     };
     let result = store
-        .register_unit(&again, &token(Holder::Unit(again.ods), "second"), T0)
+        .register_unit(
+            &again,
+            &token(Holder::Unit(again.ods), "second"),
+            T0,
+            &With::nothing(),
+        )
         .await;
     assert_fails!(result, StoreError::Exists(_));
     assert_eq!(unit(store, HILL, T0).await.kind, UnitKind::Gp);
@@ -154,7 +159,12 @@ pub(crate) async fn an_agent_enrols<B: Backend>() {
     let store = backend.store();
     let holder = Holder::Unit(ods(HILL));
     store
-        .consume_token(&hash("first of Z00101"), &certificate(holder, 1), T0)
+        .consume_token(
+            &hash("first of Z00101"),
+            &certificate(holder, 1),
+            T0,
+            &With::nothing(),
+        )
         .await
         .unwrap();
     assert!(unit(store, HILL, T0).await.agent_enrolled);
@@ -176,20 +186,23 @@ pub(crate) async fn a_unit_has_an_administrator_while_one_may_come<B: Backend>()
     assert!(!has(T0 + TOKEN_MS).await, "her token has expired");
     let ann = Holder::Person(person_id("ann"));
     store
-        .consume_token(&hash("ann"), &certificate(ann, 1), T0)
+        .consume_token(&hash("ann"), &certificate(ann, 1), T0, &With::nothing())
         .await
         .unwrap();
     assert!(has(T0 + TOKEN_MS).await, "she has enrolled");
     store
-        .set_role(&person_id("ann"), Role::Auditor, T0)
+        .set_role(&person_id("ann"), Role::Auditor, T0, &With::nothing())
         .await
         .unwrap();
     assert!(!has(T0).await, "she has another role");
     store
-        .set_role(&person_id("ann"), Role::UnitAdmin, T0)
+        .set_role(&person_id("ann"), Role::UnitAdmin, T0, &With::nothing())
         .await
         .unwrap();
     assert!(has(T0).await);
-    store.revoke_person(&person_id("ann"), "left", T0).await.unwrap();
+    store
+        .revoke_person(&person_id("ann"), "left", T0, &With::nothing())
+        .await
+        .unwrap();
     assert!(!has(T0).await, "she was revoked");
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     consent::GrantId,
     store::{
-        AppendGroup, ConfirmWithdrawal, DeadLetterRow, JobId, Store, StoreError, WithdrawalRow,
+        AppendGroup, ConfirmWithdrawal, DeadLetterRow, JobId, Store, StoreError, With, WithdrawalRow,
         WithdrawalState,
     },
 };
@@ -55,7 +55,7 @@ pub(crate) async fn a_withdrawal_goes_its_way<B: Backend>() {
         assert!(jobs(store, WARD).await.is_empty(), "it is over for the feed");
     }
     store
-        .confirm_withdrawal(&confirmation(WARD, job, 40))
+        .confirm_withdrawal(&confirmation(WARD, job, 40), &With::nothing())
         .await
         .unwrap();
     let backend = backend.reopen().await;
@@ -82,14 +82,14 @@ pub(crate) async fn a_confirmation_may_come_first_and_again<B: Backend>() {
     let store = backend.store();
     let job = part(store, pair(HILL, WARD)).await;
     store
-        .confirm_withdrawal(&confirmation(WARD, job, 40))
+        .confirm_withdrawal(&confirmation(WARD, job, 40), &With::nothing())
         .await
         .unwrap();
     let confirmed = newest(store).await;
     assert!(jobs(store, WARD).await.is_empty());
     receive(store, &[job]).await;
     store
-        .confirm_withdrawal(&confirmation(WARD, job, 0))
+        .confirm_withdrawal(&confirmation(WARD, job, 0), &With::nothing())
         .await
         .unwrap();
     assert_eq!(newest(store).await, confirmed, "the first word stands");
@@ -104,18 +104,18 @@ pub(crate) async fn only_its_recipient_confirms<B: Backend>() {
     let before = jobs(store, WARD).await;
     for recipient in [HILL, VALE, "Z99999"] {
         store
-            .confirm_withdrawal(&confirmation(recipient, job, 40))
+            .confirm_withdrawal(&confirmation(recipient, job, 40), &With::nothing())
             .await
             .unwrap();
     }
     store
-        .confirm_withdrawal(&confirmation(WARD, JobId(999), 40))
+        .confirm_withdrawal(&confirmation(WARD, JobId(999), 40), &With::nothing())
         .await
         .unwrap();
     // A catch-up is no withdrawal.
     let catch_up = before.last().unwrap().id;
     store
-        .confirm_withdrawal(&confirmation(WARD, catch_up, 40))
+        .confirm_withdrawal(&confirmation(WARD, catch_up, 40), &With::nothing())
         .await
         .unwrap();
     receive(store, &[catch_up]).await;

@@ -7,12 +7,13 @@ use super::{
     database::Database,
     fault::fault,
     grants,
-    values::{Columns, corrupt},
+    values::{Columns, corrupt, patients},
 };
 use crate::{
-    consent::{GrantId, Pair},
+    consent::{CategorySet, GrantId, Pair},
     store::{
-        AgreementRow, HalfChange, HalfOutcome, HalfRow, JobId, StoreError, WithdrawalRow, WithdrawalState,
+        AgreementRow, HalfChange, HalfOutcome, HalfRow, HalfScope, JobId, StoreError, With, WithdrawalRow,
+        WithdrawalState,
     },
 };
 
@@ -21,16 +22,23 @@ macro_rules! select_agreements {
     ($rest:literal) => {
         concat!(
             "SELECT a.source, a.recipient,
-                    a.out_on, a.out_by, a.out_at, a.out_reason, a.in_on, a.in_by, a.in_at, a.in_reason,
+                    a.out_on, a.out_by, a.out_at, a.out_reason, a.out_categories, a.out_patients,
+                    a.out_explicit, a.out_ends_on, a.out_ends_at, a.out_review_on, a.out_reference,
+                    a.out_legal_basis,
+                    a.in_on, a.in_by, a.in_at, a.in_reason, a.in_categories, a.in_patients,
+                    a.in_explicit, a.in_ends_on, a.in_ends_at, a.in_review_on, a.in_reference,
+                    a.in_legal_basis,
                     g.id AS grant_id,
                     w.id AS job, w.grant_id AS ended_grant, w.state, w.removed, w.not_removed, w.since,
                     w.confirmed_at
              FROM agreement AS a
              LEFT JOIN sharing_grant AS g
                  ON g.source = a.source AND g.recipient = a.recipient AND g.ended_at IS NULL
+                    AND g.patient IS NULL
              LEFT JOIN job AS w ON w.id = (
                  SELECT max(id) FROM job
-                 WHERE source = a.source AND recipient = a.recipient AND kind = 'withdraw') ",
+                 WHERE source = a.source AND recipient = a.recipient AND kind = 'withdraw'
+                   AND patient IS NULL) ",
             $rest
         )
     };
@@ -50,10 +58,14 @@ pub(super) async fn all(main: &Database, unit: Option<OdsCode>) -> Result<Vec<Ag
 }
 
 /// Turns a half.
-pub(super) async fn set_half(main: &Database, change: &HalfChange) -> Result<HalfOutcome, StoreError> {
+pub(super) async fn set_half(
+    main: &Database,
+    change: &HalfChange,
+    with: &With,
+) -> Result<HalfOutcome, StoreError> {
     let mut write = main.write().await?;
     let result = grants::turn(write.conn(), change).await;
-    write.finish(result).await
+    write.finish_with(result, with, change.at).await
 }
 
 /// One agreement, where a half of it was ever set.
@@ -71,20 +83,82 @@ fn agreement_row(row: &SqliteRow) -> Result<AgreementRow, StoreError> {
     let grant: Option<i64> = row.column("grant_id")?;
     Ok(AgreementRow {
         pair: row.pair()?,
-        share_out: HalfRow {
-            on: row.column("out_on")?,
-            set_by: row.column("out_by")?,
-            set_at: row.column("out_at")?,
-            reason: row.column("out_reason")?,
-        },
-        share_in: HalfRow {
-            on: row.column("in_on")?,
-            set_by: row.column("in_by")?,
-            set_at: row.column("in_at")?,
-            reason: row.column("in_reason")?,
-        },
+        share_out: half(row, &SHARE_OUT)?,
+        share_in: half(row, &SHARE_IN)?,
         grant: grant.map(|_| row.count("grant_id").map(GrantId)).transpose()?,
         withdrawal: withdrawal(row)?,
+    })
+}
+
+/// The columns of one half.
+struct HalfColumns {
+    on: &'static str,
+    by: &'static str,
+    at: &'static str,
+    reason: &'static str,
+    categories: &'static str,
+    patients: &'static str,
+    explicit: &'static str,
+    ends_on: &'static str,
+    ends_at: &'static str,
+    review_on: &'static str,
+    reference: &'static str,
+    legal_basis: &'static str,
+}
+
+const SHARE_OUT: HalfColumns = HalfColumns {
+    on: "out_on",
+    by: "out_by",
+    at: "out_at",
+    reason: "out_reason",
+    categories: "out_categories",
+    patients: "out_patients",
+    explicit: "out_explicit",
+    ends_on: "out_ends_on",
+    ends_at: "out_ends_at",
+    review_on: "out_review_on",
+    reference: "out_reference",
+    legal_basis: "out_legal_basis",
+};
+
+const SHARE_IN: HalfColumns = HalfColumns {
+    on: "in_on",
+    by: "in_by",
+    at: "in_at",
+    reason: "in_reason",
+    categories: "in_categories",
+    patients: "in_patients",
+    explicit: "in_explicit",
+    ends_on: "in_ends_on",
+    ends_at: "in_ends_at",
+    review_on: "in_review_on",
+    reference: "in_reference",
+    legal_basis: "in_legal_basis",
+};
+
+fn half(row: &SqliteRow, of: &HalfColumns) -> Result<HalfRow, StoreError> {
+    let categories = u32::try_from(row.count(of.categories)?);
+    let categories = categories.map_err(|_| corrupt("a half's categories are no set"))?;
+    let day = |name| {
+        let text: Option<&str> = row.column(name)?;
+        let day = text.map(str::parse).transpose();
+        day.map_err(|_| corrupt("a half's day is not a date"))
+    };
+    Ok(HalfRow {
+        on: row.column(of.on)?,
+        set_by: row.column(of.by)?,
+        set_at: row.column(of.at)?,
+        reason: row.column(of.reason)?,
+        scope: HalfScope {
+            categories: CategorySet::from_bits(categories),
+            patients: patients(row.column(of.patients)?)?,
+            explicit: row.column(of.explicit)?,
+            ends_on: day(of.ends_on)?,
+            ends_at: row.column(of.ends_at)?,
+            review_on: day(of.review_on)?,
+            reference: row.column(of.reference)?,
+            legal_basis: row.column(of.legal_basis)?,
+        },
     })
 }
 

@@ -16,8 +16,8 @@ use handfast_proto::{
 };
 use sqlx::SqliteConnection;
 
-use super::{database::Database, fault::fault, shapes::Shapes, values::int};
-use crate::store::{AppendGroup, LogBatch, StoreError};
+use super::{caseload, database::Database, fault::fault, shapes::Shapes, values::int, words};
+use crate::store::{AppendGroup, LogBatch, Stated, StoreError};
 
 /// Batches in the largest insert, and in the next.
 const INSERT_ROWS: [usize; 2] = [32, 8];
@@ -55,7 +55,7 @@ const MOVE_CURSORS: &str = "
 const MOVE_CATCH_UPS: &str = "
     UPDATE job SET through = m.through
     FROM (SELECT value ->> 0 AS id, value ->> 1 AS through FROM json_each(?1)) AS m
-    WHERE job.id = m.id AND job.kind = 'catch-up' AND job.through < m.through";
+    WHERE job.id = m.id AND job.kind <> 'withdraw' AND job.state = 'due' AND job.through < m.through";
 
 /// Runs behind [`MOVE_CATCH_UPS`]: one that would go back finds a greater `through`.
 const END_CATCH_UPS: &str = "
@@ -64,6 +64,15 @@ const END_CATCH_UPS: &str = "
         FROM json_each(?1) AS m CROSS JOIN job AS over ON over.id = m.value ->> 0
         WHERE m.value ->> 2 = 1 AND over.kind = 'catch-up' AND over.through <= m.value ->> 1
     )";
+
+/// The recipient is yet to confirm what it removed in these. As [`END_CATCH_UPS`], behind the moves.
+const RECEIVE_RECONCILES: &str = "
+    UPDATE job SET state = 'received'
+    FROM (
+        SELECT value ->> 0 AS id, value ->> 1 AS through FROM json_each(?1) WHERE value ->> 2 = 1
+    ) AS m
+    WHERE job.id = m.id AND job.kind IN ('patient', 'changes') AND job.state = 'due'
+      AND job.through <= m.through";
 
 const MOVE_RECEIPTS: &str = "
     UPDATE inbox SET receipted_session = m.session, receipted = m.durable
@@ -79,11 +88,12 @@ const RECEIVE_WITHDRAWALS: &str = "
 
 /// For the test that looks at their plans.
 #[cfg(test)]
-pub(super) const MOVES: [&str; 6] = [
+pub(super) const MOVES: [&str; 7] = [
     MOVE_HEADS,
     MOVE_CURSORS,
     MOVE_CATCH_UPS,
     END_CATCH_UPS,
+    RECEIVE_RECONCILES,
     MOVE_RECEIPTS,
     RECEIVE_WITHDRAWALS,
 ];
@@ -91,19 +101,19 @@ pub(super) const MOVES: [&str; 6] = [
 /// Commits a group. Not cancellation-safe: dropped half-way, it may or may not have committed.
 pub(super) async fn append(main: &Database, group: &AppendGroup) -> Result<(), StoreError> {
     let moves = Moves::of(group)?;
-    if moves.is_empty() {
+    if moves.is_empty() && group.stated.is_empty() && group.with.is_nothing() {
         return Ok(());
     }
     let mut write = main.write().await?;
     let result = keep(write.conn(), group, moves).await;
-    write.finish(result).await
+    write.finish_with(result, &group.with, group.at).await
 }
 
 async fn keep(conn: &mut SqliteConnection, group: &AppendGroup, moves: Moves) -> Result<(), StoreError> {
-    if let Some(heads) = moves.heads.text {
+    if let Some(heads) = &moves.heads.text {
         // First, so that a conflict costs no writing.
         let moved = sqlx::query(MOVE_HEADS)
-            .bind(heads)
+            .bind(heads.clone())
             .execute(&mut *conn)
             .await
             .map_err(fault)?;
@@ -112,17 +122,17 @@ async fn keep(conn: &mut SqliteConnection, group: &AppendGroup, moves: Moves) ->
         }
         insert_batches(conn, &group.batches, group.at).await?;
     }
+    for stated in &group.stated {
+        match stated {
+            Stated::Words(changes) => drop(words::apply(conn, changes).await?),
+            Stated::Joined(joined) => caseload::join(conn, joined, group.at).await?,
+        }
+    }
     let rest = [
         (MOVE_CURSORS, &moves.cursors.text),
         (MOVE_CATCH_UPS, &moves.catch_ups.text),
-        (
-            END_CATCH_UPS,
-            if moves.ends_catch_up {
-                &moves.catch_ups.text
-            } else {
-                &None
-            },
-        ),
+        (END_CATCH_UPS, moves.ending()),
+        (RECEIVE_RECONCILES, moves.ending()),
         (MOVE_RECEIPTS, &moves.receipts.text),
         (RECEIVE_WITHDRAWALS, &moves.received.text),
     ];
@@ -251,6 +261,15 @@ impl Moves {
             receipts: receipts.finish(),
             received: received.finish(),
         })
+    }
+
+    /// The catch-ups and reconciles, where one of them ends.
+    fn ending(&self) -> &Option<String> {
+        if self.ends_catch_up {
+            &self.catch_ups.text
+        } else {
+            &None
+        }
     }
 
     fn is_empty(&self) -> bool {

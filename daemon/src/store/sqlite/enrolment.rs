@@ -9,12 +9,17 @@ use super::{
     people, units,
     values::{self, Columns, holder_text},
 };
-use crate::store::{Certificate, IssuedToken, NewToken, StoreError, TokenHash, UnitState};
+use crate::store::{Certificate, IssuedToken, NewToken, StoreError, TokenHash, UnitState, With};
 
-pub(super) async fn add_token(main: &Database, token: &NewToken, at: i64) -> Result<(), StoreError> {
+pub(super) async fn add_token(
+    main: &Database,
+    token: &NewToken,
+    at: i64,
+    with: &With,
+) -> Result<(), StoreError> {
     let mut write = main.write().await?;
     let result = insert_token(write.conn(), token, at).await;
-    write.finish(result).await
+    write.finish_with(result, with, at).await
 }
 
 /// Keeps a token in a transaction of the caller's; earlier unused ones of its holder are void.
@@ -83,10 +88,11 @@ pub(super) async fn consume_token(
     hash: &TokenHash,
     certificate: &Certificate,
     now: i64,
+    with: &With,
 ) -> Result<(), StoreError> {
     let mut write = main.write().await?;
     let result = consume(write.conn(), hash, certificate, now).await;
-    write.finish(result).await
+    write.finish_with(result, with, now).await
 }
 
 async fn consume(
@@ -117,10 +123,11 @@ pub(super) async fn add_certificate(
     main: &Database,
     certificate: &Certificate,
     now: i64,
+    with: &With,
 ) -> Result<(), StoreError> {
     let mut write = main.write().await?;
     let result = renew(write.conn(), certificate, now).await;
-    write.finish(result).await
+    write.finish_with(result, with, now).await
 }
 
 async fn renew(conn: &mut SqliteConnection, certificate: &Certificate, now: i64) -> Result<(), StoreError> {

@@ -2,12 +2,21 @@
 
 mod agreements;
 mod append;
+mod audit;
+mod beside;
+mod caseload;
+mod current;
 mod database;
 mod dead_letters;
+mod deployment;
+mod emergencies;
 mod enrolment;
+mod expiry;
 mod fault;
 mod grants;
+mod jobs;
 mod log;
+mod patient_store;
 mod people;
 mod projection;
 mod records;
@@ -15,9 +24,11 @@ mod settings;
 mod shapes;
 mod store;
 mod subscriptions;
+mod terms;
 mod units;
 mod values;
 mod withdrawals;
+mod words;
 mod writer;
 
 #[cfg(test)]

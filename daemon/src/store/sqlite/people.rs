@@ -10,17 +10,18 @@ use super::{
     units,
     values::{self, Columns, corrupt, person_holder},
 };
-use crate::store::{NewPerson, NewToken, PersonRow, Role, StoreError, UnitState};
+use crate::store::{NewPerson, NewToken, PersonRow, Role, StoreError, UnitState, With};
 
 pub(super) async fn add(
     main: &Database,
     person: &NewPerson,
     token: &NewToken,
     at: i64,
+    with: &With,
 ) -> Result<PersonRow, StoreError> {
     let mut write = main.write().await?;
     let result = insert(write.conn(), person, token, at).await;
-    write.finish(result).await
+    write.finish_with(result, with, at).await
 }
 
 async fn insert(
@@ -66,10 +67,11 @@ pub(super) async fn set_role(
     id: &PersonId,
     role: Role,
     at: i64,
+    with: &With,
 ) -> Result<PersonRow, StoreError> {
     let mut write = main.write().await?;
     let result = change_role(write.conn(), id, role, at).await;
-    write.finish(result).await
+    write.finish_with(result, with, at).await
 }
 
 async fn change_role(
@@ -97,10 +99,11 @@ pub(super) async fn revoke(
     id: &PersonId,
     reason: &str,
     at: i64,
+    with: &With,
 ) -> Result<PersonRow, StoreError> {
     let mut write = main.write().await?;
     let result = end(write.conn(), id, reason, at).await;
-    write.finish(result).await
+    write.finish_with(result, with, at).await
 }
 
 /// Of a person who was revoked before, the first reason stands.

@@ -104,26 +104,3 @@ fn newest(versions: &[RecordVersion]) -> Vec<&RecordVersion> {
     newest.dedup_by(|later, kept| later.record == kept.record);
     newest
 }
-
-/// The seqs in (`after`, `upto`] that are a current version, not retracted, in order.
-pub(super) async fn current(
-    records: &Database,
-    source: OdsCode,
-    after: u64,
-    upto: u64,
-    limit: u32,
-) -> Result<Vec<u64>, StoreError> {
-    let sql = "SELECT seq FROM record
-               WHERE source = (SELECT id FROM source WHERE ods = ?1) AND retracted = 0
-                 AND seq > ?2 AND seq <= ?3
-               ORDER BY seq LIMIT ?4";
-    let rows = sqlx::query(sql)
-        .bind(source.as_str())
-        .bind(int(after)?)
-        .bind(int(upto)?)
-        .bind(limit)
-        .fetch_all(records.readers())
-        .await
-        .map_err(fault)?;
-    rows.iter().map(|row| row.count("seq")).collect()
-}

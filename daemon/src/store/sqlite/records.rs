@@ -7,11 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use handfast_proto::ids::OdsCode;
+use handfast_proto::ids::{NhsNumber, OdsCode};
 use sqlx::SqliteConnection;
 
-use super::{database::Database, fault::fault, log, projection, settings::RECORDS};
-use crate::store::{Head, RecordVersion, StoreError};
+use super::{current, database::Database, fault::fault, log, projection, settings::RECORDS};
+use crate::store::{Head, Of, RecordVersion, StoreError, SubjectCount};
 
 /// Beside the file: it was found damaged while in use and is to be made anew when opened next.
 const DAMAGED_SUFFIX: &str = ".damaged";
@@ -86,11 +86,41 @@ impl Records {
     pub(super) async fn current(
         &self,
         source: OdsCode,
+        of: Of,
         after: u64,
         upto: u64,
         limit: u32,
     ) -> Result<Vec<u64>, StoreError> {
-        let result = projection::current(&self.file, source, after, upto, limit).await;
+        let result = current::seqs(&self.file, source, of, after, upto, limit).await;
+        result.inspect_err(|error| self.note_damage(error))
+    }
+
+    pub(super) async fn have(
+        &self,
+        source: OdsCode,
+        patients: &[NhsNumber],
+    ) -> Result<Vec<NhsNumber>, StoreError> {
+        let result = current::have(&self.file, source, patients).await;
+        result.inspect_err(|error| self.note_damage(error))
+    }
+
+    pub(super) async fn patients(
+        &self,
+        source: OdsCode,
+        after: Option<NhsNumber>,
+        limit: u32,
+    ) -> Result<Vec<NhsNumber>, StoreError> {
+        let result = current::patients(&self.file, source, after, limit).await;
+        result.inspect_err(|error| self.note_damage(error))
+    }
+
+    pub(super) async fn subjects(
+        &self,
+        source: OdsCode,
+        after: Option<NhsNumber>,
+        limit: u32,
+    ) -> Result<Vec<SubjectCount>, StoreError> {
+        let result = current::subjects(&self.file, source, after, limit).await;
         result.inspect_err(|error| self.note_damage(error))
     }
 

@@ -4,28 +4,19 @@
 use std::path::Path;
 
 use async_trait::async_trait;
-use handfast_proto::ids::{OdsCode, PersonId};
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
+use handfast_proto::ids::{NhsNumber, OdsCode, PersonId};
 
 use super::{
-    agreements, append,
-    database::Database,
-    dead_letters, enrolment,
-    fault::fault,
-    log, people,
-    records::Records,
-    settings::MAIN,
-    subscriptions, units,
-    values::{Columns, corrupt},
-    withdrawals,
+    agreements, append, database::Database, dead_letters, deployment, enrolment, expiry, log, people,
+    records::Records, settings::MAIN, subscriptions, units, withdrawals,
 };
 use crate::{
     consent::{Pair, Policy},
     store::{
         AgreementRow, AppendGroup, Certificate, ConfirmWithdrawal, DeadLetterRow, Deployment, HalfChange,
-        HalfOutcome, Head, Hello, IssuedToken, Job, LogRow, NewPerson, NewToken, NewUnit, PairState,
-        PersonRow, RecordVersion, Role, Store, StoreError, Subscription, TokenHash, UnitRow, UnitState,
-        UnitStateOutcome,
+        HalfOutcome, Head, Hello, IssuedToken, Job, LogRow, NewPerson, NewToken, NewUnit, Of, PairState,
+        PersonRow, RecordVersion, Role, Store, StoreError, SubjectCount, Subscription, TokenHash, UnitRow,
+        UnitState, UnitStateOutcome, With,
     },
 };
 
@@ -46,7 +37,7 @@ impl SqliteStore {
         Database::make(&MAIN, state_dir)?;
         let main = open_main(state_dir).await?;
         let mut write = main.write().await?;
-        let result = insert_deployment(write.conn(), deployment).await;
+        let result = deployment::insert(write.conn(), deployment).await;
         write.finish(result).await?;
         Self::with_records(main, state_dir).await
     }
@@ -60,7 +51,7 @@ impl SqliteStore {
             ));
         }
         let main = open_main(state_dir).await?;
-        deployment(&main).await?;
+        deployment::read(&main).await?;
         Self::with_records(main, state_dir).await
     }
 
@@ -75,7 +66,6 @@ impl SqliteStore {
         Ok(Self { main, records })
     }
 
-    #[cfg(test)]
     pub(super) fn main(&self) -> &Database {
         &self.main
     }
@@ -91,76 +81,16 @@ async fn open_main(state_dir: &Path) -> Result<Database, StoreError> {
     Database::open(&MAIN, state_dir, &migrations).await
 }
 
-// === The deployment ===
-
-fn policy_text(policy: Policy) -> &'static str {
-    match policy {
-        Policy::UnlessDissented => "unless-dissented",
-        Policy::Explicit => "explicit",
-    }
-}
-
-async fn insert_deployment(conn: &mut SqliteConnection, deployment: &Deployment) -> Result<(), StoreError> {
-    let sql = "INSERT INTO deployment
-                   (one, trust_domain, test, policy, operator_sets_halves, made_at, touched_at)
-               VALUES (1, ?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (one) DO NOTHING";
-    let done = sqlx::query(sql)
-        .bind(deployment.trust_domain.as_str())
-        .bind(deployment.test)
-        .bind(policy_text(deployment.policy))
-        .bind(deployment.operator_sets_halves)
-        .bind(deployment.made_at)
-        .execute(conn)
-        .await
-        .map_err(fault)?;
-    match done.rows_affected() {
-        0 => Err(StoreError::Exists("a deployment in this state directory")),
-        _ => Ok(()),
-    }
-}
-
-async fn deployment(main: &Database) -> Result<Deployment, StoreError> {
-    let sql = "SELECT trust_domain, test, policy, operator_sets_halves, made_at FROM deployment";
-    let row = sqlx::query(sql)
-        .fetch_optional(main.readers())
-        .await
-        .map_err(fault)?;
-    let unfinished =
-        "deployment in this state directory: its making was broken off; run handfastd init again";
-    deployment_row(&row.ok_or(StoreError::Missing(unfinished))?)
-}
-
-fn deployment_row(row: &SqliteRow) -> Result<Deployment, StoreError> {
-    Ok(Deployment {
-        trust_domain: row.column("trust_domain")?,
-        test: row.column("test")?,
-        policy: match row.column("policy")? {
-            "unless-dissented" => Policy::UnlessDissented,
-            "explicit" => Policy::Explicit,
-            _ => return Err(corrupt("the deployment's policy is unknown")),
-        },
-        operator_sets_halves: row.column("operator_sets_halves")?,
-        made_at: row.column("made_at")?,
-    })
-}
-
-async fn touch(main: &Database, at: i64) -> Result<(), StoreError> {
-    let mut write = main.write().await?;
-    let sql = "UPDATE deployment SET touched_at = ?1";
-    let result = sqlx::query(sql).bind(at).execute(write.conn()).await;
-    write.finish(result.map_err(fault).map(drop)).await
-}
-
 // === impl Store ===
 
 #[async_trait]
 impl Store for SqliteStore {
     async fn deployment(&self) -> Result<Deployment, StoreError> {
-        deployment(&self.main).await
+        deployment::read(&self.main).await
     }
 
     async fn touch(&self, at: i64) -> Result<(), StoreError> {
-        touch(&self.main, at).await
+        deployment::touch(&self.main, at).await
     }
 
     async fn append(&self, group: &AppendGroup) -> Result<(), StoreError> {
@@ -196,15 +126,48 @@ impl Store for SqliteStore {
     async fn current_records(
         &self,
         source: OdsCode,
+        of: Of,
         after: u64,
         upto: u64,
         limit: u32,
     ) -> Result<Vec<u64>, StoreError> {
-        self.records.current(source, after, upto, limit).await
+        self.records.current(source, of, after, upto, limit).await
     }
 
-    async fn register_unit(&self, unit: &NewUnit, token: &NewToken, at: i64) -> Result<UnitRow, StoreError> {
-        units::register(&self.main, unit, token, at).await
+    async fn have_records(
+        &self,
+        source: OdsCode,
+        patients: &[NhsNumber],
+    ) -> Result<Vec<NhsNumber>, StoreError> {
+        self.records.have(source, patients).await
+    }
+
+    async fn recorded_patients(
+        &self,
+        source: OdsCode,
+        after: Option<NhsNumber>,
+        limit: u32,
+    ) -> Result<Vec<NhsNumber>, StoreError> {
+        self.records.patients(source, after, limit).await
+    }
+
+    async fn subject_counts(
+        &self,
+        source: OdsCode,
+        after: Option<NhsNumber>,
+        limit: u32,
+    ) -> Result<Vec<SubjectCount>, StoreError> {
+        self.records.subjects(source, after, limit).await
+    }
+
+    async fn register_unit(
+        &self,
+        unit: &NewUnit,
+        token: &NewToken,
+        at: i64,
+        with: &With,
+    ) -> Result<UnitRow, StoreError> {
+        units::register(&self.main, unit, token, at, with).await
     }
 
     async fn units(&self, now: i64) -> Result<Vec<UnitRow>, StoreError> {
@@ -218,8 +181,9 @@ impl Store for SqliteStore {
         by: &str,
         reason: &str,
         at: i64,
+        with: &With,
     ) -> Result<UnitStateOutcome, StoreError> {
-        units::set_state(&self.main, ods, state, by, reason, at).await
+        units::set_state(&self.main, ods, state, by, reason, at, with).await
     }
 
     async fn add_person(
@@ -227,8 +191,9 @@ impl Store for SqliteStore {
         person: &NewPerson,
         token: &NewToken,
         at: i64,
+        with: &With,
     ) -> Result<PersonRow, StoreError> {
-        people::add(&self.main, person, token, at).await
+        people::add(&self.main, person, token, at, with).await
     }
 
     async fn person(&self, id: &PersonId) -> Result<Option<PersonRow>, StoreError> {
@@ -239,16 +204,28 @@ impl Store for SqliteStore {
         people::all(&self.main).await
     }
 
-    async fn set_role(&self, id: &PersonId, role: Role, at: i64) -> Result<PersonRow, StoreError> {
-        people::set_role(&self.main, id, role, at).await
+    async fn set_role(
+        &self,
+        id: &PersonId,
+        role: Role,
+        at: i64,
+        with: &With,
+    ) -> Result<PersonRow, StoreError> {
+        people::set_role(&self.main, id, role, at, with).await
     }
 
-    async fn revoke_person(&self, id: &PersonId, reason: &str, at: i64) -> Result<PersonRow, StoreError> {
-        people::revoke(&self.main, id, reason, at).await
+    async fn revoke_person(
+        &self,
+        id: &PersonId,
+        reason: &str,
+        at: i64,
+        with: &With,
+    ) -> Result<PersonRow, StoreError> {
+        people::revoke(&self.main, id, reason, at, with).await
     }
 
-    async fn add_token(&self, token: &NewToken, at: i64) -> Result<(), StoreError> {
-        enrolment::add_token(&self.main, token, at).await
+    async fn add_token(&self, token: &NewToken, at: i64, with: &With) -> Result<(), StoreError> {
+        enrolment::add_token(&self.main, token, at, with).await
     }
 
     async fn find_token(&self, hash: &TokenHash, now: i64) -> Result<IssuedToken, StoreError> {
@@ -260,20 +237,34 @@ impl Store for SqliteStore {
         hash: &TokenHash,
         certificate: &Certificate,
         now: i64,
+        with: &With,
     ) -> Result<(), StoreError> {
-        enrolment::consume_token(&self.main, hash, certificate, now).await
+        enrolment::consume_token(&self.main, hash, certificate, now, with).await
     }
 
-    async fn add_certificate(&self, certificate: &Certificate, now: i64) -> Result<(), StoreError> {
-        enrolment::add_certificate(&self.main, certificate, now).await
+    async fn add_certificate(
+        &self,
+        certificate: &Certificate,
+        now: i64,
+        with: &With,
+    ) -> Result<(), StoreError> {
+        enrolment::add_certificate(&self.main, certificate, now, with).await
     }
 
     async fn agreements(&self, unit: Option<OdsCode>) -> Result<Vec<AgreementRow>, StoreError> {
         agreements::all(&self.main, unit).await
     }
 
-    async fn set_half(&self, change: &HalfChange) -> Result<HalfOutcome, StoreError> {
-        agreements::set_half(&self.main, change).await
+    async fn set_half(&self, change: &HalfChange, with: &With) -> Result<HalfOutcome, StoreError> {
+        agreements::set_half(&self.main, change, with).await
+    }
+
+    async fn end_expired(&self, now: i64, with: &With) -> Result<Vec<HalfOutcome>, StoreError> {
+        expiry::end(&self.main, now, with).await
+    }
+
+    async fn set_policy(&self, policy: Policy, at: i64, with: &With) -> Result<(), StoreError> {
+        deployment::set_policy(&self.main, policy, at, with).await
     }
 
     async fn open_subscription(&self, hello: &Hello, at: i64) -> Result<Subscription, StoreError> {
@@ -281,11 +272,11 @@ impl Store for SqliteStore {
     }
 
     async fn recipient_jobs(&self, recipient: OdsCode) -> Result<(Vec<PairState>, Vec<Job>), StoreError> {
-        subscriptions::jobs(&self.main, recipient).await
+        subscriptions::pairs_and_jobs(&self.main, recipient).await
     }
 
-    async fn confirm_withdrawal(&self, confirm: &ConfirmWithdrawal) -> Result<(), StoreError> {
-        withdrawals::confirm(&self.main, confirm).await
+    async fn confirm_withdrawal(&self, confirm: &ConfirmWithdrawal, with: &With) -> Result<(), StoreError> {
+        withdrawals::confirm(&self.main, confirm, with).await
     }
 
     async fn record_dead_letter(&self, letter: &DeadLetterRow, at: i64) -> Result<(), StoreError> {

@@ -5,13 +5,14 @@ use sqlx::SqliteConnection;
 
 use super::{
     database::Database,
+    emergencies,
     fault::fault,
-    units,
-    values::{Columns, corrupt, int},
+    jobs, units,
+    values::{Columns, int},
 };
 use crate::{
     consent::GrantId,
-    store::{Hello, Job, JobId, JobKind, PairState, StoreError, Subscription},
+    store::{Hello, Job, PairState, StoreError, Subscription},
 };
 
 /// What is known of a recipient's inbox.
@@ -139,7 +140,8 @@ async fn begin_anew(
         .await
         .map_err(fault)?;
     let steps = [
-        "DELETE FROM job WHERE recipient = ?1 AND kind = 'catch-up'",
+        // What is owed to a grant is in its catch-up, or in an emergency access's reconcile, from here on.
+        "DELETE FROM job WHERE recipient = ?1 AND kind <> 'withdraw' AND state <> 'confirmed'",
         "UPDATE job SET state = 'due' WHERE recipient = ?1 AND kind = 'withdraw' AND state = 'received'",
         "UPDATE sharing_grant SET cursor = max(cursor, stream.head_seq) FROM stream
          WHERE stream.source = sharing_grant.source AND sharing_grant.recipient = ?1
@@ -154,18 +156,18 @@ async fn begin_anew(
     }
     let sql = "INSERT INTO job (grant_id, source, recipient, kind, upto, since)
                SELECT id, source, recipient, 'catch-up', cursor, ?2 FROM sharing_grant
-               WHERE recipient = ?1 AND ended_at IS NULL ORDER BY source";
+               WHERE recipient = ?1 AND ended_at IS NULL AND patient IS NULL ORDER BY source";
     sqlx::query(sql)
         .bind(recipient)
         .bind(at)
-        .execute(conn)
+        .execute(&mut *conn)
         .await
         .map_err(fault)?;
-    Ok(())
+    emergencies::reconcile_all(conn, hello.recipient, at).await
 }
 
 /// The pairs and jobs of a recipient, from one state of the store.
-pub(super) async fn jobs(
+pub(super) async fn pairs_and_jobs(
     main: &Database,
     recipient: OdsCode,
 ) -> Result<(Vec<PairState>, Vec<Job>), StoreError> {
@@ -177,8 +179,8 @@ async fn owed(
     conn: &mut SqliteConnection,
     recipient: OdsCode,
 ) -> Result<(Vec<PairState>, Vec<Job>), StoreError> {
-    let sql = "SELECT id, source, recipient, cursor FROM sharing_grant
-               WHERE recipient = ?1 AND ended_at IS NULL ORDER BY source";
+    let sql = "SELECT id, source, recipient, patient, cursor FROM sharing_grant
+               WHERE recipient = ?1 AND ended_at IS NULL ORDER BY source, id";
     let rows = sqlx::query(sql)
         .bind(recipient.as_str())
         .fetch_all(&mut *conn)
@@ -188,32 +190,10 @@ async fn owed(
         Ok(PairState {
             pair: row.pair()?,
             grant: GrantId(row.count("id")?),
+            patient: row.patient_or_none("patient")?,
             cursor: row.count("cursor")?,
         })
     });
     let pairs = pairs.collect::<Result<_, StoreError>>()?;
-    let sql = "SELECT id, grant_id, source, recipient, kind, upto, through FROM job
-               WHERE recipient = ?1 AND state = 'due' AND state <> 'confirmed' ORDER BY id";
-    let rows = sqlx::query(sql)
-        .bind(recipient.as_str())
-        .fetch_all(conn)
-        .await
-        .map_err(fault)?;
-    let jobs = rows.iter().map(|row| {
-        let kind = match row.column("kind")? {
-            "catch-up" => JobKind::CatchUp {
-                upto: row.count("upto")?,
-                through: row.count("through")?,
-            },
-            "withdraw" => JobKind::Withdraw,
-            _ => return Err(corrupt("a job's kind is unknown")),
-        };
-        Ok(Job {
-            id: JobId(row.count("id")?),
-            pair: row.pair()?,
-            grant: GrantId(row.count("grant_id")?),
-            kind,
-        })
-    });
-    Ok((pairs, jobs.collect::<Result<_, StoreError>>()?))
+    Ok((pairs, jobs::owed(conn, recipient).await?))
 }

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::{database::Database, store::SqliteStore};
 use crate::store::{
-    Deployment, RecordVersion, Store, StoreError,
+    Deployment, Of, RecordVersion, Store, StoreError,
     conformance::{
         backend::Backend,
         conformance_suite,
@@ -140,7 +140,7 @@ async fn a_projection_that_is_missing_or_damaged_is_made_anew() {
         assert_eq!(store.projected_through(ods(HILL)).await.unwrap(), 0);
         assert!(
             store
-                .current_records(ods(HILL), 0, 3, 10)
+                .current_records(ods(HILL), Of::Everyone, 0, 3, 10)
                 .await
                 .unwrap()
                 .is_empty()
@@ -188,12 +188,18 @@ async fn a_projection_ahead_of_a_restored_log_is_made_anew() {
     assert_eq!(store.projected_through(ods(HILL)).await.unwrap(), 0);
     assert!(
         store
-            .current_records(ods(HILL), 0, 10, 10)
+            .current_records(ods(HILL), Of::Everyone, 0, 10, 10)
             .await
             .unwrap()
             .is_empty()
     );
-    assert_eq!(store.current_records(ods(VALE), 0, 10, 10).await.unwrap(), [1, 5]);
+    assert_eq!(
+        store
+            .current_records(ods(VALE), Of::Everyone, 0, 10, 10)
+            .await
+            .unwrap(),
+        [1, 5]
+    );
 }
 
 #[tokio::test]

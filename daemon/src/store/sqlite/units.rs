@@ -5,12 +5,12 @@ use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     database::Database,
-    enrolment,
+    emergencies, enrolment,
     fault::{fault, is_taken},
     grants,
     values::{Columns, unit_kind, unit_state, unit_state_text},
 };
-use crate::store::{NewToken, NewUnit, Role, StoreError, UnitRow, UnitState, UnitStateOutcome};
+use crate::store::{NewToken, NewUnit, Role, StoreError, UnitRow, UnitState, UnitStateOutcome, With};
 
 /// `?1` = now, `?2` = the role of an administrator; whoever uses it adds a WHERE or an ORDER BY.
 macro_rules! select_units {
@@ -47,10 +47,11 @@ pub(super) async fn register(
     unit: &NewUnit,
     token: &NewToken,
     at: i64,
+    with: &With,
 ) -> Result<UnitRow, StoreError> {
     let mut write = main.write().await?;
     let result = insert(write.conn(), unit, token, at).await;
-    write.finish(result).await
+    write.finish_with(result, with, at).await
 }
 
 async fn insert(
@@ -88,10 +89,11 @@ pub(super) async fn set_state(
     by: &str,
     reason: &str,
     at: i64,
+    with: &With,
 ) -> Result<UnitStateOutcome, StoreError> {
     let mut write = main.write().await?;
     let result = change_state(write.conn(), ods, state, by, reason, at).await;
-    write.finish(result).await
+    write.finish_with(result, with, at).await
 }
 
 async fn change_state(
@@ -118,6 +120,9 @@ async fn change_state(
     if state == UnitState::Retired {
         enrolment::void_tokens(conn, &super::values::unit_holder(ods), at).await?;
         ended = grants::turn_all_off(conn, ods, by, reason, at).await?;
+        for pair in emergencies::end_all(conn, ods, at).await? {
+            ended.push(grants::settle(conn, pair, at).await?);
+        }
     }
     let unit = one(conn, ods, at).await?;
     Ok(UnitStateOutcome { unit, ended })

@@ -2,12 +2,13 @@
 
 use std::str::FromStr;
 
-use handfast_proto::ids::{Holder, OdsCode, PersonId, StoreId};
+use handfast_proto::ids::{Holder, NhsNumber, OdsCode, PersonId, StoreId};
+use handfast_proto::v1::{ConsentManner, PatientWordValue};
 use sqlx::{Decode, Row as _, Sqlite, Type, sqlite::SqliteRow};
 
 use super::fault::fault;
 use crate::{
-    consent::Pair,
+    consent::{Pair, PatientWord, Patients, Policy, Side},
     store::{Role, StoreError, UnitKind, UnitState},
 };
 
@@ -42,6 +43,15 @@ pub(super) trait Columns {
             source: self.parsed("source")?,
             recipient: self.parsed("recipient")?,
         })
+    }
+
+    fn patient(&self, name: &str) -> Result<NhsNumber, StoreError> {
+        NhsNumber::from_u64(self.count(name)?).map_err(|_| corrupt("a patient is not an NHS number"))
+    }
+
+    fn patient_or_none(&self, name: &str) -> Result<Option<NhsNumber>, StoreError> {
+        let there: Option<i64> = self.column(name)?;
+        there.map(|_| self.patient(name)).transpose()
     }
 
     fn store_id(&self, name: &str) -> Result<Option<StoreId>, StoreError> {
@@ -110,4 +120,69 @@ pub(super) fn unit_kind(number: i32) -> Result<UnitKind, StoreError> {
 
 pub(super) fn role(number: i32) -> Result<Role, StoreError> {
     Role::try_from(number).map_err(|_| corrupt("a person's role is unknown"))
+}
+
+// === Names of consents ===
+
+pub(super) fn policy_text(policy: Policy) -> &'static str {
+    match policy {
+        Policy::UnlessDissented => "unless-dissented",
+        Policy::Explicit => "explicit",
+    }
+}
+
+pub(super) fn policy(text: &str) -> Result<Policy, StoreError> {
+    match text {
+        "unless-dissented" => Ok(Policy::UnlessDissented),
+        "explicit" => Ok(Policy::Explicit),
+        _ => Err(corrupt("a policy is unknown")),
+    }
+}
+
+pub(super) fn patients_text(patients: Patients) -> &'static str {
+    match patients {
+        Patients::All => "all",
+        Patients::Caseload => "caseload",
+    }
+}
+
+pub(super) fn patients(text: &str) -> Result<Patients, StoreError> {
+    match text {
+        "all" => Ok(Patients::All),
+        "caseload" => Ok(Patients::Caseload),
+        _ => Err(corrupt("whose records a half lets through is unknown")),
+    }
+}
+
+/// As the contract numbers it.
+pub(super) fn side_number(side: Side) -> i64 {
+    match side {
+        Side::ShareOut => 1,
+        Side::ShareIn => 2,
+    }
+}
+
+pub(super) fn side(number: i64) -> Result<Side, StoreError> {
+    match number {
+        1 => Ok(Side::ShareOut),
+        2 => Ok(Side::ShareIn),
+        _ => Err(corrupt("a word's side is unknown")),
+    }
+}
+
+/// What a word that is recorded stands for; one that ended what was recorded before stands for none.
+pub(super) fn standing_word(word: PatientWordValue) -> PatientWord {
+    match word {
+        PatientWordValue::Yes => PatientWord::Yes,
+        PatientWordValue::No => PatientWord::No,
+        PatientWordValue::Ended | PatientWordValue::Unspecified => PatientWord::NotRecorded,
+    }
+}
+
+pub(super) fn word(number: i32) -> Result<PatientWordValue, StoreError> {
+    PatientWordValue::try_from(number).map_err(|_| corrupt("a patient's word is unknown"))
+}
+
+pub(super) fn manner(number: i32) -> Result<ConsentManner, StoreError> {
+    ConsentManner::try_from(number).map_err(|_| corrupt("how a word was said is unknown"))
 }

@@ -1,23 +1,56 @@
-//! What recipients confirm of withdrawals.
+//! What recipients confirm of withdrawals, and of reconciles that removed something.
+
+use sqlx::SqliteConnection;
 
 use super::{database::Database, fault::fault, values::int};
-use crate::store::{ConfirmWithdrawal, StoreError};
+use crate::store::{ConfirmWithdrawal, StoreError, With};
 
-/// Records that a withdrawal was carried out. Of one confirmed before, the first word stands; a job that
-/// is not the recipient's, or is none, changes nothing, so that an inbox may always repeat itself.
-pub(super) async fn confirm(main: &Database, confirm: &ConfirmWithdrawal) -> Result<(), StoreError> {
+const CONFIRM: &str = "
+    UPDATE job SET state = 'confirmed', removed = ?3, not_removed = ?4, confirmed_at = ?5
+    WHERE id = ?1 AND recipient = ?2 AND kind <> 'catch-up' AND state <> 'confirmed'";
+
+/// A reconcile that removed nothing is of no interest to anybody.
+const FORGET: &str = "
+    DELETE FROM job
+    WHERE id = ?1 AND recipient = ?2 AND kind IN ('patient', 'changes') AND state = 'confirmed'
+      AND removed = 0 AND not_removed = 0";
+
+/// Records that a withdrawal or a reconcile was carried out. Of one confirmed before, the first word stands;
+/// a job that is not the recipient's, or is none, changes nothing, so that an inbox may always repeat itself.
+/// What goes in beside it goes in only where it changed something.
+pub(super) async fn confirm(
+    main: &Database,
+    confirm: &ConfirmWithdrawal,
+    with: &With,
+) -> Result<(), StoreError> {
+    let mut write = main.write().await?;
+    match keep(write.conn(), confirm).await {
+        Ok(true) => write.finish_with(Ok(()), with, confirm.at).await,
+        other => write.finish(other.map(drop)).await,
+    }
+}
+
+/// Whether it changed something.
+async fn keep(conn: &mut SqliteConnection, confirm: &ConfirmWithdrawal) -> Result<bool, StoreError> {
     let (job, removed) = (int(confirm.job.0)?, int(confirm.removed)?);
     let not_removed = int(confirm.not_removed)?;
-    let sql = "UPDATE job SET state = 'confirmed', removed = ?3, not_removed = ?4, confirmed_at = ?5
-               WHERE id = ?1 AND recipient = ?2 AND kind = 'withdraw' AND state <> 'confirmed'";
-    let mut write = main.write().await?;
-    let result = sqlx::query(sql)
+    let confirmed = sqlx::query(CONFIRM)
         .bind(job)
         .bind(confirm.recipient.as_str())
         .bind(removed)
         .bind(not_removed)
         .bind(confirm.at)
-        .execute(write.conn())
-        .await;
-    write.finish(result.map_err(fault).map(drop)).await
+        .execute(&mut *conn)
+        .await
+        .map_err(fault)?;
+    if confirmed.rows_affected() == 0 {
+        return Ok(false);
+    }
+    sqlx::query(FORGET)
+        .bind(job)
+        .bind(confirm.recipient.as_str())
+        .execute(conn)
+        .await
+        .map_err(fault)?;
+    Ok(true)
 }

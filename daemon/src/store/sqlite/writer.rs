@@ -10,10 +10,11 @@ use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
+    beside,
     fault::{fault, full_or, is_already_rolled_back},
     settings::Settings,
 };
-use crate::store::StoreError;
+use crate::store::{StoreError, With};
 
 /// The writer of one file.
 #[derive(Debug)]
@@ -132,6 +133,20 @@ impl Write<'_> {
                 Err(full_or(error, &self.writer.state_dir))
             }
         }
+    }
+
+    /// The same, with what goes in beside a change that went well. `at` is the change's time.
+    pub(super) async fn finish_with<T>(
+        mut self,
+        result: Result<T, StoreError>,
+        with: &With,
+        at: i64,
+    ) -> Result<T, StoreError> {
+        let result = match result {
+            Ok(value) => beside::enter(self.conn(), with, at).await.map(|()| value),
+            Err(error) => Err(error),
+        };
+        self.finish(result).await
     }
 
     /// A failure here stays one even where the disk is full: whether it was kept is not known.

@@ -62,6 +62,12 @@ impl Default for HalfScope {
 }
 
 impl HalfRow {
+    /// Whether it is on and has not ended at a time.
+    pub fn holds(&self, at: i64) -> bool {
+        let terms = self.terms();
+        terms.on && !terms.ended(at)
+    }
+
     /// As the gate reads it.
     pub fn terms(&self) -> HalfTerms {
         HalfTerms {
@@ -117,8 +123,17 @@ pub struct HalfOutcome {
     pub agreement: AgreementRow,
     /// The grant that it ended, with its cursor at that moment.
     pub ended: Option<(GrantId, u64)>,
+    /// The emergency accesses of the pair that it ended, or that were over by then, with their cursors.
+    pub emergencies_ended: Vec<(GrantId, u64)>,
     /// The grant that it started; its cursor stands at the source's head of that moment, and a catch-up is due.
     pub started: Option<GrantId>,
+}
+
+impl HalfOutcome {
+    /// Whether a grant ended, the agreement's or an emergency access.
+    pub fn ends_anything(&self) -> bool {
+        self.ended.is_some() || !self.emergencies_ended.is_empty()
+    }
 }
 
 /// What changing a unit's state did.

@@ -10,13 +10,14 @@ mod subscriptions;
 mod with;
 
 pub use agreements::{
-    AgreementRow, ConfirmWithdrawal, HalfChange, HalfOutcome, HalfRow, HalfScope, Job, JobId, JobKind, NewJob,
-    UnitStateOutcome, WithdrawalRow, WithdrawalState,
+    AgreementRow, ConfirmWithdrawal, HalfChange, HalfOutcome, HalfRow, HalfScope, Job, JobId, JobKind,
+    NewJob, UnitStateOutcome, WithdrawalRow, WithdrawalState,
 };
 pub use audit::NewEntry;
 pub use deployment::Deployment;
 pub use log::{
-    AppendGroup, CatchUpMove, CursorMove, Head, LogBatch, LogRow, Of, RecipientReceipt, RecordVersion, SubjectCount,
+    AppendGroup, CatchUpMove, CursorMove, Head, LogBatch, LogRow, Of, RecipientReceipt, RecordVersion,
+    SubjectCount,
 };
 pub use patients::{
     ClaimChange, ClaimRow, FactsRow, JoinedNumbers, Stated, WordChange, WordOutcome, WordRow,

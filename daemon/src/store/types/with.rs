@@ -18,6 +18,11 @@ impl With {
         Self::default()
     }
 
+    /// Whether there is nothing beside the change.
+    pub fn is_nothing(&self) -> bool {
+        self.jobs.is_empty() && self.audit.is_empty()
+    }
+
     /// Only entries in the audit log.
     pub fn audit(audit: Vec<NewEntry>) -> Self {
         Self {

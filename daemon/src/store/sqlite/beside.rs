@@ -1,0 +1,12 @@
+//! What goes into a change's own transaction beside the change itself.
+
+use sqlx::SqliteConnection;
+
+use super::{audit, jobs};
+use crate::store::{StoreError, With};
+
+/// Enters the jobs that follow from a change, then its entries in the audit log. `at` is the change's time.
+pub(super) async fn enter(conn: &mut SqliteConnection, with: &With, at: i64) -> Result<(), StoreError> {
+    jobs::enter(conn, &with.jobs, at).await?;
+    audit::insert(conn, &with.audit).await
+}

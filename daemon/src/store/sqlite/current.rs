@@ -1,0 +1,153 @@
+//! What is asked of the current records: in which order they are sent, whose they are, how many there are.
+
+use handfast_proto::{
+    amendment::{Category, Confidentiality, Subject},
+    ids::{NhsNumber, OdsCode},
+};
+use sqlx::sqlite::SqliteRow;
+
+use super::{
+    database::Database,
+    fault::fault,
+    values::{Columns, corrupt, int},
+};
+use crate::store::{Of, StoreError, SubjectCount};
+
+/// Rows that one patient may have in a count, at most: categories times marks.
+const ROWS_OF_A_PATIENT: u32 = 64;
+
+const SEQS: &str = "
+    SELECT seq FROM record
+    WHERE source = (SELECT id FROM source WHERE ods = ?1) AND retracted = 0 AND erased = 0
+      AND seq > ?2 AND seq <= ?3
+    ORDER BY seq LIMIT ?4";
+
+const SEQS_OF_PATIENT: &str = "
+    SELECT seq FROM record
+    WHERE source = (SELECT id FROM source WHERE ods = ?1) AND retracted = 0 AND erased = 0
+      AND seq > ?2 AND seq <= ?3 AND patient = ?5
+    ORDER BY seq LIMIT ?4";
+
+const HAVE: &str = "
+    SELECT value AS patient FROM json_each(?2)
+    WHERE EXISTS (
+        SELECT 1 FROM record
+        WHERE source = (SELECT id FROM source WHERE ods = ?1) AND patient = value AND retracted = 0)
+    ORDER BY key";
+
+/// One look into the index for each patient, however many records there are of each.
+const PATIENTS: &str = "
+    WITH RECURSIVE next (patient) AS (
+        SELECT (SELECT min(patient) FROM record
+                WHERE source = (SELECT id FROM source WHERE ods = ?1) AND retracted = 0 AND patient > ?2)
+        UNION ALL
+        SELECT (SELECT min(record.patient) FROM record
+                WHERE source = (SELECT id FROM source WHERE ods = ?1) AND retracted = 0
+                  AND record.patient > next.patient)
+        FROM next WHERE next.patient IS NOT NULL LIMIT ?3
+    )
+    SELECT patient FROM next WHERE patient IS NOT NULL";
+
+const SUBJECTS: &str = "
+    SELECT patient, category, confidentiality, count(*) AS records FROM record
+    WHERE source = (SELECT id FROM source WHERE ods = ?1) AND retracted = 0 AND patient > ?2
+    GROUP BY patient, category, confidentiality
+    ORDER BY patient, category, confidentiality LIMIT ?3";
+
+/// The seqs in (`after`, `upto`] that are a current version, neither retracted nor erased, in order.
+pub(super) async fn seqs(
+    records: &Database,
+    source: OdsCode,
+    of: Of,
+    after: u64,
+    upto: u64,
+    limit: u32,
+) -> Result<Vec<u64>, StoreError> {
+    let query = match of {
+        Of::Everyone => sqlx::query(SEQS),
+        Of::Patient(_) => sqlx::query(SEQS_OF_PATIENT),
+    };
+    let query = query
+        .bind(source.as_str().to_owned())
+        .bind(int(after)?)
+        .bind(int(upto)?)
+        .bind(limit);
+    let query = match of {
+        Of::Everyone => query,
+        Of::Patient(patient) => query.bind(int(patient.as_u64())?),
+    };
+    let rows = query.fetch_all(records.readers()).await.map_err(fault)?;
+    rows.iter().map(|row| row.count("seq")).collect()
+}
+
+/// Which of these patients have a current record that is not retracted.
+pub(super) async fn have(
+    records: &Database,
+    source: OdsCode,
+    patients: &[NhsNumber],
+) -> Result<Vec<NhsNumber>, StoreError> {
+    let asked: Vec<u64> = patients.iter().map(|patient| patient.as_u64()).collect();
+    let asked = serde_json::to_string(&asked).map_err(|error| StoreError::Failed(error.to_string()))?;
+    let rows = sqlx::query(HAVE)
+        .bind(source.as_str())
+        .bind(asked)
+        .fetch_all(records.readers())
+        .await
+        .map_err(fault)?;
+    rows.iter().map(|row| row.patient("patient")).collect()
+}
+
+/// Everyone of whom there is a current record that is not retracted, by number.
+pub(super) async fn patients(
+    records: &Database,
+    source: OdsCode,
+    after: Option<NhsNumber>,
+    limit: u32,
+) -> Result<Vec<NhsNumber>, StoreError> {
+    let rows = sqlx::query(PATIENTS)
+        .bind(source.as_str())
+        .bind(int(after.map_or(0, NhsNumber::as_u64))?)
+        .bind(limit)
+        .fetch_all(records.readers())
+        .await
+        .map_err(fault)?;
+    rows.iter().map(|row| row.patient("patient")).collect()
+}
+
+/// How many current records, not retracted, the gate reads alike, by patient; a patient is never parted.
+pub(super) async fn subjects(
+    records: &Database,
+    source: OdsCode,
+    after: Option<NhsNumber>,
+    limit: u32,
+) -> Result<Vec<SubjectCount>, StoreError> {
+    let asked = limit.max(ROWS_OF_A_PATIENT).saturating_add(1);
+    let rows = sqlx::query(SUBJECTS)
+        .bind(source.as_str())
+        .bind(int(after.map_or(0, NhsNumber::as_u64))?)
+        .bind(asked)
+        .fetch_all(records.readers())
+        .await
+        .map_err(fault)?;
+    let mut counts = rows.iter().map(subject_count).collect::<Result<Vec<_>, _>>()?;
+    if let Some(last) = counts.last().map(|count| count.subject.patient)
+        && counts.len() == usize::try_from(asked).unwrap_or(usize::MAX)
+    {
+        // More of the last patient may lie beyond.
+        counts.retain(|count| count.subject.patient != last);
+    }
+    Ok(counts)
+}
+
+fn subject_count(row: &SqliteRow) -> Result<SubjectCount, StoreError> {
+    let category = Category::try_from(row.column::<i32>("category")?);
+    let marks = Confidentiality::from_bits(row.column("confidentiality")?);
+    Ok(SubjectCount {
+        subject: Subject {
+            patient: row.patient("patient")?,
+            category: category.map_err(|_| corrupt("a record's category is unknown"))?,
+            confidentiality: marks.ok_or_else(|| corrupt("a record's marks are unknown"))?,
+        },
+        records: row.count("records")?,
+    })
+}

@@ -1,0 +1,77 @@
+//! What the store on SQLite does about patients: it hands each operation to the file that carries it out.
+
+use async_trait::async_trait;
+use handfast_proto::ids::{NhsNumber, OdsCode, RecordId};
+
+use super::{caseload, store::SqliteStore, words};
+use crate::store::{
+    ClaimChange, ClaimRow, FactsRow, JoinedNumbers, PatientStore, StoreError, With, WordChange, WordOutcome,
+    WordRow,
+};
+
+#[async_trait]
+impl PatientStore for SqliteStore {
+    async fn record_words(
+        &self,
+        changes: &[WordChange],
+        with: &With,
+    ) -> Result<Vec<WordOutcome>, StoreError> {
+        words::record(self.main(), changes, with).await
+    }
+
+    async fn words_of(
+        &self,
+        patient: NhsNumber,
+        unit: Option<OdsCode>,
+        limit: u32,
+    ) -> Result<Vec<WordRow>, StoreError> {
+        words::of_patient(self.main(), patient, unit, limit).await
+    }
+
+    async fn words_in_force(
+        &self,
+        unit: OdsCode,
+        after: Option<NhsNumber>,
+        limit: u32,
+    ) -> Result<Vec<WordRow>, StoreError> {
+        words::in_force(self.main(), unit, after, limit).await
+    }
+
+    async fn facts(
+        &self,
+        unit: OdsCode,
+        after: Option<NhsNumber>,
+        limit: u32,
+    ) -> Result<Vec<FactsRow>, StoreError> {
+        caseload::facts(self.main(), unit, after, limit).await
+    }
+
+    async fn joined_numbers(&self) -> Result<Vec<JoinedNumbers>, StoreError> {
+        caseload::joined(self.main()).await
+    }
+
+    async fn set_claims(&self, changes: &[ClaimChange], with: &With) -> Result<(), StoreError> {
+        caseload::set_claims(self.main(), changes, with).await
+    }
+
+    async fn claims(
+        &self,
+        unit: OdsCode,
+        after: Option<NhsNumber>,
+        limit: u32,
+    ) -> Result<Vec<ClaimRow>, StoreError> {
+        caseload::claims(self.main(), unit, after, limit).await
+    }
+
+    async fn erase_patient(&self, _: OdsCode, _: NhsNumber, _: u64) -> Result<u64, StoreError> {
+        Err(StoreError::Failed("payloads cannot be erased yet".to_owned()))
+    }
+
+    async fn erase_record(&self, _: OdsCode, _: &RecordId, _: u64) -> Result<u64, StoreError> {
+        Err(StoreError::Failed("payloads cannot be erased yet".to_owned()))
+    }
+
+    async fn erased_records(&self, _: OdsCode, _: NhsNumber, _: u32) -> Result<Vec<RecordId>, StoreError> {
+        Ok(Vec::new())
+    }
+}
