@@ -14,11 +14,14 @@ pub const START_DELAY: Duration = Duration::from_millis(200);
 /// No delay is longer than this.
 pub const MAX_DELAY: Duration = Duration::from_secs(30);
 
+/// A full disk is looked at again at least this often: asking it is nobody else's burden.
+pub const MAX_DELAY_ON_A_FULL_DISK: Duration = Duration::from_secs(2);
+
 /// A source of numbers, uniform in 0 to 1.
 pub type Random = Box<dyn FnMut() -> f64 + Send>;
 
-/// The delays between tries at one thing. Each is uniform in zero to a bound that starts at
-/// [`START_DELAY`] and doubles up to [`MAX_DELAY`].
+/// The delays between tries at one thing. Each is uniform in zero to a bound that starts small, at
+/// [`START_DELAY`] unless told otherwise, and doubles up to a longest, [`MAX_DELAY`] unless told otherwise.
 pub struct Retry {
     growth: ExponentialBackoff<SystemClock>,
     random: Random,
@@ -27,28 +30,38 @@ pub struct Retry {
 impl Retry {
     /// Jitter from the operating system's random numbers.
     pub fn new() -> Self {
-        Self::with_random(Box::new(os_random))
+        Self::between(START_DELAY, MAX_DELAY)
     }
 
-    /// Jitter from `random`; what it gives is held within 0 to 1.
-    pub fn with_random(random: Random) -> Self {
+    /// The same with other bounds: the first delay is at most `start`, none is longer than `longest`.
+    pub fn between(start: Duration, longest: Duration) -> Self {
         let growth = ExponentialBackoff {
-            current_interval: START_DELAY,
-            initial_interval: START_DELAY,
+            current_interval: start,
+            initial_interval: start,
             randomization_factor: 0.0,
             multiplier: 2.0,
-            max_interval: MAX_DELAY,
+            max_interval: longest,
             // Never gives up: what is in the outbox waits for as long as it takes.
             max_elapsed_time: None,
             ..ExponentialBackoff::default()
         };
-        Self { growth, random }
+        Self {
+            growth,
+            random: Box::new(os_random),
+        }
+    }
+
+    /// The same with jitter from `random`; what it gives is held within 0 to 1.
+    #[must_use]
+    pub fn with_random(self, random: Random) -> Self {
+        Self { random, ..self }
     }
 
     /// How long to wait before the next try.
     pub fn next_delay(&mut self) -> Duration {
+        let longest = self.growth.max_interval;
         // `backoff` adds up to a nanosecond of its own to the bound.
-        let bound = self.growth.next_backoff().unwrap_or(MAX_DELAY).min(MAX_DELAY);
+        let bound = self.growth.next_backoff().unwrap_or(longest).min(longest);
         let fraction = (self.random)();
         if fraction.is_finite() {
             bound.mul_f64(fraction.clamp(0.0, 1.0))
@@ -103,7 +116,7 @@ mod tests {
         #[test]
         fn every_delay_is_within_its_bound(fractions in prop::collection::vec(-0.5_f64..1.5, 1..40)) {
             let mut left = fractions.clone().into_iter();
-            let mut retry = Retry::with_random(Box::new(move || left.next().unwrap_or(1.0)));
+            let mut retry = Retry::new().with_random(Box::new(move || left.next().unwrap_or(1.0)));
             for (step, fraction) in fractions.iter().enumerate() {
                 let delay = retry.next_delay();
                 let bound = bound_of(u32::try_from(step).unwrap());
@@ -115,7 +128,7 @@ mod tests {
 
         #[test]
         fn a_reset_starts_small_again(tries in 0_usize..20) {
-            let mut retry = Retry::with_random(Box::new(|| 1.0));
+            let mut retry = Retry::new().with_random(Box::new(|| 1.0));
             for _ in 0..tries {
                 retry.next_delay();
             }
@@ -134,7 +147,7 @@ mod tests {
             below_half += u32::from(delay < MAX_DELAY / 2);
         }
         assert!((350..650).contains(&below_half), "{below_half}");
-        let mut broken = Retry::with_random(Box::new(|| f64::NAN));
+        let mut broken = Retry::new().with_random(Box::new(|| f64::NAN));
         assert!(broken.next_delay() <= START_DELAY + Duration::from_nanos(1));
     }
 }

@@ -2,17 +2,20 @@
 //!
 //! The disk is a small file system of the test's own on a loop device, which needs root.
 
-use std::{fs, time::Duration};
+use std::{collections::BTreeSet, fs, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use handfast_integration_tests::harness::{
     AgentProcess, Chaos, Deployment, Pace, Rig, SmallDisk, Town, amendment, wait_until,
 };
+use serde_json::Value;
 
 /// How long filling, noticing and clearing may take.
-const SOON: Duration = Duration::from_secs(90);
+const SOON: Duration = Duration::from_secs(180);
 /// Mebibytes of the disk.
 const DISK: u64 = 64;
+/// An agent's stores, as its status names them.
+const STORES: [&str; 2] = ["outbox", "inbox"];
 
 fn temp_dir() -> anyhow::Result<tempfile::TempDir> {
     tempfile::Builder::new()
@@ -111,9 +114,35 @@ async fn town_on(disk: &SmallDisk) -> anyhow::Result<Town> {
     Ok(town)
 }
 
-fn says_so(agent: &AgentProcess) -> Result<(), String> {
+/// Which of its stores an agent says cannot be written to.
+fn full_stores(agent: &AgentProcess) -> BTreeSet<String> {
+    let status = agent.status();
+    let full = status.as_ref().and_then(|s| s.get("disk_full")?.as_array());
+    let names = full.into_iter().flatten().filter_map(Value::as_str);
+    names
+        .filter(|name| STORES.contains(name))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Whether the agent tells of both its stores, in its status and in its log.
+fn says_so_of_both(agent: &AgentProcess) -> Result<(), String> {
     let log = fs::read_to_string(agent.log()).map_err(|e| e.to_string())?;
-    reported(&log)
+    for (part, words) in [
+        ("store::outbox", "the outbox's disk is full"),
+        ("link::downlink", "the disk that holds the inbox is full"),
+    ] {
+        if !log
+            .lines()
+            .any(|line| line.contains(part) && line.contains(words))
+        {
+            return Err(format!("no line of {part} says: {words}"));
+        }
+    }
+    match full_stores(agent) {
+        both if both.len() == STORES.len() => Ok(()),
+        some => Err(format!("its status says so of {some:?}")),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -129,14 +158,16 @@ async fn full_disk_of_an_agent_loses_nothing() -> anyhow::Result<()> {
         town.tree_is_right(pair, true, SOON).await?;
     }
     disk.fill()?;
-    // Both what it sends and what it receives meet the full disk.
+    // Both what it sends and what it receives meet the full disk; what one store gives back is not to be
+    // the other's room.
     for _ in 0..40 {
         for place in 0..2 {
             town.house_mut(place)?.write(200, &mut chaos)?;
         }
     }
-    wait_until("the agent says that its disk is full", SOON, || {
-        says_so(&town.households[0].agent)
+    wait_until("the agent says so of both its stores", SOON, || {
+        disk.fill().map_err(|e| format!("{e:#}"))?;
+        says_so_of_both(&town.households[0].agent)
     })
     .await?;
     disk.free()?;
@@ -145,6 +176,13 @@ async fn full_disk_of_an_agent_loses_nothing() -> anyhow::Result<()> {
     }
     wait_until("every line of changes.ndjson is written", SOON, || {
         town.changes_are_whole().map_err(|e| format!("{e:#}"))
+    })
+    .await?;
+    wait_until("the agent says that there is room", SOON, || {
+        match full_stores(&town.households[0].agent) {
+            none if none.is_empty() => Ok(()),
+            some => Err(format!("its status says that there is none for {some:?}")),
+        }
     })
     .await?;
     for house in &town.households {

@@ -82,6 +82,7 @@ const NOT_IN_CONSENT: &[&str] = &["tokio", "sqlx", "tonic", "std::fs", "std::net
 
 /// Files of tests that may wait by the clock, and for what.
 const MAY_SLEEP: &[(&str, &str)] = &[
+    ("out_of_descriptors.rs", "watches what a stretch of time costs"),
     ("s2_no_forwarding_without_both.rs", "watches that nothing arrives"),
     ("slow_loris_and_limits.rs", "is slow on purpose"),
 ];

@@ -3,7 +3,8 @@
 //!
 //! The recipients write a message down before they send its receipt, so what a call counts as received is
 //! in the journal when the call returns. After that, only what was already on a connection that the daemon
-//! cut may still be read, and only within the receipt's "may have received".
+//! cut may still be read, and only within the receipt's "may have received"; and the daemon, which counts
+//! at the socket, says of each cut how many bytes it wrote afterwards: none.
 //!
 //! Detects: a change that stops what is queued and neither waits for the transport nor cuts it; a receipt
 //! that leaves out what was handed over on a connection that is gone, or before its cursor was committed.
@@ -20,7 +21,8 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use handfast_integration_tests::harness::{
-    Chaos, Journal, Pace, Publisher, Rig, Subscriber, Turned, What, WireTap, amendment, long_mode, wait_until,
+    Chaos, Deployment, Journal, Pace, Publisher, Rig, Subscriber, Turned, What, WireTap, amendment,
+    long_mode, wait_until,
 };
 use handfast_proto::v1::{RevocationReceipt, Side};
 
@@ -125,6 +127,34 @@ fn hold_against(journal: &Journal, source: &str, all: &[Ended], recipient: usize
     Ok(())
 }
 
+/// A daemon that tells of every connection that it cut.
+async fn rig(units: usize) -> anyhow::Result<Rig> {
+    let options = ["--log-level", "info,handfast_daemon::grpc::accept=debug"];
+    Rig::over(Deployment::with_options(&options).await?, units).await
+}
+
+/// By the daemon's own count at the socket, not one byte was written after a cut; and every cut of a receipt
+/// is among those that it counted.
+async fn nothing_was_written_after_a_cut(rig: &Rig, cuts: usize) -> anyhow::Result<()> {
+    let counted = || -> Vec<String> {
+        let log = rig.deployment.logged();
+        let cut = log.lines().filter(|line| line.contains("a connection was cut"));
+        cut.map(str::to_owned).collect()
+    };
+    wait_until("the daemon tells of every cut", SOON, || match counted().len() {
+        n if n >= cuts => Ok(()),
+        n => Err(format!("of {n}, where the receipts have {cuts}")),
+    })
+    .await?;
+    for line in counted() {
+        ensure!(
+            line.split_whitespace().any(|field| field == "after=0"),
+            "bytes were written after a cut: {line}"
+        );
+    }
+    Ok(())
+}
+
 /// A source that streams, and three recipients: one fast, one slow, one that dozes.
 struct Load {
     rig: Rig,
@@ -136,7 +166,7 @@ struct Load {
 
 impl Load {
     async fn start(chaos: &mut Chaos) -> anyhow::Result<Self> {
-        let rig = Rig::new(4).await?;
+        let rig = rig(4).await?;
         let paces = [Pace::Fast, Pace::Slow(Duration::from_millis(15)), Pace::Fast];
         let mut recipients = Vec::new();
         for (n, pace) in paces.into_iter().enumerate() {
@@ -196,6 +226,7 @@ impl Load {
             arrived += recipient.look(|j| j.count("Z00001"));
         }
         let cut = all.iter().filter(|e| e.receipt.connection_cut).count();
+        nothing_was_written_after_a_cut(&self.rig, cut).await?;
         println!(
             "{} grants ended, {cut} with a cut; {made} made, {arrived} arrived",
             all.len()
@@ -236,12 +267,22 @@ async fn s1_nothing_follows_a_revocation_under_load() -> anyhow::Result<()> {
     load.finish(&all).await
 }
 
+/// Whether the source's half towards a recipient is off: the change was committed.
+async fn half_is_off(rig: &Rig, recipient: usize) -> anyhow::Result<bool> {
+    let agreements = rig.member(0)?.unit.admin.list().await?;
+    let recipient = rig.ods(recipient)?;
+    let of_pair = agreements
+        .iter()
+        .find(|a| a.source == "Z00001" && a.recipient == recipient);
+    Ok(of_pair.context("an agreement of the pair")?.grant == 0)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s1_nothing_follows_when_the_daemon_is_killed_in_the_call() -> anyhow::Result<()> {
     let mut chaos = Chaos::new("s1 killed");
     let load = Load::start(&mut chaos).await?;
     let rounds = if long_mode() { 1_000 } else { 200 };
-    let mut all = Vec::new();
+    let (mut all, mut in_the_middle) = (Vec::new(), 0);
     for _ in 0..rounds {
         let place = *chaos.pick(&[1, 2, 3]).context("a recipient")?;
         let grant = load
@@ -257,8 +298,9 @@ async fn s1_nothing_follows_when_the_daemon_is_killed_in_the_call() -> anyhow::R
             tokio::spawn(async move { admin.set_once(Side::ShareOut, &source, &recipient, false).await });
         chaos.pause(0, 60).await;
         load.rig.deployment.kill();
-        let _ = call.await;
+        let unanswered = call.await?.is_err();
         load.rig.deployment.serve().await?;
+        in_the_middle += usize::from(unanswered && half_is_off(&load.rig, place).await?);
         let turned = load.rig.turn(Side::ShareOut, 0, place, false).await?;
         let recipient = load.recipient(place)?;
         all.push(recipient.look(|j| ended(place, grant, turned, j))?);
@@ -275,12 +317,17 @@ async fn s1_nothing_follows_when_the_daemon_is_killed_in_the_call() -> anyhow::R
         let recipient = load.recipient(place)?;
         all.push(recipient.look(|j| ended(place, grant, turned, j))?);
     }
+    println!("{in_the_middle} of {rounds} kills came between the commit and the answer");
+    ensure!(
+        in_the_middle >= rounds / 20,
+        "only {in_the_middle} of {rounds} kills came between the commit and the answer"
+    );
     load.finish(&all).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s1_a_recipient_that_does_not_answer_is_cut_and_reads_nothing_more() -> anyhow::Result<()> {
-    let rig = Rig::new(2).await?;
+    let rig = rig(2).await?;
     let tap = WireTap::start(rig.deployment.port()).await?;
     let recipient = Subscriber::start(&tap.url(), &rig.member(1)?.identity, Pace::Fast);
     let stop = Arc::new(AtomicBool::new(false));
@@ -333,6 +380,7 @@ async fn s1_a_recipient_that_does_not_answer_is_cut_and_reads_nothing_more() -> 
     }
     stop.store(true, Ordering::Relaxed);
     source.await??;
+    nothing_was_written_after_a_cut(&rig, 10).await?;
     rig.deployment.finished();
     Ok(())
 }

@@ -1,14 +1,16 @@
 //! `status.json`: what the running agent says about itself, for `handfast-agent status` and for programs.
-//! Written to one side and renamed, so that a reader always finds a whole one.
+//! Written to one side and exchanged with the one before, so that a reader always finds a whole one, and
+//! that both keep their room: on a full disk it is this file that says so.
 
 use std::{
-    fs::{self, File},
+    fs::{self, OpenOptions},
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +30,10 @@ use crate::{
 pub const STATUS_FILE: &str = "status.json";
 
 const STAGED_FILE: &str = "status.json.new";
+
+/// Blank bytes fill the file up to a multiple of this, so that a report that is some words longer needs no
+/// more room.
+const STEP_BYTES: usize = 4 * 1024;
 
 /// At most one writing in this time.
 const LEAST_BETWEEN: Duration = Duration::from_secs(1);
@@ -77,12 +83,21 @@ impl Report {
     }
 
     fn write(&self, state_dir: &Path) -> io::Result<()> {
-        let staged = state_dir.join(STAGED_FILE);
+        let (staged, shown) = (state_dir.join(STAGED_FILE), state_dir.join(STATUS_FILE));
         let mut text = serde_json::to_vec_pretty(self)?;
+        let size = (text.len() + 1).next_multiple_of(STEP_BYTES);
+        text.resize(size - 1, b' ');
         text.push(b'\n');
-        File::create(&staged)?.write_all(&text)?;
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(false).open(&staged)?;
+        file.write_all(&text)?;
+        file.set_len(size as u64)?;
         // Not fsynced: after a power cut it would be out of date anyhow.
-        fs::rename(staged, state_dir.join(STATUS_FILE))
+        match renameat_with(CWD, &staged, CWD, &shown, RenameFlags::EXCHANGE) {
+            Ok(()) => Ok(()),
+            // The first, or a file system that cannot exchange.
+            Err(_) => fs::rename(staged, shown),
+        }
     }
 }
 

@@ -12,14 +12,21 @@ use crate::{
     clock::Clock,
     identity::{CurrentIdentity, Issued, NewKey, Staged},
     link::{CONNECT_TIMEOUT, Connector, Windows, for_people},
+    retry::Retry,
     status::{CertificateStatus, StatusBoard},
 };
 
 /// The longest time between two looks at the clock: it may be set, and the machine may sleep.
 const LOOK_AGAIN: Duration = Duration::from_secs(600);
 
-/// The shortest time between two tries. There are days to succeed in.
-const BETWEEN_TRIES: Duration = Duration::from_secs(60);
+/// The shortest time between two renewals, whatever the daemon issues.
+const BETWEEN_RENEWALS: Duration = Duration::from_secs(10);
+
+/// The longest wait after the first try that failed.
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+
+/// The longest wait between two tries. There are days to succeed in.
+const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
 
 /// How long the daemon may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -52,8 +59,9 @@ pub struct Renewal {
 impl Renewal {
     /// Renews whenever it is due, until `stop`. Not an error when it fails: it is tried again, and told.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut retry = Retry::between(FIRST_DELAY, LONGEST_DELAY);
         loop {
-            let wait = self.step().await;
+            let wait = self.step(&mut retry).await;
             tokio::select! {
                 () = sleep(wait) => {}
                 () = stop.cancelled() => return Ok(()),
@@ -61,8 +69,8 @@ impl Renewal {
         }
     }
 
-    /// Renews if it is due. Returns how long to wait before the next look.
-    pub async fn step(&self) -> Duration {
+    /// Renews if it is due. Returns how long to wait before the next look: `retry` says so where it failed.
+    pub async fn step(&self, retry: &mut Retry) -> Duration {
         let due_in = self
             .current
             .get()
@@ -76,16 +84,17 @@ impl Renewal {
         match Box::pin(self.renew()).await {
             Ok(()) => {
                 self.show(None);
+                retry.reset();
                 tracing::info!(
                     not_after = %date(self.current.get().not_after_ms()),
                     "the certificate was renewed"
                 );
-                BETWEEN_TRIES
+                BETWEEN_RENEWALS
             }
             Err(error) => {
                 self.warn(&error);
                 self.show(Some(format!("{error:#}")));
-                BETWEEN_TRIES
+                retry.next_delay()
             }
         }
     }

@@ -7,7 +7,11 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::model::{Output, Pause, Step};
-use crate::{retry::Retry, status::ConnectorBoard, store::inbox::Inbox};
+use crate::{
+    retry::{MAX_DELAY_ON_A_FULL_DISK, Retry},
+    status::ConnectorBoard,
+    store::inbox::Inbox,
+};
 
 /// How often an output with nothing to do looks for what the command line asked of it.
 const IDLE_POLL: Duration = Duration::from_secs(1);
@@ -54,7 +58,10 @@ async fn drive(output: &mut dyn Output, inbox: &Inbox, board: &ConnectorBoard) {
                 }
             }
             Err(pause) => {
-                let delay = retry.next_delay().max(pause.retry_after.unwrap_or_default());
+                let mut delay = retry.next_delay().max(pause.retry_after.unwrap_or_default());
+                if pause.disk_full {
+                    delay = delay.min(MAX_DELAY_ON_A_FULL_DISK);
+                }
                 if !paused {
                     tracing::warn!(output = board.name(), why = %pause.why, "output pauses");
                 }

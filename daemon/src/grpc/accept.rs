@@ -14,8 +14,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    connection::Cutter,
     edge::Edge,
     handshake::Handshakes,
+    peer::Peer,
     registry::{Arrival, Connections},
     serve::{Ended, Server},
 };
@@ -127,8 +129,12 @@ impl Serving {
             Err(e) => return self.refused(remote, &e),
         };
         tracing::debug!(peer = %info.peer, %remote, "connected");
-        let peer = info.peer.clone();
-        match self.server.serve(stream, info, soft).await {
+        let (peer, cutter) = (info.peer.clone(), info.cutter.clone());
+        let ended = self.server.serve(stream, info, soft).await;
+        if cutter.is_cut() {
+            tell_of_cut(&peer, remote, &cutter);
+        }
+        match ended {
             Ended::Over => tracing::debug!(%peer, %remote, "disconnected"),
             Ended::Silent => self.refused(remote, &"no whole request came in time after the handshake"),
             Ended::Overstayed => {
@@ -160,6 +166,15 @@ impl Serving {
             );
         }
         sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+/// What S1 rests on, for whoever wants to see it kept: after the cut not one byte was written.
+fn tell_of_cut(peer: &Peer, remote: SocketAddr, cutter: &Cutter) {
+    let (written, after) = (cutter.bytes_written(), cutter.bytes_written_after_cut());
+    tracing::debug!(%peer, %remote, written, after, "a connection was cut");
+    if after > 0 {
+        tracing::error!(%peer, after, "bytes were written to a connection after it was cut: report this fault");
     }
 }
 

@@ -166,8 +166,8 @@ pub trait Store: PatientStore + Send + Sync + 'static {
 
     // --- enrolment ---
 
-    /// Keeps a token. Earlier unused tokens of the same holder are void. [`StoreError::Conflict`] for a
-    /// retired unit or a revoked person.
+    /// Keeps a token. Earlier unused tokens of the same holder are void, and whatever has expired at `at`,
+    /// of anybody, is forgotten. [`StoreError::Conflict`] for a retired unit or a revoked person.
     async fn add_token(&self, token: &NewToken, at: i64, with: &With) -> Result<(), StoreError>;
 
     /// Looks a token up without using it. [`StoreError::TokenRefused`] where it is not good at `now`.

@@ -4,7 +4,6 @@
 mod agents;
 mod flood;
 mod latency;
-mod measure;
 mod report;
 mod run;
 mod sink;

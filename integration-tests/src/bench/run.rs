@@ -17,11 +17,11 @@ use tokio::task::JoinSet;
 use super::{
     agents,
     flood::{self, Templates},
-    latency, measure,
+    latency,
     report::Figures,
     sink::{self, Counted},
 };
-use crate::harness::{Deployment, Identity, UnitAtTest};
+use crate::harness::{Deployment, Identity, UnitAtTest, cpu, peak_memory};
 
 /// How long a scenario runs before it is measured.
 pub(super) const WARM_UP: Duration = Duration::from_secs(2);
@@ -111,7 +111,7 @@ impl Stretch {
     pub(super) fn begin(pid: u32, durable: u64, delivered: u64) -> anyhow::Result<Self> {
         Ok(Self {
             begun: Instant::now(),
-            cpu: measure::cpu(pid)?,
+            cpu: cpu(pid)?,
             durable,
             delivered,
         })
@@ -126,7 +126,7 @@ impl Stretch {
         delivered: u64,
     ) -> anyhow::Result<Figures> {
         let seconds = self.begun.elapsed().as_secs_f64();
-        let cpu = (measure::cpu(pid)? - self.cpu).as_secs_f64();
+        let cpu = (cpu(pid)? - self.cpu).as_secs_f64();
         let (durable, delivered) = (
             (durable - self.durable) as f64,
             (delivered - self.delivered) as f64,
@@ -140,7 +140,7 @@ impl Stretch {
             delivered_per_second: delivered / seconds,
             daemon_cpu_seconds: cpu,
             daemon_cpu_seconds_per_million: cpu * 1e6 / durable.max(1.0),
-            daemon_peak_mib: measure::peak_memory(pid)? as f64 / 1_048_576.0,
+            daemon_peak_mib: peak_memory(pid)? as f64 / 1_048_576.0,
             latency_ms: None,
         })
     }

@@ -41,9 +41,13 @@ impl SmallDisk {
         &self.mounted_at
     }
 
-    /// Writes until nothing more fits.
+    /// Writes until nothing more fits. Again: takes what has become free since.
     pub fn fill(&self) -> anyhow::Result<()> {
-        let mut file = fs::File::create(self.filler()).context("create the filler")?;
+        let mut file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.filler())
+            .context("open the filler")?;
         let mut size = CHUNK;
         while size > 0 {
             if file

@@ -24,6 +24,16 @@ pub struct Process {
 impl Process {
     /// Starts a program whose output is appended to `log`.
     pub fn spawn<A: AsRef<OsStr>>(program: &Path, args: &[A], log: &Path) -> anyhow::Result<Self> {
+        Self::spawn_in(program, args, log, &[])
+    }
+
+    /// The same with more in its environment.
+    pub fn spawn_in<A: AsRef<OsStr>>(
+        program: &Path,
+        args: &[A],
+        log: &Path,
+        environment: &[(&str, &OsStr)],
+    ) -> anyhow::Result<Self> {
         let out = append(log)?;
         let err = out.try_clone().context("open the log a second time")?;
         let child = Command::new(program)
@@ -32,6 +42,7 @@ impl Process {
             .stdout(out)
             .stderr(err)
             .env_remove("NOTIFY_SOCKET")
+            .envs(environment.iter().copied())
             .spawn()
             .with_context(|| format!("start {}", program.display()))?;
         Ok(Self {

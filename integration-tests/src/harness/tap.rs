@@ -1,5 +1,6 @@
-//! A relay between a recipient and the daemon that can hold back what the daemon sends: to the daemon the
-//! recipient is there and takes in bytes, but it answers nothing.
+//! A relay between an agent and the daemon that can hold back what the daemon sends: to the daemon the
+//! recipient is there and takes in bytes, but it answers nothing. And it can be a link that is dead: what
+//! either side sends is lost, and neither learns of it from the other.
 
 use std::sync::{
     Arc,
@@ -24,6 +25,7 @@ const MAX_HELD_BYTES: usize = 64 * 1024 * 1024;
 pub struct WireTap {
     port: u16,
     hold: watch::Sender<bool>,
+    dead: watch::Sender<bool>,
     seen: Arc<Seen>,
     task: JoinHandle<()>,
 }
@@ -32,7 +34,18 @@ pub struct WireTap {
 struct Seen {
     bytes: AtomicU64,
     opened: AtomicU64,
+    /// Of them, how many the daemon has ended.
     ended: AtomicU64,
+    /// Of them, how many the other side has ended.
+    left: AtomicU64,
+}
+
+/// What a relay goes by.
+#[derive(Debug, Clone)]
+struct Orders {
+    held: watch::Receiver<bool>,
+    dead: watch::Receiver<bool>,
+    seen: Arc<Seen>,
 }
 
 impl WireTap {
@@ -41,11 +54,18 @@ impl WireTap {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("listen")?;
         let own = listener.local_addr().context("ask for the port")?.port();
         let (hold, held) = watch::channel(false);
+        let (dead, died) = watch::channel(false);
         let seen = Arc::new(Seen::default());
-        let task = tokio::spawn(accept(listener, port, held, seen.clone()));
+        let orders = Orders {
+            held,
+            dead: died,
+            seen: seen.clone(),
+        };
+        let task = tokio::spawn(accept(listener, port, orders));
         Ok(Self {
             port: own,
             hold,
+            dead,
             seen,
             task,
         })
@@ -61,6 +81,12 @@ impl WireTap {
         self.hold.send_replace(held);
     }
 
+    /// From now on everything is lost, and whoever connects anew finds nobody; or the link works again,
+    /// for new connections.
+    pub fn die(&self, dead: bool) {
+        self.dead.send_replace(dead);
+    }
+
     /// Bytes read from the daemon so far, held back or not.
     pub fn bytes(&self) -> u64 {
         self.seen.bytes.load(Ordering::SeqCst)
@@ -70,6 +96,11 @@ impl WireTap {
     pub fn open(&self) -> u64 {
         self.seen.opened.load(Ordering::SeqCst) - self.seen.ended.load(Ordering::SeqCst)
     }
+
+    /// Connections that the other side has neither closed nor reset.
+    pub fn attended(&self) -> u64 {
+        self.seen.opened.load(Ordering::SeqCst) - self.seen.left.load(Ordering::SeqCst)
+    }
 }
 
 impl Drop for WireTap {
@@ -78,34 +109,51 @@ impl Drop for WireTap {
     }
 }
 
-async fn accept(listener: TcpListener, port: u16, held: watch::Receiver<bool>, seen: Arc<Seen>) {
+async fn accept(listener: TcpListener, port: u16, orders: Orders) {
     let mut relays = tokio::task::JoinSet::new();
+    let mut in_vain = Vec::new();
     while let Ok((client, _)) = listener.accept().await {
+        if *orders.dead.borrow() {
+            in_vain.push(client);
+            continue;
+        }
         let Ok(daemon) = TcpStream::connect(("127.0.0.1", port)).await else {
             continue;
         };
-        seen.opened.fetch_add(1, Ordering::SeqCst);
+        orders.seen.opened.fetch_add(1, Ordering::SeqCst);
         let (from_client, to_client) = client.into_split();
         let (from_daemon, to_daemon) = daemon.into_split();
-        relays.spawn(upward(from_client, to_daemon));
-        relays.spawn(downward(from_daemon, to_client, held.clone(), seen.clone()));
+        relays.spawn(upward(from_client, to_daemon, orders.clone()));
+        relays.spawn(downward(from_daemon, to_client, orders.clone()));
     }
 }
 
-async fn upward(mut from_client: OwnedReadHalf, mut to_daemon: OwnedWriteHalf) {
-    let _ = tokio::io::copy(&mut from_client, &mut to_daemon).await;
+/// Once the link was dead, the end of one side never reaches the other.
+async fn upward(mut from_client: OwnedReadHalf, mut to_daemon: OwnedWriteHalf, orders: Orders) {
+    let mut buffer = vec![0; READ_BYTES];
+    let mut died = false;
+    loop {
+        let read = from_client.read(&mut buffer).await;
+        died |= *orders.dead.borrow();
+        let Some(bytes) = read.ok().filter(|n| *n > 0).and_then(|n| buffer.get(..n)) else {
+            break;
+        };
+        if !died && to_daemon.write_all(bytes).await.is_err() {
+            return;
+        }
+    }
+    orders.seen.left.fetch_add(1, Ordering::SeqCst);
+    if died {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Reads all the time; writes only while nothing is held.
-async fn downward(
-    mut from_daemon: OwnedReadHalf,
-    mut to_client: OwnedWriteHalf,
-    mut held: watch::Receiver<bool>,
-    seen: Arc<Seen>,
-) {
+async fn downward(mut from_daemon: OwnedReadHalf, mut to_client: OwnedWriteHalf, orders: Orders) {
+    let Orders { mut held, dead, seen } = orders;
     let mut waiting = Vec::new();
     let mut buffer = vec![0; READ_BYTES];
-    let mut open = true;
+    let (mut open, mut died) = (true, false);
     while open || !waiting.is_empty() {
         let holding = *held.borrow_and_update();
         if !holding && !waiting.is_empty() {
@@ -117,20 +165,28 @@ async fn downward(
             continue;
         }
         tokio::select! {
-            read = from_daemon.read(&mut buffer), if open && waiting.len() < MAX_HELD_BYTES => match read {
-                Ok(0) | Err(_) => {
-                    open = false;
-                    seen.ended.fetch_add(1, Ordering::SeqCst);
+            read = from_daemon.read(&mut buffer), if open && waiting.len() < MAX_HELD_BYTES => {
+                died |= *dead.borrow();
+                match read {
+                    Ok(0) | Err(_) => {
+                        open = false;
+                        seen.ended.fetch_add(1, Ordering::SeqCst);
+                    }
+                    Ok(n) => {
+                        seen.bytes.fetch_add(n as u64, Ordering::SeqCst);
+                        if !died {
+                            waiting.extend_from_slice(buffer.get(..n).unwrap_or_default());
+                        }
+                    }
                 }
-                Ok(n) => {
-                    seen.bytes.fetch_add(n as u64, Ordering::SeqCst);
-                    waiting.extend_from_slice(buffer.get(..n).unwrap_or_default());
-                }
-            },
+            }
             changed = held.changed() => if changed.is_err() { break },
         }
     }
     if open {
         seen.ended.fetch_add(1, Ordering::SeqCst);
+    }
+    if died {
+        std::future::pending::<()>().await;
     }
 }

@@ -1,5 +1,7 @@
 //! Renewal when it is due, with a clock that the test moves.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use handfast_proto::v1::{EnrolResponse, enrol_response::Holder};
 use tempfile::TempDir;
 use tonic::Status;
@@ -18,6 +20,7 @@ struct Scene {
     _daemon: FakeDaemon,
     clock: ManualClock,
     renewal: Renewal,
+    retry: Retry,
 }
 
 async fn scene(ca: &Arc<Authority>, renew: Answer) -> Scene {
@@ -40,6 +43,7 @@ async fn scene(ca: &Arc<Authority>, renew: Answer) -> Scene {
         _daemon: daemon,
         clock,
         renewal,
+        retry: Retry::between(FIRST_DELAY, LONGEST_DELAY).with_random(Box::new(|| 1.0)),
     }
 }
 
@@ -60,15 +64,15 @@ fn issue(ca: &Arc<Authority>, ods: &'static str) -> Answer {
 #[tokio::test]
 async fn it_renews_at_two_thirds_and_swaps_what_is_in_force() {
     let ca = Arc::new(Authority::new("ours"));
-    let scene = scene(&ca, issue(&ca, "Z00101")).await;
+    let mut scene = scene(&ca, issue(&ca, "Z00101")).await;
     let renewal = &scene.renewal;
     let first = renewal.current.get();
     assert_eq!(first.renew_at_ms() - first.not_before_ms(), 20 * DAY_MS);
     scene.clock.set(first.renew_at_ms() - 1000);
-    assert_eq!(renewal.step().await, Duration::from_secs(1));
+    assert_eq!(renewal.step(&mut scene.retry).await, Duration::from_secs(1));
     assert_eq!(renewal.current.get().not_after_ms(), first.not_after_ms());
     scene.clock.advance(1000);
-    renewal.step().await;
+    renewal.step(&mut scene.retry).await;
     let second = renewal.current.get();
     assert!(second.not_after_ms() > first.not_after_ms());
     assert_eq!(
@@ -83,27 +87,40 @@ async fn it_renews_at_two_thirds_and_swaps_what_is_in_force() {
 }
 
 #[tokio::test]
-async fn what_fails_is_tried_again_and_shown() {
+async fn what_fails_is_shown_and_tried_again_ever_more_seldom() {
     let ca = Arc::new(Authority::new("ours"));
-    let scene = scene(&ca, Box::new(|_| Err(Status::unavailable("later")))).await;
+    let works = Arc::new(AtomicBool::new(false));
+    let (later, issue) = (Arc::clone(&works), issue(&ca, "Z00101"));
+    let answer: Answer = Box::new(move |csr| match later.load(Ordering::SeqCst) {
+        true => issue(csr),
+        false => Err(Status::unavailable("later")),
+    });
+    let mut scene = scene(&ca, answer).await;
     let renewal = &scene.renewal;
     let first = renewal.current.get();
-    for after_days in [21, 25, 40] {
+    let mut waits = Vec::new();
+    for after_days in (20..60).step_by(3) {
         scene.clock.set(first.not_before_ms() + after_days * DAY_MS);
-        assert_eq!(renewal.step().await, BETWEEN_TRIES);
+        waits.push(renewal.step(&mut scene.retry).await.as_secs());
         let shown = renewal.board.snapshot().certificate.renewal_fails.unwrap();
         assert!(shown.contains("the daemon said: later"), "{shown}");
     }
+    assert_eq!(waits[..4], [1, 2, 4, 8]);
+    assert_eq!(waits.last(), Some(&LONGEST_DELAY.as_secs()));
     assert_eq!(renewal.current.get().not_after_ms(), first.not_after_ms());
+    works.store(true, Ordering::SeqCst);
+    assert_eq!(renewal.step(&mut scene.retry).await, BETWEEN_RENEWALS);
+    assert_eq!(renewal.board.snapshot().certificate.renewal_fails, None);
+    assert!(scene.retry.next_delay() <= FIRST_DELAY + Duration::from_nanos(1));
 }
 
 #[tokio::test]
 async fn a_certificate_for_another_unit_is_not_taken() {
     let ca = Arc::new(Authority::new("ours"));
-    let scene = scene(&ca, issue(&ca, "Z00102")).await;
+    let mut scene = scene(&ca, issue(&ca, "Z00102")).await;
     let renewal = &scene.renewal;
     scene.clock.set(renewal.current.get().renew_at_ms());
-    renewal.step().await;
+    renewal.step(&mut scene.retry).await;
     assert_eq!(renewal.current.get().unit().as_str(), "Z00101");
     assert!(!Identity::exists(&renewal.state_dir));
 }

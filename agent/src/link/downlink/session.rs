@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     link::Retry,
+    retry::{MAX_DELAY_ON_A_FULL_DISK, START_DELAY},
     status::LinkState,
     store::inbox::{Applied, Group, InboxError, Incoming, Message},
 };
@@ -189,7 +190,7 @@ async fn apply(
 /// Commits a group. Where the disk is full it stays in memory and is tried until there is room: the
 /// daemon sends no more than the credit meanwhile.
 async fn commit(ctx: &DownlinkContext, group: &Group) -> Result<Applied, Ended> {
-    let mut retry = Retry::new();
+    let mut retry = Retry::between(START_DELAY, MAX_DELAY_ON_A_FULL_DISK);
     let mut full = false;
     loop {
         match ctx.inbox.apply(group).await {

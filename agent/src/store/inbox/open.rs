@@ -3,6 +3,9 @@
 //! Invariant of [`Writer`]: `state` is what stands in the file whenever `clean` is true. Whoever begins a
 //! transaction sets it to false and, after the commit, to true again; a writer found unclean (an error, a
 //! future dropped half-way) is opened anew, so no caller has to clean up.
+//!
+//! On a small disk it may be the inbox's own write-ahead log that fills it: a writer that is opened anew
+//! takes the log into the file and gives its room back.
 
 use std::{
     path::{Path, PathBuf},
@@ -63,6 +66,9 @@ pub(super) struct Writer {
     pub(super) conn: SqliteConnection,
     pub(super) state: State,
     pub(super) clean: bool,
+    /// The log's room was given back since something was last committed. Once is enough: it is a copy of
+    /// the whole log, and what does not fit then fits once there is room again.
+    gave_room: bool,
 }
 
 impl Inbox {
@@ -87,6 +93,7 @@ impl Inbox {
             conn,
             state,
             clean: true,
+            gave_room: false,
         };
         Ok(Self(Arc::new(Inner {
             path: path.to_owned(),
@@ -103,13 +110,22 @@ impl Inbox {
     /// The one writer, in step with the file.
     pub(super) async fn writer(&self) -> Result<MutexGuard<'_, Writer>, InboxError> {
         let mut writer = self.0.writer.lock().await;
-        if !writer.clean {
-            let mut conn = connect(&self.0.path).await?;
-            assert_pragmas(&mut conn, &self.0.path).await?;
-            writer.state = State::load(&mut conn).await?;
-            writer.conn = conn;
-            writer.clean = true;
+        if writer.clean {
+            writer.gave_room = false;
+            return Ok(writer);
         }
+        let mut conn = connect(&self.0.path).await?;
+        assert_pragmas(&mut conn, &self.0.path).await?;
+        writer.state = State::load(&mut conn).await?;
+        writer.conn = conn;
+        if !writer.gave_room {
+            writer.gave_room = true;
+            // Where even that has no room, the next commit says so.
+            if let Err(error) = Self::truncate_log(&mut writer).await {
+                tracing::debug!(%error, "the write-ahead log could not be taken into the inbox's file");
+            }
+        }
+        writer.clean = true;
         Ok(writer)
     }
 
@@ -195,4 +211,38 @@ async fn assert_pragmas(conn: &mut SqliteConnection, path: &Path) -> Result<(), 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use handfast_proto::amendment::Op::Create;
+
+    use crate::store::inbox::testing::{group, live, open_with_output};
+
+    #[tokio::test]
+    async fn what_failed_gives_the_logs_room_back_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let inbox = open_with_output(folder.path(), "directory").await;
+        let payload = "x".repeat(64 * 1024);
+        let message = |seq| live("Z00101", 1, &[(seq, Create, "Patient/1", &payload)]);
+        let log_bytes = || {
+            let mut log = inbox.0.path.clone().into_os_string();
+            log.push("-wal");
+            std::fs::metadata(log).unwrap().len()
+        };
+        inbox.apply(&group(1, 2, vec![message(1)])).await.unwrap();
+        let before = log_bytes();
+        inbox.writer().await.unwrap().clean = false;
+        drop(inbox.writer().await.unwrap());
+        assert_eq!(log_bytes(), 0, "of {before}");
+        inbox.apply(&group(1, 3, vec![message(2)])).await.unwrap();
+        assert!(log_bytes() > 0);
+        let mut writer = inbox.writer().await.unwrap();
+        (writer.clean, writer.gave_room) = (false, true);
+        drop(writer);
+        drop(inbox.writer().await.unwrap());
+        assert!(log_bytes() > 0, "nothing was committed since");
+        // What was done with it left everything as it was.
+        assert_eq!(inbox.last_change(), 2);
+    }
 }

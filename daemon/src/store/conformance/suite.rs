@@ -47,8 +47,8 @@ macro_rules! conformance_suite {
             }
             tokens::{
                 a_token_is_used_once, a_token_used_twice_at_once_holds_once, a_token_expires,
-                a_newer_token_voids_the_older, token_and_certificate_go_together,
-                those_who_left_enrol_no_more, certificates_are_renewed,
+                a_newer_token_voids_the_older, expired_tokens_are_forgotten_with_the_next,
+                token_and_certificate_go_together, those_who_left_enrol_no_more, certificates_are_renewed,
             }
             units::{
                 units_are_registered_and_listed, a_unit_is_there_once, a_unit_is_suspended_and_resumed,

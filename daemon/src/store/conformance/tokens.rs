@@ -109,6 +109,25 @@ pub(crate) async fn a_newer_token_voids_the_older<B: Backend>() {
     );
 }
 
+pub(crate) async fn expired_tokens_are_forgotten_with_the_next<B: Backend>() {
+    let backend: B = with_units().await;
+    let store = backend.store();
+    let vale = || token(Holder::Unit(ods(VALE)), "second of Z00102");
+    let last = T0 + TOKEN_MS - 1;
+    store.add_token(&vale(), last).await.unwrap();
+    assert!(
+        store.find_token(&hash(FIRST), last).await.is_ok(),
+        "it still holds"
+    );
+    let mut newer = vale();
+    newer.hash = hash("third of Z00102");
+    newer.expires_at += TOKEN_MS;
+    store.add_token(&newer, last + 1).await.unwrap();
+    // Asked as of a time when it held: only what is forgotten is refused.
+    assert_fails!(store.find_token(&hash(FIRST), T0).await, StoreError::TokenRefused);
+    assert!(store.find_token(&newer.hash, last + 1).await.is_ok());
+}
+
 pub(crate) async fn token_and_certificate_go_together<B: Backend>() {
     let backend: B = with_units().await;
     let store = backend.store();

@@ -22,7 +22,8 @@ pub(super) async fn add_token(
     write.finish_with(result, with, at).await
 }
 
-/// Keeps a token in a transaction of the caller's; earlier unused ones of its holder are void.
+/// Keeps a token in a transaction of the caller's; earlier unused ones of its holder are void, and whatever
+/// has expired by then is forgotten.
 pub(super) async fn insert_token(
     conn: &mut SqliteConnection,
     token: &NewToken,
@@ -35,6 +36,7 @@ pub(super) async fn insert_token(
     }
     let holder = holder_text(&token.holder);
     void_tokens(conn, &holder, at).await?;
+    forget_expired_tokens(conn, at).await?;
     let sql = "INSERT INTO token (hash, holder, expires_at, made_by, made_at) VALUES (?1, ?2, ?3, ?4, ?5)";
     let inserted = sqlx::query(sql)
         .bind(token.hash.to_vec())
@@ -48,6 +50,16 @@ pub(super) async fn insert_token(
         Err(error) if is_taken(&error) => Err(StoreError::Exists("enrolment token")),
         other => other.map_err(fault).map(drop),
     }
+}
+
+/// Nobody can use them any more, whatever became of them.
+async fn forget_expired_tokens(conn: &mut SqliteConnection, at: i64) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM token WHERE expires_at <= ?1")
+        .bind(at)
+        .execute(conn)
+        .await
+        .map_err(fault)?;
+    Ok(())
 }
 
 /// Makes every unused token of a holder void.

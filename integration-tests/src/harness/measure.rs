@@ -8,7 +8,7 @@ use anyhow::Context as _;
 const TICK: Duration = Duration::from_millis(10);
 
 /// CPU time of a process, user and system.
-pub(super) fn cpu(pid: u32) -> anyhow::Result<Duration> {
+pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("read the process's stat")?;
     // The name, in brackets, may hold spaces; fields 14 and 15 of the line follow it as 12 and 13.
     let rest = stat.rsplit_once(')').context("a stat line")?.1;
@@ -22,7 +22,7 @@ pub(super) fn cpu(pid: u32) -> anyhow::Result<Duration> {
 }
 
 /// The most memory that a process had resident, in bytes.
-pub(super) fn peak_memory(pid: u32) -> anyhow::Result<u64> {
+pub fn peak_memory(pid: u32) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("read the process's status")?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
     let kib: u64 = line
