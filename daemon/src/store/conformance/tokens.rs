@@ -114,7 +114,7 @@ pub(crate) async fn expired_tokens_are_forgotten_with_the_next<B: Backend>() {
     let store = backend.store();
     let vale = || token(Holder::Unit(ods(VALE)), "second of Z00102");
     let last = T0 + TOKEN_MS - 1;
-    store.add_token(&vale(), last).await.unwrap();
+    store.add_token(&vale(), last, &With::nothing()).await.unwrap();
     assert!(
         store.find_token(&hash(FIRST), last).await.is_ok(),
         "it still holds"
@@ -122,7 +122,7 @@ pub(crate) async fn expired_tokens_are_forgotten_with_the_next<B: Backend>() {
     let mut newer = vale();
     newer.hash = hash("third of Z00102");
     newer.expires_at += TOKEN_MS;
-    store.add_token(&newer, last + 1).await.unwrap();
+    store.add_token(&newer, last + 1, &With::nothing()).await.unwrap();
     // Asked as of a time when it held: only what is forgotten is refused.
     assert_fails!(store.find_token(&hash(FIRST), T0).await, StoreError::TokenRefused);
     assert!(store.find_token(&newer.hash, last + 1).await.is_ok());
