@@ -1,6 +1,11 @@
 //! What the suite asks of a backend beside the store itself.
 
-use crate::store::{Deployment, Store};
+use handfast_proto::ids::NhsNumber;
+
+use crate::{
+    consent::{GrantId, Pair},
+    store::{Deployment, Store, StoreError},
+};
 
 /// A backend with a store of its own for one test.
 pub(crate) trait Backend: Sized {
@@ -15,6 +20,15 @@ pub(crate) trait Backend: Sized {
 
     /// Closes the store and opens it again.
     async fn reopen(self) -> Self;
+
+    /// Begins an emergency access as a grant of its own, that holds until `until`.
+    async fn open_emergency(
+        &self,
+        pair: Pair,
+        patient: NhsNumber,
+        until: i64,
+        at: i64,
+    ) -> Result<GrantId, StoreError>;
 
     /// Leaves the store no room to grow.
     async fn fill(&self);

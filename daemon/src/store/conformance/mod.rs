@@ -4,16 +4,24 @@
 pub(crate) mod agreements;
 pub(crate) mod append;
 pub(crate) mod backend;
+pub(crate) mod caseloads;
+pub(crate) mod current;
+pub(crate) mod emergencies;
 pub(crate) mod faults;
 pub(crate) mod kit;
 pub(crate) mod log;
 pub(crate) mod moves;
+pub(crate) mod patients_kit;
 pub(crate) mod people;
 pub(crate) mod projection;
+pub(crate) mod reconciles;
+pub(crate) mod scopes;
+pub(crate) mod statements;
 pub(crate) mod subscriptions;
 pub(crate) mod suite;
 pub(crate) mod tokens;
 pub(crate) mod units;
 pub(crate) mod withdrawals;
+pub(crate) mod words;
 
 pub(crate) use suite::conformance_suite;

@@ -17,6 +17,20 @@ macro_rules! conformance_suite {
                 a_group_takes_hundreds_of_batches, another_outbox_goes_on_from_the_head,
                 large_bodies_are_kept, numbers_that_cannot_be_are_refused,
             }
+            caseloads::{
+                patients_are_put_on_caseloads_and_taken_off, a_caseload_needs_its_unit,
+                the_policy_is_changed_with_what_follows,
+            }
+            current::{
+                a_patients_records_are_found, who_has_records_is_known, recorded_patients_are_read_in_pages,
+                records_are_counted_by_what_the_gate_reads, counts_never_part_a_patient,
+            }
+            emergencies::{
+                an_access_is_a_grant_of_its_own, an_access_that_is_over_is_withdrawn,
+                an_access_that_is_over_leaves_what_the_agreement_carries, an_access_outlives_the_recipients_half,
+                both_grants_end_with_the_sources_half, a_unit_that_retires_loses_its_accesses,
+                an_access_carries_every_number_of_its_patient,
+            }
             faults::{
                 a_full_store_keeps_nothing_and_recovers, a_write_that_is_dropped_is_kept_whole_or_not_at_all,
                 writers_and_readers_do_not_wait_for_one_another, the_deployment_is_kept,
@@ -38,6 +52,19 @@ macro_rules! conformance_suite {
                 ranges_and_limits_are_kept, it_catches_up_from_behind, it_never_goes_back,
                 many_records_are_projected, sources_do_not_mix,
             }
+            reconciles::{
+                jobs_are_entered_in_their_order, a_patients_job_takes_the_place_of_an_older,
+                a_reconcile_goes_its_way, what_ends_with_its_grant_is_dropped,
+                a_new_inbox_is_owed_everything_once, jobs_go_in_with_every_change,
+            }
+            scopes::{
+                a_half_is_narrowed_and_stays_so, an_end_has_a_day_and_a_moment,
+                a_scope_changes_under_a_grant_that_stays, a_half_that_has_ended_counts_as_off,
+                what_has_run_out_is_ended,
+            }
+            statements::{
+                what_is_stated_is_applied_with_its_batch, what_is_stated_is_not_kept_without_its_batch,
+            }
             subscriptions::{
                 the_first_inbox_is_new, an_inbox_resumes, an_older_inbox_is_refused,
                 an_inbox_that_never_took_part_is_taken, another_inbox_starts_anew,
@@ -58,6 +85,11 @@ macro_rules! conformance_suite {
             withdrawals::{
                 a_withdrawal_goes_its_way, a_confirmation_may_come_first_and_again,
                 only_its_recipient_confirms, dead_letters_are_counted, dead_letters_need_units,
+            }
+            words::{
+                the_later_word_stands, words_are_of_one_unit_patient_and_side, every_word_is_kept,
+                words_need_their_units, a_word_is_followed_by_its_jobs, words_are_read_in_pages,
+                facts_are_read_in_pages,
             }
         }
     };

@@ -22,13 +22,13 @@ const SEQS: &str = "
       AND seq > ?2 AND seq <= ?3
     ORDER BY seq LIMIT ?4";
 
-const SEQS_OF_PATIENT: &str = "
-    SELECT seq FROM record
+pub(super) const SEQS_OF_PATIENT: &str = "
+    SELECT seq FROM record INDEXED BY record_by_patient
     WHERE source = (SELECT id FROM source WHERE ods = ?1) AND retracted = 0 AND erased = 0
       AND seq > ?2 AND seq <= ?3 AND patient = ?5
     ORDER BY seq LIMIT ?4";
 
-const HAVE: &str = "
+pub(super) const HAVE: &str = "
     SELECT value AS patient FROM json_each(?2)
     WHERE EXISTS (
         SELECT 1 FROM record
@@ -53,6 +53,16 @@ const SUBJECTS: &str = "
     WHERE source = (SELECT id FROM source WHERE ods = ?1) AND retracted = 0 AND patient > ?2
     GROUP BY patient, category, confidentiality
     ORDER BY patient, category, confidentiality LIMIT ?3";
+
+/// For the test that looks at their plans: the index of each.
+#[cfg(test)]
+pub(super) const READS: [(&str, &str); 5] = [
+    (SEQS, "USING COVERING INDEX live_record"),
+    (SEQS_OF_PATIENT, "USING COVERING INDEX record_by_patient"),
+    (HAVE, "USING COVERING INDEX record_by_patient"),
+    (PATIENTS, "USING COVERING INDEX record_by_patient"),
+    (SUBJECTS, "USING COVERING INDEX record_by_patient"),
+];
 
 /// The seqs in (`after`, `upto`] that are a current version, neither retracted nor erased, in order.
 pub(super) async fn seqs(

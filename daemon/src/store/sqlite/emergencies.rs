@@ -130,7 +130,10 @@ async fn in_force(conn: &mut SqliteConnection, pair: Pair) -> Result<Vec<InForce
 /// Begins an emergency access in a transaction of the caller's: its cursor is the source's head, and a
 /// reconcile of the patient is due. [`StoreError::Conflict`] where the source's half does not hold, or where
 /// one of this pair and patient is in force.
-#[expect(dead_code, reason = "the act that opens one comes with its service")]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the act that opens one comes with its service")
+)]
 pub(super) async fn open(
     conn: &mut SqliteConnection,
     pair: Pair,

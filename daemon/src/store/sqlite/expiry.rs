@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// The pairs of which something in force has run out at `?1`.
-const RUN_OUT: &str = "
+pub(super) const RUN_OUT: &str = "
     SELECT DISTINCT g.source, g.recipient
     FROM sharing_grant AS g
     JOIN agreement AS a ON a.source = g.source AND a.recipient = g.recipient

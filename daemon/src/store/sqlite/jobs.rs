@@ -51,6 +51,10 @@ const ENTER_CHANGES: &str = "
     WHERE g.patient IS NULL
     ORDER BY m.place";
 
+/// For the test that looks at their plans.
+#[cfg(test)]
+pub(super) const ENTERS: [&str; 2] = [ENTER_PATIENT, ENTER_CHANGES];
+
 /// Enters jobs in their order for the grants that are in force.
 pub(super) async fn enter(conn: &mut SqliteConnection, jobs: &[NewJob], at: i64) -> Result<(), StoreError> {
     let alike = |a: &NewJob, b: &NewJob| std::mem::discriminant(a) == std::mem::discriminant(b);

@@ -32,6 +32,8 @@ mod words;
 mod writer;
 
 #[cfg(test)]
+mod plans;
+#[cfg(test)]
 mod tests;
 
 pub use store::SqliteStore;

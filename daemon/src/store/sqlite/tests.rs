@@ -2,9 +2,11 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
+use handfast_proto::ids::NhsNumber;
 use tempfile::TempDir;
 
-use super::{database::Database, store::SqliteStore};
+use super::{database::Database, emergencies, store::SqliteStore};
+use crate::consent::{GrantId, Pair};
 use crate::store::{
     Deployment, Of, RecordVersion, Store, StoreError,
     conformance::{
@@ -37,6 +39,18 @@ impl Backend for OnSqlite {
         self.store.close().await;
         let store = SqliteStore::open(self.dir.path()).await.unwrap();
         Self { store, dir: self.dir }
+    }
+
+    async fn open_emergency(
+        &self,
+        pair: Pair,
+        patient: NhsNumber,
+        until: i64,
+        at: i64,
+    ) -> Result<GrantId, StoreError> {
+        let mut write = self.store.main().write().await?;
+        let opened = emergencies::open(write.conn(), pair, patient, until, at).await;
+        write.finish(opened).await
     }
 
     async fn fill(&self) {
@@ -210,26 +224,4 @@ async fn a_writer_whose_connection_failed_is_opened_anew() {
     let failed: Result<(), StoreError> = write.finish(Err(StoreError::Failed("a trial".to_owned()))).await;
     assert_fails!(failed, StoreError::Failed(_));
     publish(&store, &mut Outbox::new(HILL), 1).await;
-}
-
-/// Each statement of the hot path finds its rows by key, whatever the planner thinks of JSON arrays.
-#[tokio::test]
-async fn the_moves_of_a_commit_look_rows_up_by_key() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = a_store(dir.path()).await;
-    for sql in super::append::MOVES {
-        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
-        let plan = sqlx::query(explain)
-            .bind("[]")
-            .fetch_all(store.main().readers())
-            .await
-            .unwrap();
-        for row in plan {
-            let step: String = sqlx::Row::get(&row, "detail");
-            assert!(
-                !step.starts_with("SCAN") || step.contains("VIRTUAL TABLE"),
-                "{step} in {sql}"
-            );
-        }
-    }
 }
