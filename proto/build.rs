@@ -4,11 +4,12 @@ use std::{env, fs, io, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "handfast/v1/sync.proto",
     "handfast/v1/enrolment.proto",
     "handfast/v1/unit.proto",
     "handfast/v1/agreement.proto",
+    "handfast/v1/patient_consent.proto",
     "handfast/v1/audit.proto",
     "handfast/v1/audit_log.proto",
     "handfast/v1/tree_head.proto",

@@ -20,13 +20,17 @@ use crate::{
     delivery::{Changes, Delivery, DeliveryParts},
     enrolment::{Authority, Enrolment},
     grpc::{
-        Acceptor, AgreementsService, Connections, Edge, EnrolmentService, HealthWatch, Identities, OwnLeaf,
-        PeopleService, SyncParts, SyncService, UnaryRates, UnitsService, bind, reflection, server_config,
+        Acceptor, AgreementsService, CaseloadService, Connections, Edge, EnrolmentService, HealthWatch,
+        Identities, OwnLeaf, PatientConsentsService, PeopleService, PolicyService, SyncParts, SyncService,
+        UnaryRates, UnitsService, bind, reflection, server_config,
     },
     ingest::{Publishers, Rate, RateLimit, committer, projector},
     lifecycle::{Lifecycle, Signals, Stage},
     random::{OsRandom, Random},
-    sharing::{Agreements, Context, People, StatusBoard, TokenMint, Units},
+    sharing::{
+        Agreements, Caseload, Context, Days, NoAlerts, PatientConsents, People, PolicyDesk, StatusBoard,
+        TokenMint, Units,
+    },
     state_dir::StateDir,
     store::{SqliteStore, Store},
 };
@@ -197,20 +201,27 @@ impl Ground {
             seconds(self.config.token_seconds),
             Arc::clone(&self.random),
         );
+        let days = Days::of(&deployment.zone).context("read the deployment's zone")?;
         let acts = Context {
             store: Arc::clone(&self.store),
             revoker: Arc::new(delivery),
             connections: Arc::clone(&self.connections) as _,
+            alerts: Arc::new(NoAlerts),
             changes,
             clock: Arc::clone(&self.clock),
             tokens,
             deployment: Arc::new(deployment),
+            days,
         };
         let who = || Arc::clone(&self.identities);
         let (units, status) = (Units::new(acts.clone()), StatusBoard::new(acts.clone()));
         routes.add_service(UnitsService::server(units, status, who()));
         routes.add_service(PeopleService::server(People::new(acts.clone()), who()));
-        routes.add_service(AgreementsService::server(Agreements::new(acts), who()));
+        routes.add_service(AgreementsService::server(Agreements::new(acts.clone()), who()));
+        let consents = PatientConsents::new(acts.clone());
+        routes.add_service(PatientConsentsService::server(consents, who()));
+        routes.add_service(PolicyService::server(PolicyDesk::new(acts.clone()), who()));
+        routes.add_service(CaseloadService::server(Caseload::new(acts), who()));
         Ok(())
     }
 

@@ -2,10 +2,16 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::config::ServeFlags;
+use crate::{
+    config::ServeFlags,
+    consent::{Patients, Policy},
+};
+
+/// Where this is for.
+const DEFAULT_ZONE: &str = "Europe/London";
 
 /// The daemon of Handfast: it forwards each amendment of a patient's record to another care unit only where
 /// both units agreed.
@@ -69,6 +75,52 @@ pub struct Init {
     /// administrators do.
     #[arg(long)]
     pub operator_sets_halves: bool,
+    /// The time zone whose days count, as the IANA database names it: a half that ends on a day ends with
+    /// that day here. Can never change.
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_ZONE)]
+    pub zone: String,
+    /// What is asked of a patient before anything is shared; `handfastctl policy set` changes it later.
+    #[arg(long, value_enum, default_value_t = PolicyChoice::UnlessDissented)]
+    pub policy: PolicyChoice,
+    /// Whose records a half lets through that is set for the first time and does not say.
+    #[arg(long, value_enum, default_value_t = PatientsChoice::All, value_name = "WHOSE")]
+    pub default_patients: PatientsChoice,
+}
+
+/// What is asked of a patient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PolicyChoice {
+    /// Shared unless the patient has said no.
+    UnlessDissented,
+    /// Shared only where the patient has said yes, at the source and at the recipient.
+    Explicit,
+}
+
+impl From<PolicyChoice> for Policy {
+    fn from(choice: PolicyChoice) -> Self {
+        match choice {
+            PolicyChoice::UnlessDissented => Self::UnlessDissented,
+            PolicyChoice::Explicit => Self::Explicit,
+        }
+    }
+}
+
+/// Whose records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PatientsChoice {
+    /// Everyone's.
+    All,
+    /// Those of patients on the recipient's caseload.
+    Caseload,
+}
+
+impl From<PatientsChoice> for Patients {
+    fn from(choice: PatientsChoice) -> Self {
+        match choice {
+            PatientsChoice::All => Self::All,
+            PatientsChoice::Caseload => Self::Caseload,
+        }
+    }
 }
 
 /// See [`Command::Operator`].

@@ -14,15 +14,13 @@ use crate::{
     enrolment::{Authority, check_trust_domain},
     operator::{OperatorCredential, OperatorDesk},
     random::{OsRandom, Random},
+    sharing::Days,
     state_dir::{ServerNames, StateDir},
     store::{Deployment, SqliteStore, Store, StoreError},
 };
 
 /// How long the operator's credential holds, in milliseconds: 30 days.
 const OPERATOR_LIFETIME_MS: i64 = 30 * 24 * 3600 * 1000;
-
-/// In which zone a deployment's days are.
-const DEFAULT_ZONE: &str = "Europe/London";
 
 /// What `init` is asked to make.
 #[derive(Debug, Clone)]
@@ -37,11 +35,18 @@ pub struct NewDeployment {
     pub test: bool,
     /// Whether the operator may set any half.
     pub operator_sets_halves: bool,
+    /// The zone whose days count.
+    pub zone: String,
+    /// What is asked of patients.
+    pub policy: Policy,
+    /// Whose records a half lets through that is set for the first time and does not say.
+    pub default_patients: Patients,
 }
 
 /// Makes a deployment; what to tell the one who asked. One that was broken off is finished.
 pub async fn init(wanted: &NewDeployment) -> anyhow::Result<String> {
     check_trust_domain(&wanted.trust_domain)?;
+    Days::of(&wanted.zone).context("--zone")?;
     let clock = SystemClock::default();
     let (now, random) = (clock.now_ms(), OsRandom);
     let dir = StateDir::prepare(&wanted.state_dir)?;
@@ -53,9 +58,9 @@ pub async fn init(wanted: &NewDeployment) -> anyhow::Result<String> {
     let deployment = Deployment {
         trust_domain: wanted.trust_domain.clone(),
         test: wanted.test,
-        policy: Policy::UnlessDissented,
-        zone: DEFAULT_ZONE.to_owned(),
-        default_patients: Patients::All,
+        policy: wanted.policy,
+        zone: wanted.zone.clone(),
+        default_patients: wanted.default_patients,
         operator_sets_halves: wanted.operator_sets_halves,
         made_at: now,
     };
@@ -154,6 +159,18 @@ fn told_of_init(
             operator.id,
             day(operator.not_after)
         ),
+        format!(
+            "  policy {}, patients {}, days of {}",
+            match deployment.policy {
+                Policy::UnlessDissented => "unless-dissented",
+                Policy::Explicit => "explicit",
+            },
+            match deployment.default_patients {
+                Patients::All => "all",
+                Patients::Caseload => "caseload",
+            },
+            deployment.zone
+        ),
         format!("  SHA-256 of the authority's certificate: {fingerprint}"),
         String::new(),
         "What to do next:".to_owned(),
@@ -188,6 +205,9 @@ mod tests {
             dns: vec!["daemon.example".to_owned()],
             test: true,
             operator_sets_halves: false,
+            zone: "Europe/London".to_owned(),
+            policy: Policy::UnlessDissented,
+            default_patients: Patients::All,
         }
     }
 
@@ -212,6 +232,12 @@ mod tests {
     async fn a_deployment_is_made_once_and_for_its_owner_only() {
         let tmp = tempfile::tempdir().unwrap();
         let wanted = wanted(tmp.path());
+        let wanted = NewDeployment {
+            zone: "Europe/Dublin".to_owned(),
+            policy: Policy::Explicit,
+            default_patients: Patients::Caseload,
+            ..wanted
+        };
         let told = init(&wanted).await.unwrap();
         assert!(
             told.contains("test deployment") && told.contains("handfastd serve"),
@@ -222,6 +248,14 @@ mod tests {
             assert_eq!(mode, expected, "{}", path.display());
         }
         let key = fs::read(wanted.state_dir.join("ca/key.pem")).unwrap();
+        let store = SqliteStore::open(&wanted.state_dir).await.unwrap();
+        let made = store.deployment().await.unwrap();
+        assert_eq!(
+            (made.policy, made.default_patients),
+            (wanted.policy, wanted.default_patients)
+        );
+        assert_eq!(made.zone, wanted.zone);
+        store.close().await;
         let again = init(&wanted).await.unwrap_err();
         assert!(
             matches!(again.downcast_ref(), Some(StateError::Exists(_))),
@@ -258,6 +292,9 @@ mod tests {
         let mut bad = wanted(tmp.path());
         bad.trust_domain = "Care Example".to_owned();
         assert!(init(&bad).await.is_err());
+        let mut bad = wanted(tmp.path());
+        bad.zone = "Europe/Leicester".to_owned();
+        assert!(format!("{:#}", init(&bad).await.unwrap_err()).contains("no time zone"));
         assert!(!bad.state_dir.exists());
     }
 

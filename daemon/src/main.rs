@@ -52,6 +52,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
                 dns: asked.dns,
                 test: asked.test,
                 operator_sets_halves: asked.operator_sets_halves,
+                zone: asked.zone,
+                policy: asked.policy.into(),
+                default_patients: asked.default_patients.into(),
             };
             say(&runtime()?.block_on(init(&wanted))?)
         }

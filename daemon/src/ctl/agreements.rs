@@ -5,7 +5,7 @@ use std::time::Duration;
 use handfast_proto::{
     ids::OdsCode,
     v1::{
-        Agreement, InForce, ListAgreementsRequest, SetAgreementRequest, SetAgreementResponse, Side,
+        Agreement, Half, InForce, ListAgreementsRequest, SetAgreementRequest, SetAgreementResponse, Side,
         Withdrawal, WithdrawalState, agreements_client::AgreementsClient,
     },
 };
@@ -18,7 +18,9 @@ use super::{
     connection::Connection,
     error::{CtlError, Exit},
     out::Out,
+    preview,
     receipt::Turned,
+    scope,
     show::{NOTHING, agreement_json, table},
     words::{self, Switch},
 };
@@ -36,21 +38,26 @@ pub(super) async fn set(
 ) -> Result<Exit, CtlError> {
     let until = Instant::now() + Duration::from_secs(args.wait);
     let mut client = AgreementsClient::new(connection.channel());
+    let half = &args.half;
     let request = SetAgreementRequest {
-        source: args.from.to_string(),
-        recipient: args.to.to_string(),
+        source: half.from.to_string(),
+        recipient: half.to.to_string(),
         side: side.into(),
-        on: args.state == Switch::On,
+        on: half.state == Switch::On,
         reason: args.reason.clone(),
-        scope: None,
+        scope: scope::change(&half.scope)?,
     };
     let mut turned = Turned {
-        source: args.from,
-        recipient: args.to,
+        source: half.from,
+        recipient: half.to,
         side,
         on: request.on,
         answer: SetAgreementResponse::default(),
+        preview: None,
     };
+    if request.on {
+        turned.preview = preview::before_turning_on(&request, connection).await;
+    }
     let what = format!("turn {} {}", turned.name(), if request.on { "on" } else { "off" });
     turned.answer = connection.call(&what, client.set(request.clone())).await?;
     while turned.answer.in_force() == InForce::Pending && Instant::now() < until {
@@ -155,12 +162,11 @@ fn agreements_json(agreements: &[Agreement]) -> Value {
 }
 
 fn agreements_table(agreements: &[Agreement]) -> String {
-    let on = |half: Option<bool>| if half == Some(true) { "on" } else { "off" }.to_owned();
     let rows = agreements.iter().map(|a| {
-        let grant = if a.grant == 0 {
-            NOTHING.to_owned()
-        } else {
-            format!("grant {}", a.grant)
+        let grant = match a.grant {
+            0 => NOTHING.to_owned(),
+            grant if a.stale => format!("grant {grant}\nSTALE: {} is suspended", a.source),
+            grant => format!("grant {grant}"),
         };
         let withdrawal = match &a.withdrawal {
             None => NOTHING.to_owned(),
@@ -175,20 +181,37 @@ fn agreements_table(agreements: &[Agreement]) -> String {
         };
         [
             format!("{} → {}", a.source, a.recipient),
-            on(a.share_out.as_ref().map(|h| h.on)),
-            on(a.share_in.as_ref().map(|h| h.on)),
+            half_cell(a.share_out.as_ref()),
+            half_cell(a.share_in.as_ref()),
             grant,
             withdrawal,
         ]
     });
     let header = ["pair", "share-out", "share-in", "in force", "last withdrawal"];
     let when_empty = "No half was ever turned that you may see.";
-    table(header, rows.collect(), when_empty)
+    let mut text = table(header, rows.collect(), when_empty);
+    for agreement in agreements {
+        for notice in &agreement.notices {
+            let pair = format!("{} → {}", agreement.source, agreement.recipient);
+            text.push_str(&format!("\nnote: {pair}: {}", scope::notice(notice)));
+        }
+    }
+    text
+}
+
+/// `on` or `off`, and how it is narrowed; what an off half would be narrowed to does not matter.
+fn half_cell(half: Option<&Half>) -> String {
+    let Some(half) = half.filter(|half| half.on) else {
+        return "off".to_owned();
+    };
+    let mut lines = vec!["on".to_owned()];
+    lines.extend(half.scope.iter().flat_map(scope::lines));
+    lines.join("\n")
 }
 
 #[cfg(test)]
 mod tests {
-    use handfast_proto::v1::Half;
+    use handfast_proto::v1::{HalfNotice, HalfNoticeKind, HalfScope};
 
     use super::*;
 
@@ -203,16 +226,28 @@ mod tests {
                 source: "Z00101".to_owned(),
                 recipient: "Z00303".to_owned(),
                 share_out: on.clone(),
-                share_in: on.clone(),
+                share_in: Some(Half {
+                    on: true,
+                    scope: Some(HalfScope {
+                        categories: vec![2, 3],
+                        ends_on: "2027-03-31".to_owned(),
+                        ..HalfScope::default()
+                    }),
+                    ..Half::default()
+                }),
                 grant: 7,
-                withdrawal: None,
+                stale: true,
+                notices: vec![HalfNotice {
+                    side: Side::ShareIn.into(),
+                    kind: HalfNoticeKind::EndsSoon.into(),
+                    day: "2027-03-31".to_owned(),
+                }],
+                ..Agreement::default()
             },
             Agreement {
                 source: "Z00303".to_owned(),
                 recipient: "Z00101".to_owned(),
                 share_out: on,
-                share_in: None,
-                grant: 0,
                 withdrawal: Some(Withdrawal {
                     job: 3,
                     state: WithdrawalState::Confirmed.into(),
@@ -220,20 +255,30 @@ mod tests {
                     not_removed: 2,
                     ..Withdrawal::default()
                 }),
+                ..Agreement::default()
             },
         ];
         let want = "\
-┌─────────────────┬───────────┬──────────┬──────────┬───────────────────────────────┐
-│ pair            ┆ share-out ┆ share-in ┆ in force ┆ last withdrawal               │
-╞═════════════════╪═══════════╪══════════╪══════════╪═══════════════════════════════╡
-│ Z00101 → Z00303 ┆ on        ┆ on       ┆ grant 7  ┆ –                             │
-│ Z00303 → Z00101 ┆ on        ┆ off      ┆ –        ┆ confirmed: 120 removed, 2 not │
-└─────────────────┴───────────┴──────────┴──────────┴───────────────────────────────┘";
+┌─────────────────┬───────────┬─────────────────────┬────────────────────────────┬───────────────────────────────┐
+│ pair            ┆ share-out ┆ share-in            ┆ in force                   ┆ last withdrawal               │
+╞═════════════════╪═══════════╪═════════════════════╪════════════════════════════╪═══════════════════════════════╡
+│ Z00101 → Z00303 ┆ on        ┆ on                  ┆ grant 7                    ┆ –                             │
+│                 ┆           ┆ problems, allergies ┆ STALE: Z00101 is suspended ┆                               │
+│                 ┆           ┆ until 2027-03-31    ┆                            ┆                               │
+│ Z00303 → Z00101 ┆ on        ┆ off                 ┆ –                          ┆ confirmed: 120 removed, 2 not │
+└─────────────────┴───────────┴─────────────────────┴────────────────────────────┴───────────────────────────────┘
+note: Z00101 → Z00303: share-in ends after 2027-03-31";
         assert_eq!(agreements_table(&agreements), want);
         let json = agreements_json(&agreements);
         assert_eq!(json["agreements"][0]["grant"], 7);
         assert_eq!(json["agreements"][1]["grant"], Value::Null);
         assert_eq!(json["agreements"][1]["withdrawal"]["state"], "confirmed");
         assert_eq!(json["agreements"][1]["share_in"]["on"], false);
+        assert_eq!(
+            json["agreements"][0]["share_in"]["scope"]["categories"][1],
+            "allergies"
+        );
+        assert_eq!(json["agreements"][0]["notices"][0]["kind"], "ends_soon");
+        assert_eq!(json["agreements"][0]["stale"], true);
     }
 }

@@ -2,20 +2,27 @@
 
 mod agreements;
 mod args;
+mod caseload;
 mod connection;
+mod consents;
 mod enrol;
 mod error;
 mod files;
 mod import;
+mod numbers;
 mod out;
 mod people;
+mod policy;
+mod preview;
 mod profile;
 mod receipt;
 mod renew;
 mod run;
+mod scope;
 mod secret;
 mod show;
 mod status;
+mod terms;
 mod tls;
 mod units;
 mod url;

@@ -3,11 +3,18 @@
 
 use handfast_proto::{
     ids::OdsCode,
-    v1::{InForce, RevocationReceipt, SetAgreementResponse, Side, Withdrawal, WithdrawalState},
+    v1::{
+        Agreement, InForce, PairReceipt, PreviewAgreementResponse, RevocationReceipt, SetAgreementResponse,
+        Side, Withdrawal, WithdrawalState,
+    },
 };
 use serde_json::{Value, json};
 
-use super::show::{agreement_json, moment, number_json, withdrawal_json};
+use super::{
+    preview, scope,
+    show::{agreement_json, moment, number_json, withdrawal_json},
+    terms,
+};
 
 /// A half that was turned.
 pub(super) struct Turned {
@@ -16,12 +23,19 @@ pub(super) struct Turned {
     pub(super) side: Side,
     pub(super) on: bool,
     pub(super) answer: SetAgreementResponse,
+    /// What it sends, as it was told before it was turned on.
+    pub(super) preview: Option<PreviewAgreementResponse>,
 }
 
 impl Turned {
     /// `share-out of Z00101 → Z00303`.
     pub(super) fn name(&self) -> String {
-        format!("{} of {} → {}", side_word(self.side), self.source, self.recipient)
+        format!(
+            "{} of {} → {}",
+            terms::side(self.side),
+            self.source,
+            self.recipient
+        )
     }
 
     pub(super) fn in_force(&self) -> bool {
@@ -49,29 +63,42 @@ impl Turned {
 
     /// For a person.
     pub(super) fn text(&self) -> String {
-        if self.on {
-            return self.text_on();
-        }
         let mut lines = Vec::new();
-        if self.in_force() {
-            lines.push(format!("{} is off, in force.", self.name()));
-        } else {
+        if !self.in_force() {
+            let turned = if self.on {
+                "on, for less than before,"
+            } else {
+                "off"
+            };
             lines.push(format!(
-                "PENDING: {} is off and that is committed, but it could not be established in time that \
-                 nothing is on its way any more. Run the same command again.",
+                "PENDING: {} is {turned} and that is committed, but it could not be established in time that \
+                 nothing of what it ended is on its way any more. Run the same command again.",
                 self.name()
             ));
+        } else if self.on {
+            lines.push(self.text_on());
+            let recipient = self.recipient.to_string();
+            lines.extend(self.preview.as_ref().and_then(|p| preview::sends(&recipient, p)));
+        } else {
+            lines.push(format!("{} is off, in force.", self.name()));
         }
         match &self.answer.receipt {
-            Some(receipt) => lines.extend(self.receipt_lines(receipt)),
+            Some(receipt) => lines.extend(receipt_lines(&self.recipient.to_string(), receipt, self.grant())),
+            None if self.on => {}
             None => lines.push("No grant was in force: nothing was being forwarded.".to_owned()),
         }
         lines.extend(self.withdrawal().map(|w| self.withdrawal_line(w)));
+        let notices = self.answer.agreement.iter().flat_map(|a| &a.notices);
+        lines.extend(notices.map(|n| format!("note: {}.", scope::notice(n))));
         lines.join("\n")
     }
 
+    fn grant(&self) -> u64 {
+        self.answer.agreement.as_ref().map_or(0, |a: &Agreement| a.grant)
+    }
+
     fn text_on(&self) -> String {
-        let grant = self.answer.agreement.as_ref().map_or(0, |a| a.grant);
+        let grant = self.grant();
         if grant != 0 {
             return format!(
                 "{} is on. Both halves are on: grant {grant} is in force, and what {} may see is on its way.",
@@ -87,32 +114,6 @@ impl Turned {
             "{} is on. Nothing is forwarded until {other} is on too, which an administrator of {owner} turns.",
             self.name()
         )
-    }
-
-    fn receipt_lines(&self, receipt: &RevocationReceipt) -> Vec<String> {
-        let to = self.recipient;
-        let mut lines = vec![format!("Grant {} has ended.", receipt.ended_grant)];
-        lines.push(match receipt.received_through {
-            0 => format!("{to} had confirmed nothing of it."),
-            seq => format!("{to} received everything that was handed over up to seq {seq}."),
-        });
-        lines.push(
-            match (receipt.may_have_received_from, receipt.may_have_received_to) {
-                (0, 0) => "Nothing else was on its way.".to_owned(),
-                (from, upto) if from == upto => {
-                    format!("It may have received seq {from}: handed over and not confirmed.")
-                }
-                (from, upto) => {
-                    format!("It may have received seq {from} to {upto}: handed over and not confirmed.")
-                }
-            },
-        );
-        if receipt.connection_cut {
-            lines.push(format!(
-                "{to} did not answer in time: its connection was cut, and nothing was written to it since."
-            ));
-        }
-        lines
     }
 
     fn withdrawal_line(&self, w: &Withdrawal) -> String {
@@ -147,22 +148,73 @@ impl Turned {
         json!({
             "source": self.source.to_string(),
             "recipient": self.recipient.to_string(),
-            "side": side_word(self.side),
+            "side": terms::side(self.side),
             "on": self.on,
             "in_force": if self.in_force() { "yes" } else { "pending" },
             "agreement": self.answer.agreement.as_ref().map(agreement_json),
             "receipt": self.answer.receipt.as_ref().map(receipt_json),
             "withdrawal": withdrawal_json(self.withdrawal()),
+            "preview": self.preview.as_ref().map(preview::preview_json),
         })
     }
 }
 
-fn side_word(side: Side) -> &'static str {
-    match side {
-        Side::ShareOut => "share-out",
-        Side::ShareIn => "share-in",
-        Side::Unspecified => "half",
+/// A receipt in words; `grant` is the one in force now.
+fn receipt_lines(to: &str, receipt: &RevocationReceipt, grant: u64) -> Vec<String> {
+    let ended = receipt.ended_grant;
+    let mut lines = vec![if ended == grant {
+        format!("Grant {ended} goes on for the rest.")
+    } else {
+        format!("Grant {ended} has ended.")
+    }];
+    lines.push(match receipt.received_through {
+        0 => format!("{to} had confirmed nothing of it."),
+        seq => format!("{to} received everything that was handed over up to seq {seq}."),
+    });
+    lines.push(
+        match (receipt.may_have_received_from, receipt.may_have_received_to) {
+            (0, 0) => "Nothing else was on its way.".to_owned(),
+            (from, upto) if from == upto => {
+                format!("It may have received seq {from}: handed over and not confirmed.")
+            }
+            (from, upto) => {
+                format!("It may have received seq {from} to {upto}: handed over and not confirmed.")
+            }
+        },
+    );
+    if receipt.connection_cut {
+        lines.push(format!(
+            "{to} did not answer in time: its connection was cut, and nothing was written to it since."
+        ));
     }
+    lines
+}
+
+/// What is known of the last messages of each pair, a line each.
+pub(super) fn pair_lines(receipts: &[PairReceipt]) -> Vec<String> {
+    let line = |of: &PairReceipt| {
+        let receipt = of.receipt.unwrap_or_default();
+        let lines = receipt_lines(&of.recipient, &receipt, receipt.ended_grant);
+        format!(
+            "{} → {}: {}",
+            of.source,
+            of.recipient,
+            lines.get(1..).unwrap_or_default().join(" ")
+        )
+    };
+    receipts.iter().map(line).collect()
+}
+
+/// For a program.
+pub(super) fn pairs_json(receipts: &[PairReceipt]) -> Value {
+    let each = receipts.iter().map(|of| {
+        json!({
+            "source": of.source,
+            "recipient": of.recipient,
+            "receipt": of.receipt.as_ref().map(receipt_json),
+        })
+    });
+    each.collect()
 }
 
 fn receipt_json(receipt: &RevocationReceipt) -> Value {
@@ -188,6 +240,7 @@ mod tests {
             side,
             on,
             answer,
+            preview: None,
         }
     }
 
@@ -289,6 +342,42 @@ mod tests {
             half(Side::ShareIn, 0).contains("until share-out is on too, which an administrator of Z00101")
         );
         assert!(half(Side::ShareIn, 13).contains("grant 13 is in force"));
+    }
+
+    #[test]
+    fn a_half_that_was_narrowed_says_what_of_it_was_on_its_way() {
+        let receipt = RevocationReceipt {
+            ended_grant: 13,
+            received_through: 40,
+            ..RevocationReceipt::default()
+        };
+        let answer = |in_force: InForce| SetAgreementResponse {
+            agreement: Some(Agreement {
+                grant: 13,
+                ..Agreement::default()
+            }),
+            in_force: in_force.into(),
+            receipt: Some(receipt),
+        };
+        let text = turned(Side::ShareOut, true, answer(InForce::Yes)).text();
+        assert!(
+            text.contains("grant 13 is in force") && text.contains("Grant 13 goes on for the rest."),
+            "{text}"
+        );
+        let pending = turned(Side::ShareOut, true, answer(InForce::Pending)).text();
+        assert!(
+            pending.starts_with("PENDING: share-out of Z00101 → Z00303 is on, for less"),
+            "{pending}"
+        );
+        assert!(!pending.contains("is in force"), "{pending}");
+        let pair = PairReceipt {
+            source: "Z00101".to_owned(),
+            recipient: "Z00303".to_owned(),
+            receipt: Some(receipt),
+        };
+        let line = "Z00101 → Z00303: Z00303 received everything that was handed over up to seq 40. \
+                    Nothing else was on its way.";
+        assert_eq!(pair_lines(&[pair]), [line]);
     }
 
     #[test]

@@ -7,11 +7,13 @@ use clap::CommandFactory as _;
 use super::{
     agreements,
     args::{AgreementCommand, Cli, Command, Global},
+    caseload,
     connection::Connection,
+    consents,
     enrol::enrol,
     error::{CtlError, Exit},
     out::Out,
-    people,
+    people, policy, preview,
     profile::Profile,
     renew::{renew, renew_if_due},
     secret::read_token,
@@ -91,6 +93,10 @@ async fn ask(command: Command, connection: &Connection, out: &mut Out) -> Result
         Command::Agreement(AgreementCommand::List { unit, watch: true }) => {
             agreements::watch(unit, connection, out).await
         }
+        Command::Agreement(AgreementCommand::Preview(half)) => preview::run(&half, connection, out).await,
+        Command::Patient(command) => Box::pin(consents::run(command, connection, out)).await,
+        Command::Caseload(command) => Box::pin(caseload::run(command, connection, out)).await,
+        Command::Policy(command) => Box::pin(policy::run(command, connection, out)).await,
         Command::Status => status::status(connection, out).await,
         Command::Enrol(_) | Command::Renew | Command::Completions { .. } => Ok(Exit::Done),
     }

@@ -5,7 +5,10 @@ use handfast_proto::v1::{Agreement, Half, Person, Unit, Withdrawal};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::words;
+use super::{
+    scope::{notices_json, scope_json},
+    words,
+};
 
 /// What stands where there is nothing to say.
 pub(super) const NOTHING: &str = "–";
@@ -77,6 +80,8 @@ pub(super) fn agreement_json(agreement: &Agreement) -> Value {
         "share_in": half_json(agreement.share_in.as_ref()),
         "grant": number_json(agreement.grant),
         "withdrawal": withdrawal_json(agreement.withdrawal.as_ref()),
+        "stale": agreement.stale,
+        "notices": notices_json(&agreement.notices),
     })
 }
 
@@ -88,6 +93,7 @@ fn half_json(half: Option<&Half>) -> Value {
         "set_by": half.set_by,
         "set_at": moment_json(half.set_at),
         "reason": half.reason,
+        "scope": scope_json(half.scope.as_ref()),
     })
 }
 

@@ -9,6 +9,7 @@ use super::{
     connection::Connection,
     error::{CtlError, Exit},
     out::Out,
+    scope,
     show::{NOTHING, number_json, table, yes},
 };
 
@@ -62,6 +63,7 @@ fn text(status: &StatusResponse) -> String {
             p.dead_letters.to_string(),
         ]
     });
+    let notes = status.pairs.iter().flat_map(notes);
     let units = table(
         ["unit", "publishing", "subscribed", "head"],
         units.collect(),
@@ -79,10 +81,29 @@ fn text(status: &StatusResponse) -> String {
         pairs.collect(),
         "No agreement was in force since the daemon started.",
     );
+    let notes: String = notes.map(|note| format!("\nnote: {note}")).collect();
     format!(
-        "{} (handfastd {}{test})\n{units}\nSince the daemon started:\n{pairs}",
+        "{} (handfastd {}{test})\n{units}\nSince the daemon started:\n{pairs}{notes}",
         status.trust_domain, status.version
     )
+}
+
+/// What is to be known, or done, about a pair.
+fn notes(pair: &PairStatus) -> Vec<String> {
+    let name = format!("{} → {}", pair.source, pair.recipient);
+    let mut notes = Vec::new();
+    if pair.stale {
+        notes.push(format!(
+            "{name}: STALE: {} is suspended; what {} holds of it is as it was",
+            pair.source, pair.recipient
+        ));
+    }
+    notes.extend(
+        pair.notices
+            .iter()
+            .map(|n| format!("{name}: {}", scope::notice(n))),
+    );
+    notes
 }
 
 /// `12 private entry, 3 share in off`, the most first.
@@ -122,6 +143,8 @@ fn json(status: &StatusResponse) -> Value {
             "forwarded": counts.then_some(p.forwarded),
             "withheld": counts.then(|| withheld.collect::<Vec<_>>()),
             "dead_letters": p.dead_letters,
+            "stale": p.stale,
+            "notices": scope::notices_json(&p.notices),
         })
     });
     json!({
@@ -135,7 +158,7 @@ fn json(status: &StatusResponse) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use handfast_proto::v1::WithheldCount;
+    use handfast_proto::v1::{HalfNotice, HalfNoticeKind, Side, WithheldCount};
 
     use super::*;
 
@@ -165,6 +188,12 @@ mod tests {
                     forwarded: 30,
                     withheld: vec![count("share_in_off", 3), count("private_entry", 5)],
                     dead_letters: 1,
+                    stale: true,
+                    notices: vec![HalfNotice {
+                        side: Side::ShareOut.into(),
+                        kind: HalfNoticeKind::ReviewSoon.into(),
+                        day: "2027-03-31".to_owned(),
+                    }],
                 },
                 PairStatus {
                     source: "Z00303".to_owned(),
@@ -191,7 +220,9 @@ Since the daemon started:
 │ Z00101 → Z00303 ┆ 7     ┆ 2         ┆ 30        ┆ 5 private entry ┆ 1            │
 │                 ┆       ┆           ┆           ┆ 3 share in off  ┆              │
 │ Z00303 → Z00101 ┆ –     ┆ –         ┆ –         ┆ –               ┆ 0            │
-└─────────────────┴───────┴───────────┴───────────┴─────────────────┴──────────────┘";
+└─────────────────┴───────┴───────────┴───────────┴─────────────────┴──────────────┘
+note: Z00101 → Z00303: STALE: Z00101 is suspended; what Z00303 holds of it is as it was
+note: Z00101 → Z00303: share-out is to be reviewed by 2027-03-31";
         assert_eq!(text(&sample()), want);
     }
 
@@ -200,6 +231,7 @@ Since the daemon started:
         let json = json(&sample());
         assert_eq!(json["pairs"][0]["withheld"][1]["count"], 5);
         assert_eq!(json["pairs"][0]["lag"], 2);
+        assert_eq!(json["pairs"][0]["notices"][0]["day"], "2027-03-31");
         assert_eq!(json["pairs"][1]["forwarded"], Value::Null);
         assert_eq!(json["pairs"][1]["withheld"], Value::Null);
         assert_eq!(json["pairs"][1]["grant"], Value::Null);

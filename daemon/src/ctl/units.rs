@@ -42,14 +42,24 @@ pub(super) async fn run(
             )?;
             Ok(Exit::Done)
         }
-        UnitCommand::Suspend { ods, reason } => {
+        UnitCommand::Suspend {
+            ods,
+            withdraw,
+            reason,
+        } => {
             let request = SuspendUnitRequest {
                 ods: ods.to_string(),
                 reason,
+                withdraw,
             };
             let call = client.suspend(request);
             let changed = connection.call(&format!("suspend unit {ods}"), call).await?;
-            changed_unit(ods, &changed, "nothing is forwarded from it or to it", out)
+            let what = if withdraw {
+                "nothing is forwarded from it or to it, and what others hold of it is being withdrawn"
+            } else {
+                "nothing is forwarded from it or to it; what others hold of it stays, and is marked stale"
+            };
+            changed_unit(ods, &changed, what, out)
         }
         UnitCommand::Resume { ods } => {
             let call = client.resume(ResumeUnitRequest { ods: ods.to_string() });

@@ -117,12 +117,14 @@ pub(super) fn parse_kind(text: &str) -> Result<UnitKind, String> {
     })
 }
 
-fn name(arg: impl ValueEnum) -> String {
+/// A value as it is typed.
+pub(super) fn name(arg: impl ValueEnum) -> String {
     arg.to_possible_value()
         .map_or_else(unknown, |v| v.get_name().to_owned())
 }
 
-fn unknown() -> String {
+/// What stands for a value of a later version.
+pub(super) fn unknown() -> String {
     "unknown".to_owned()
 }
 

@@ -4,8 +4,8 @@ use std::{pin::Pin, sync::Arc};
 
 use futures::{Stream, StreamExt as _};
 use handfast_proto::v1::{
-    self, InForce, ListAgreementsRequest, ListAgreementsResponse, PreviewAgreementResponse,
-    RevocationReceipt, SetAgreementRequest, SetAgreementResponse,
+    self, ListAgreementsRequest, ListAgreementsResponse, PreviewAgreementResponse, SetAgreementRequest,
+    SetAgreementResponse,
     agreements_server::{Agreements as Service, AgreementsServer},
 };
 use tonic::{Request, Response, Status, async_trait};
@@ -13,18 +13,17 @@ use tonic::{Request, Response, Status, async_trait};
 use super::{
     answer::{Desk, ods, ods_if_any},
     identity::Identities,
+    sharing_messages::{counts, half, in_force, notice, receipt, scope_change, side, withdrawal},
 };
 use crate::{
-    consent::{Pair, Side},
-    delivery::{HalfInForce, Receipt},
-    sharing::{Agreements, SetHalf},
-    store::{AgreementRow, HalfRow, WithdrawalRow, WithdrawalState},
+    consent::Pair,
+    sharing::{AgreementView, Agreements, Preview, SetHalf, Turned},
 };
 
 /// Bytes of a request: two codes and a reason are far smaller.
 const MAX_REQUEST_BYTES: usize = 32 * 1024;
 
-/// Serves Set, List and Watch.
+/// Serves Set, Preview, List and Watch.
 pub struct AgreementsService {
     agreements: Agreements,
     desk: Desk,
@@ -49,18 +48,20 @@ impl Service for AgreementsService {
     ) -> Result<Response<SetAgreementResponse>, Status> {
         const METHOD: &str = "Agreements.Set";
         let caller = self.desk.caller(&request, METHOD).await?;
-        let asked = request.into_inner();
-        let half = SetHalf {
-            pair: Pair {
-                source: ods("source", &asked.source)?,
-                recipient: ods("recipient", &asked.recipient)?,
-            },
-            side: side(asked.side())?,
-            on: asked.on,
-            reason: asked.reason,
-        };
+        let half = asked_half(request.into_inner())?;
         let set = self.agreements.set(&caller, half).await;
         self.desk.answer(&caller, METHOD, set.map(set_message))
+    }
+
+    async fn preview(
+        &self,
+        request: Request<SetAgreementRequest>,
+    ) -> Result<Response<PreviewAgreementResponse>, Status> {
+        const METHOD: &str = "Agreements.Preview";
+        let caller = self.desk.caller(&request, METHOD).await?;
+        let half = asked_half(request.into_inner())?;
+        let found = self.agreements.preview(&caller, half).await;
+        self.desk.answer(&caller, METHOD, found.map(preview_message))
     }
 
     async fn list(
@@ -72,14 +73,6 @@ impl Service for AgreementsService {
         let unit = ods_if_any("unit", &request.into_inner().unit)?;
         let rows = self.agreements.list(&caller, unit).await;
         self.desk.answer(&caller, METHOD, rows.map(list_message))
-    }
-
-    async fn preview(
-        &self,
-        request: Request<SetAgreementRequest>,
-    ) -> Result<Response<PreviewAgreementResponse>, Status> {
-        self.desk.caller(&request, "Agreements.Preview").await?;
-        Err(Status::unimplemented("this daemon does not preview a change yet"))
     }
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<ListAgreementsResponse, Status>> + Send>>;
@@ -101,21 +94,27 @@ impl Service for AgreementsService {
     }
 }
 
-fn side(side: v1::Side) -> Result<Side, Status> {
-    match side {
-        v1::Side::ShareOut => Ok(Side::ShareOut),
-        v1::Side::ShareIn => Ok(Side::ShareIn),
-        v1::Side::Unspecified => Err(Status::invalid_argument("side: share-out or share-in")),
-    }
+fn asked_half(asked: SetAgreementRequest) -> Result<SetHalf, Status> {
+    Ok(SetHalf {
+        pair: Pair {
+            source: ods("source", &asked.source)?,
+            recipient: ods("recipient", &asked.recipient)?,
+        },
+        side: side(asked.side())?,
+        on: asked.on,
+        reason: asked.reason,
+        scope: scope_change(asked.scope)?,
+    })
 }
 
-fn list_message(rows: Vec<AgreementRow>) -> ListAgreementsResponse {
+fn list_message(views: Vec<AgreementView>) -> ListAgreementsResponse {
     ListAgreementsResponse {
-        agreements: rows.into_iter().map(message).collect(),
+        agreements: views.into_iter().map(message).collect(),
     }
 }
 
-fn message(row: AgreementRow) -> v1::Agreement {
+fn message(view: AgreementView) -> v1::Agreement {
+    let row = view.row;
     v1::Agreement {
         source: row.pair.source.to_string(),
         recipient: row.pair.recipient.to_string(),
@@ -123,60 +122,26 @@ fn message(row: AgreementRow) -> v1::Agreement {
         share_in: Some(half(row.share_in)),
         grant: row.grant.map_or(0, |grant| grant.0),
         withdrawal: row.withdrawal.as_ref().map(withdrawal),
+        stale: view.stale,
+        notices: view.notices.iter().map(notice).collect(),
     }
 }
 
-fn half(row: HalfRow) -> v1::Half {
-    v1::Half {
-        on: row.on,
-        set_by: row.set_by,
-        set_at: row.set_at,
-        reason: row.reason,
-        scope: None,
-    }
-}
-
-fn withdrawal(row: &WithdrawalRow) -> v1::Withdrawal {
-    let state = match row.state {
-        WithdrawalState::Pending => v1::WithdrawalState::Pending,
-        WithdrawalState::Received => v1::WithdrawalState::Received,
-        WithdrawalState::Confirmed => v1::WithdrawalState::Confirmed,
-    };
-    v1::Withdrawal {
-        job: row.job.0,
-        ended_grant: row.ended_grant.0,
-        state: state.into(),
-        removed: row.removed,
-        not_removed: row.not_removed,
-        since: row.since,
-        confirmed_at: row.confirmed_at.unwrap_or(0),
-    }
-}
-
-fn set_message(set: HalfInForce) -> SetAgreementResponse {
-    let in_force = if set.in_force {
-        InForce::Yes
-    } else {
-        InForce::Pending
-    };
-    let newest = set.outcome.agreement.withdrawal;
+fn set_message(turned: Turned) -> SetAgreementResponse {
+    let newest = turned.agreement.row.withdrawal;
     SetAgreementResponse {
-        in_force: in_force.into(),
-        receipt: set.receipt.map(|receipt| receipt_message(&receipt, newest)),
-        agreement: Some(message(set.outcome.agreement)),
+        in_force: in_force(turned.in_force).into(),
+        receipt: turned.receipt.map(|of| receipt(&of, newest)),
+        agreement: Some(message(turned.agreement)),
     }
 }
 
-/// The withdrawal belongs to the receipt only where it follows from the same grant's end.
-fn receipt_message(receipt: &Receipt, newest: Option<WithdrawalRow>) -> RevocationReceipt {
-    let (from, to) = receipt.may_have_received.unwrap_or((0, 0));
-    let follows = newest.filter(|w| w.ended_grant == receipt.ended);
-    RevocationReceipt {
-        ended_grant: receipt.ended.0,
-        received_through: receipt.received_through,
-        may_have_received_from: from,
-        may_have_received_to: to,
-        connection_cut: receipt.connection_cut,
-        withdrawal: follows.as_ref().map(withdrawal),
+fn preview_message(preview: Preview) -> PreviewAgreementResponse {
+    PreviewAgreementResponse {
+        begins: Some(counts(&preview.begins)),
+        ends: Some(counts(&preview.ends)),
+        not_on_caseload: preview.not_on_caseload,
+        not_counted: preview.not_counted,
+        once_both: preview.once_both.as_ref().map(counts),
     }
 }

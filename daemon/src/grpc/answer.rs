@@ -10,7 +10,7 @@ use handfast_proto::{
 use tonic::{Request, Response, Status};
 
 use super::identity::Identities;
-use crate::sharing::{ActError, Caller, Secret};
+use crate::sharing::{ActError, Caller, MAX_PAGE, Secret};
 
 /// Answers the calls of one service.
 #[derive(Clone)]
@@ -57,6 +57,7 @@ impl Desk {
             ActError::Exists(_) => Status::already_exists(text),
             ActError::Conflict(_) => Status::failed_precondition(text),
             ActError::Invalid { .. } => Status::invalid_argument(text),
+            ActError::TooMany(_) => Status::resource_exhausted(text),
             ActError::Unavailable(_) => {
                 tracing::warn!(holder = %caller.holder(), method, error = %text, "could not do it now");
                 Status::unavailable(text)
@@ -87,6 +88,11 @@ pub(super) fn ods_if_any(field: &'static str, text: &str) -> Result<Option<OdsCo
 pub(super) fn person(text: &str) -> Result<PersonId, Status> {
     text.parse()
         .map_err(|e| Status::invalid_argument(format!("id: {e}")))
+}
+
+/// How many things one page holds at most: as many as asked for, up to [`MAX_PAGE`]; 0 leaves it to the daemon.
+pub(super) fn page_size(asked: u32) -> u32 {
+    if asked == 0 { MAX_PAGE } else { asked.min(MAX_PAGE) }
 }
 
 /// A token as it travels, this once.

@@ -18,12 +18,15 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 const WHOLE: &str = "";
 
 /// The services that health tells of by name, beside the whole.
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 8] = [
     "handfast.v1.Sync",
     "handfast.v1.Enrolment",
     "handfast.v1.Units",
     "handfast.v1.People",
     "handfast.v1.Agreements",
+    "handfast.v1.PatientConsents",
+    "handfast.v1.Policy",
+    "handfast.v1.Caseload",
 ];
 
 /// Asks the store, and tells who asks for health.

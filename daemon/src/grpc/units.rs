@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status, async_trait};
 use super::{
     answer::{Desk, ods, token},
     identity::Identities,
+    sharing_messages::notice,
 };
 use crate::{
     delivery::UnitInForce,
@@ -78,7 +79,10 @@ impl Service for UnitsService {
         let caller = self.desk.caller(&request, METHOD).await?;
         let asked = request.into_inner();
         let unit = ods("ods", &asked.ods)?;
-        let done = self.units.suspend(&caller, unit, &asked.reason).await;
+        let done = self
+            .units
+            .suspend(&caller, unit, &asked.reason, asked.withdraw)
+            .await;
         self.desk.answer(&caller, METHOD, done.map(changed))
     }
 
@@ -182,5 +186,7 @@ fn pair_status(pair: &PairView) -> PairStatus {
         forwarded: pair.forwarded,
         withheld: withheld.collect(),
         dead_letters: pair.dead_letters,
+        stale: pair.stale,
+        notices: pair.notices.iter().map(notice).collect(),
     }
 }

@@ -11,13 +11,13 @@ use futures::{Stream, StreamExt as _};
 use tokio::time::timeout;
 
 use super::{
-    ActError, Agreements, People, StatusBoard,
+    ActError, AgreementView, Agreements, People, StatusBoard,
     testing::{World, half, join, ods, pair, pid},
 };
 use crate::{
     consent::{Reason, Side},
     delivery::{DeliveryStatus, PairCounts},
-    store::{AgreementRow, WithdrawalState},
+    store::WithdrawalState,
 };
 
 const SOON: Duration = Duration::from_secs(5);
@@ -34,7 +34,7 @@ async fn a_half_that_is_turned_off_gives_its_receipt() {
     let set = agreements.set(&ann, off).await.unwrap();
     assert!(!set.in_force, "pending is passed on");
     assert_eq!(set.receipt.unwrap().ended, grant);
-    let withdrawal = set.outcome.agreement.withdrawal.unwrap();
+    let withdrawal = set.agreement.row.withdrawal.unwrap();
     assert_eq!(
         (withdrawal.ended_grant, withdrawal.state),
         (grant, WithdrawalState::Pending)
@@ -70,7 +70,7 @@ async fn i1_a_list_holds_only_what_is_the_callers() {
             .list(&world.caller(who).await, unit.map(ods))
             .await
             .unwrap();
-        rows.iter().map(|a| a.pair).collect::<Vec<_>>()
+        rows.iter().map(|a| a.row.pair).collect::<Vec<_>>()
     };
     let (first, second) = (pair("Z00101", "Z00202"), pair("Z00202", "Z00303"));
     assert_eq!(pairs("op", None).await, [first, second]);
@@ -82,16 +82,14 @@ async fn i1_a_list_holds_only_what_is_the_callers() {
         assert_eq!(pairs(who, Some("Z99999")).await, [], "{who}");
     }
     let seen = agreements.list(&bob, Some(ods("Z00101"))).await.unwrap();
-    assert_eq!(
-        (seen[0].share_out.set_by.as_str(), seen[0].share_out.on),
-        ("", true)
-    );
-    assert_eq!(seen[0].share_in.set_by, "person bob");
+    let seen = &seen[0].row;
+    assert_eq!((seen.share_out.set_by.as_str(), seen.share_out.on), ("", true));
+    assert_eq!(seen.share_in.set_by, "person bob");
 }
 
-type Lists = Pin<Box<dyn Stream<Item = Result<Vec<AgreementRow>, ActError>> + Send>>;
+type Lists = Pin<Box<dyn Stream<Item = Result<Vec<AgreementView>, ActError>> + Send>>;
 
-async fn next(lists: &mut Lists) -> Result<Vec<AgreementRow>, ActError> {
+async fn next(lists: &mut Lists) -> Result<Vec<AgreementView>, ActError> {
     timeout(SOON, lists.next()).await.unwrap().unwrap()
 }
 

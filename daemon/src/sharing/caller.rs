@@ -5,6 +5,7 @@
 
 use handfast_proto::ids::{Holder, OdsCode, PersonId};
 
+use super::ActError;
 use crate::store::{Role, Store, StoreError, UnitState};
 
 /// Who asks.
@@ -69,6 +70,28 @@ impl Caller {
     /// Whether it is an administrator of this unit.
     pub fn administers(&self, ods: OdsCode) -> bool {
         matches!(self, Self::Person { role: Role::UnitAdmin, unit: Some(own), .. } if *own == ods)
+    }
+
+    /// The unit asked about, or the caller's own where none was named: where the caller is a person of it with
+    /// one of these roles. Refused alike for any other unit, there or not.
+    pub(super) fn at_own_unit(&self, unit: Option<OdsCode>, roles: &[Role]) -> Result<OdsCode, ActError> {
+        match self {
+            Self::Person {
+                unit: Some(own),
+                role,
+                ..
+            } if roles.contains(role) && unit.is_none_or(|asked| asked == *own) => Ok(*own),
+            _ => Err(ActError::Denied),
+        }
+    }
+
+    /// Refused for all but operators.
+    pub(super) fn must_operate(&self) -> Result<(), ActError> {
+        if self.is_operator() {
+            Ok(())
+        } else {
+            Err(ActError::Denied)
+        }
     }
 
     /// The unit it belongs to: an agent's own, or a person's.

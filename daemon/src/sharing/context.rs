@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use handfast_proto::{
-    ids::{Holder, OdsCode},
+    ids::{Holder, NhsNumber, OdsCode},
     limits::MAX_TEXT_CHARS,
 };
 
-use super::{ActError, Caller, TokenMint};
+use super::{ActError, Caller, Days, TokenMint};
 use crate::{
     clock::Clock,
     delivery::{Changes, Revoker},
@@ -20,6 +21,40 @@ pub trait Connections: Send + Sync + 'static {
     fn close(&self, holder: &Holder);
 }
 
+/// Someone puts patients on their own unit's caseload by name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SelfClaim {
+    /// Whose caseload.
+    pub unit: OdsCode,
+    /// Who, as the audit names them.
+    pub by: String,
+    /// Whom; some.
+    pub patients: Vec<NhsNumber>,
+    /// Why.
+    pub reason: String,
+    /// When, milliseconds since 1970-01-01T00:00:00Z.
+    pub at: i64,
+}
+
+/// What privacy officers are to see.
+#[async_trait]
+pub trait Alerts: Send + Sync + 'static {
+    /// Alerts a unit's privacy officers of a self-claimed relationship (SCR alert type 1). Durable when it
+    /// returns; called before the claim is made, so that none is made unseen.
+    async fn self_claimed(&self, claim: &SelfClaim) -> Result<(), ActError>;
+}
+
+/// Alerts nobody: where nothing keeps alerts.
+#[derive(Clone, Copy, Debug)]
+pub struct NoAlerts;
+
+#[async_trait]
+impl Alerts for NoAlerts {
+    async fn self_claimed(&self, _: &SelfClaim) -> Result<(), ActError> {
+        Ok(())
+    }
+}
+
 /// What every act stands on. Clones are cheap and alike.
 #[derive(Clone)]
 pub struct Context {
@@ -29,6 +64,8 @@ pub struct Context {
     pub revoker: Arc<dyn Revoker>,
     /// Live connections.
     pub connections: Arc<dyn Connections>,
+    /// What privacy officers are to see.
+    pub alerts: Arc<dyn Alerts>,
     /// Wakes those who watch agreements.
     pub changes: Arc<Changes>,
     /// The time.
@@ -37,6 +74,8 @@ pub struct Context {
     pub tokens: TokenMint,
     /// What was chosen when the deployment was made.
     pub deployment: Arc<Deployment>,
+    /// Days of its zone.
+    pub days: Days,
 }
 
 impl Context {

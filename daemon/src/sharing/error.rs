@@ -29,6 +29,9 @@ pub enum ActError {
         /// What is wrong, and what was expected.
         why: String,
     },
+    /// Too much of it within a time; the same may be asked again later.
+    #[error("{0}")]
+    TooMany(String),
     /// Not now; the same may be asked again.
     #[error("{0}")]
     Unavailable(String),

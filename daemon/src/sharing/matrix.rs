@@ -1,17 +1,25 @@
 //! Every act against every kind of caller: who may, who may not, and that a refusal changes nothing and
 //! does not tell whether what was asked about exists (I1).
 
+use handfast_proto::{
+    ids::OdsCode,
+    v1::{ConsentManner, PatientWordValue},
+};
+
 use super::{
-    ActError, AddPerson, Agreements, Caller, People, SetHalf, StatusBoard, Units,
-    testing::{World, ods, pair, pid},
+    ActError, AddPerson, Agreements, Caller, Caseload, PatientConsents, People, PolicyDesk, SaidWords,
+    ScopeChange, SetHalf, StatusBoard, Units,
+    testing::{World, ods, pair, patient, pid},
 };
 use crate::{
-    consent::Side,
+    consent::{Policy, Side},
     store::{Role, UnitKind},
 };
 
 /// Each kind of caller.
-const CALLERS: [&str; 8] = ["op", "Z00101", "Z00202", "ann", "bob", "cleo", "pam", "aud"];
+const CALLERS: [&str; 9] = [
+    "op", "Z00101", "Z00202", "ann", "bob", "cat", "cleo", "pam", "aud",
+];
 
 /// An act on what is there, or (`absent`) on what is not. `n` makes the names of new things unique.
 #[derive(Clone, Copy, Debug)]
@@ -35,12 +43,24 @@ enum Act {
     /// Halves of Z00101 → Z00202.
     ShareOut,
     ShareIn,
+    PreviewShareOut,
+    PreviewShareIn,
     ListAgreements,
     Status,
+    /// Words and the caseload of Z00101.
+    RecordWord,
+    RecordEverywhere,
+    GetWords,
+    ListWords,
+    Claim,
+    Unclaim,
+    ListClaims,
+    PreviewPolicy,
+    SetPolicy,
 }
 
 /// Who may, of [`CALLERS`].
-const TABLE: [(Act, &[&str]); 19] = [
+const TABLE: [(Act, &[&str]); 30] = [
     (Act::Register, &["op"]),
     (Act::ListUnits, &CALLERS),
     (Act::Suspend, &["op"]),
@@ -51,19 +71,33 @@ const TABLE: [(Act, &[&str]); 19] = [
     (Act::AddOperator, &["op"]),
     (Act::AddAtStaffed, &["ann"]),
     (Act::AddAtUnstaffed, &["op"]),
-    (Act::ListAllPeople, &["op", "ann", "bob", "cleo", "pam", "aud"]),
+    (
+        Act::ListAllPeople,
+        &["op", "ann", "bob", "cat", "cleo", "pam", "aud"],
+    ),
     (Act::ListPeople, &["op", "ann", "cleo", "pam", "aud"]),
     (Act::SetRole, &["ann"]),
     (Act::RevokeOperator, &["op"]),
     (Act::RevokeClinician, &["op", "ann"]),
     (Act::ShareOut, &["ann"]),
     (Act::ShareIn, &["bob"]),
+    (Act::PreviewShareOut, &["ann"]),
+    (Act::PreviewShareIn, &["bob"]),
     (Act::ListAgreements, &CALLERS),
     (Act::Status, &CALLERS),
+    (Act::RecordWord, &["ann", "cleo", "pam"]),
+    (Act::RecordEverywhere, &["pam"]),
+    (Act::GetWords, &["ann", "cleo", "pam", "aud"]),
+    (Act::ListWords, &["ann", "pam", "aud"]),
+    (Act::Claim, &["ann", "cleo", "pam"]),
+    (Act::Unclaim, &["ann", "cleo", "pam"]),
+    (Act::ListClaims, &["ann", "pam", "aud"]),
+    (Act::PreviewPolicy, &["op"]),
+    (Act::SetPolicy, &["op"]),
 ];
 
 /// The acts that name something which may be absent.
-const NAMING: [Act; 9] = [
+const NAMING: [Act; 16] = [
     Act::Suspend,
     Act::Resume,
     Act::Retire,
@@ -73,6 +107,13 @@ const NAMING: [Act; 9] = [
     Act::SetRole,
     Act::RevokeClinician,
     Act::ShareOut,
+    Act::PreviewShareOut,
+    Act::RecordWord,
+    Act::GetWords,
+    Act::ListWords,
+    Act::Claim,
+    Act::Unclaim,
+    Act::ListClaims,
 ];
 
 struct Acting<'a> {
@@ -81,6 +122,9 @@ struct Acting<'a> {
     people: People,
     agreements: Agreements,
     status: StatusBoard,
+    consents: PatientConsents,
+    caseload: Caseload,
+    policy: PolicyDesk,
 }
 
 impl<'a> Acting<'a> {
@@ -90,6 +134,9 @@ impl<'a> Acting<'a> {
             people: People::new(world.ctx.clone()),
             agreements: Agreements::new(world.ctx.clone()),
             status: StatusBoard::new(world.ctx.clone()),
+            consents: PatientConsents::new(world.ctx.clone()),
+            caseload: Caseload::new(world.ctx.clone()),
+            policy: PolicyDesk::new(world.ctx.clone()),
             world,
         }
     }
@@ -124,7 +171,11 @@ impl<'a> Acting<'a> {
                     .map(drop)
             }
             Act::ListUnits => self.units.list(caller).await.map(drop),
-            Act::Suspend => self.units.suspend(caller, unit("Z00202"), "why").await.map(drop),
+            Act::Suspend => self
+                .units
+                .suspend(caller, unit("Z00202"), "why", true)
+                .await
+                .map(drop),
             Act::Resume => self.units.resume(caller, unit("Z00202")).await.map(drop),
             Act::Retire => self.units.retire(caller, unit(&retiring), "why").await.map(drop),
             Act::TokenStaffed => self.units.create_token(caller, unit("Z00101")).await.map(drop),
@@ -142,15 +193,49 @@ impl<'a> Acting<'a> {
             Act::ShareIn => self.set(caller, Side::ShareIn, absent).await,
             Act::ListAgreements => self.agreements.list(caller, None).await.map(drop),
             Act::Status => self.status.status(caller).await.map(drop),
+            _ => self.act_on_patients(act, caller, unit("Z00101"), absent).await,
         }
     }
 
-    async fn add(
+    async fn act_on_patients(
         &self,
+        act: Act,
         caller: &Caller,
-        unit: Option<handfast_proto::ids::OdsCode>,
-        role: Role,
+        unit: OdsCode,
+        absent: bool,
     ) -> Result<(), ActError> {
+        let (consents, caseload) = (&self.consents, &self.caseload);
+        let (unit, all) = (Some(unit), [patient(0)]);
+        match act {
+            Act::PreviewShareOut | Act::PreviewShareIn => {
+                let side = if matches!(act, Act::PreviewShareOut) {
+                    Side::ShareOut
+                } else {
+                    Side::ShareIn
+                };
+                self.agreements
+                    .preview(caller, half(side, absent))
+                    .await
+                    .map(drop)
+            }
+            Act::RecordWord => consents.record(caller, unit, said()).await.map(drop),
+            Act::RecordEverywhere => consents.record_everywhere(caller, said()).await.map(drop),
+            Act::GetWords => consents.get(caller, unit, patient(0)).await.map(drop),
+            Act::ListWords => consents.list(caller, unit, None, 10).await.map(drop),
+            Act::Claim => caseload.add(caller, unit, &all, "why").await.map(drop),
+            Act::Unclaim => caseload.remove(caller, unit, &all, "why").await.map(drop),
+            Act::ListClaims => caseload.list(caller, unit, None, 10).await.map(drop),
+            Act::PreviewPolicy => self
+                .policy
+                .preview(caller, Policy::Explicit, None)
+                .await
+                .map(drop),
+            Act::SetPolicy => self.policy.set(caller, Policy::Explicit, "why").await.map(drop),
+            other => panic!("{other:?} is no act on patients"),
+        }
+    }
+
+    async fn add(&self, caller: &Caller, unit: Option<OdsCode>, role: Role) -> Result<(), ActError> {
         let person = AddPerson {
             name: "New".to_owned(),
             unit,
@@ -160,17 +245,32 @@ impl<'a> Acting<'a> {
     }
 
     async fn set(&self, caller: &Caller, side: Side, absent: bool) -> Result<(), ActError> {
-        let half = SetHalf {
-            pair: if absent {
-                pair("Z99998", "Z99999")
-            } else {
-                pair("Z00101", "Z00202")
-            },
-            side,
-            on: true,
-            reason: String::new(),
-        };
-        self.agreements.set(caller, half).await.map(drop)
+        self.agreements.set(caller, half(side, absent)).await.map(drop)
+    }
+}
+
+fn half(side: Side, absent: bool) -> SetHalf {
+    SetHalf {
+        pair: if absent {
+            pair("Z99998", "Z99999")
+        } else {
+            pair("Z00101", "Z00202")
+        },
+        side,
+        on: true,
+        reason: String::new(),
+        scope: ScopeChange::default(),
+    }
+}
+
+fn said() -> SaidWords {
+    SaidWords {
+        patients: vec![patient(0)],
+        share_out: Some(PatientWordValue::No),
+        share_in: None,
+        said_on: String::new(),
+        manner: ConsentManner::Spoken,
+        taken_by: String::new(),
     }
 }
 
@@ -223,10 +323,17 @@ async fn i1_a_refusal_is_the_same_whether_or_not_the_thing_exists() {
         }
         let operator = world.caller("op").await;
         let told = acting.act(act, &operator, n, true).await;
-        // The operator sees every unit and person, so may be told; a half is not the operator's.
+        // The operator sees every unit and person, so may be told; halves and patients are not the operator's.
         let want = match act {
-            Act::ShareOut => matches!(told, Err(ActError::Denied)),
             Act::ListPeople => told.is_ok(),
+            Act::ShareOut
+            | Act::PreviewShareOut
+            | Act::RecordWord
+            | Act::GetWords
+            | Act::ListWords
+            | Act::Claim
+            | Act::Unclaim
+            | Act::ListClaims => matches!(told, Err(ActError::Denied)),
             _ => matches!(told, Err(ActError::Missing(_))),
         };
         assert!(want, "{act:?} by op: {told:?}");
@@ -235,7 +342,7 @@ async fn i1_a_refusal_is_the_same_whether_or_not_the_thing_exists() {
 
 #[tokio::test]
 async fn the_operator_turns_halves_only_where_the_deployment_was_made_so() {
-    let world = World::with_operator_sets_halves(true).await;
+    let world = World::made(|deployment| deployment.operator_sets_halves = true).await;
     let acting = Acting::new(&world);
     let operator = world.caller("op").await;
     assert!(acting.act(Act::ShareOut, &operator, 0, false).await.is_ok());

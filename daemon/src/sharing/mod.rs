@@ -2,10 +2,18 @@
 
 mod agreements;
 mod caller;
+mod caseload;
 mod context;
+mod days;
 mod error;
+mod notices;
+mod patient_consents;
 mod people;
+mod policy;
+mod preview;
+mod scope;
 mod status;
+mod tally;
 mod tokens;
 mod units;
 
@@ -14,16 +22,32 @@ mod agreement_tests;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
+mod patient_tests;
+#[cfg(test)]
 mod people_tests;
+#[cfg(test)]
+mod policy_tests;
+#[cfg(test)]
+mod preview_tests;
+#[cfg(test)]
+mod test_revoker;
 #[cfg(test)]
 mod testing;
 
 pub use crate::random::{OsRandom, Random};
-pub use agreements::{Agreements, SetHalf};
+pub use agreements::{AgreementView, Agreements, SetHalf, Turned};
 pub use caller::Caller;
-pub use context::{Connections, Context};
+pub use caseload::{Caseload, Claimed};
+pub use context::{Alerts, Connections, Context, NoAlerts, SelfClaim};
+pub use days::{DayError, Days, When};
 pub use error::ActError;
+pub use notices::{Notice, NoticeKind};
+pub use patient_consents::{MAX_PAGE, PatientConsents, Recorded, SaidWords};
 pub use people::{AddPerson, People};
+pub use policy::{PairChange, PolicyDesk, PolicyView};
+pub use preview::Preview;
+pub use scope::{DayChange, ScopeChange};
 pub use status::{PairView, StatusBoard, StatusView, UnitView};
+pub use tally::{Count, Counts};
 pub use tokens::{DEFAULT_TOKEN_LIFETIME_MS, Secret, TokenMint};
 pub use units::Units;

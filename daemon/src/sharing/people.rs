@@ -137,11 +137,8 @@ impl People {
         if role != Role::UnitAdmin {
             self.leaves_another(caller, &person).await?;
         }
-        let row = self
-            .ctx
-            .store
-            .set_role(id, role, self.ctx.clock.now_ms(), &With::nothing())
-            .await?;
+        let now = self.ctx.clock.now_ms();
+        let row = self.ctx.store.set_role(id, role, now, &With::nothing()).await?;
         self.ctx.changes.notify();
         Ok(row)
     }

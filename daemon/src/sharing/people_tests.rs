@@ -163,7 +163,8 @@ async fn whoever_is_revoked_is_cut_off_at_once() {
     assert_eq!(found, None);
 
     units.retire(&op, ods("Z00202"), "closed").await.unwrap();
-    assert_eq!(world.closed.0.lock()[1..], ["unit Z00202", "person bob"]);
+    let closed = ["unit Z00202", "person bob", "person cat"];
+    assert_eq!(world.closed.0.lock()[1..], closed);
     let holder = handfast_proto::ids::Holder::Person(pid("bob"));
     assert_eq!(
         Caller::resolve(&holder, &*world.ctx.store, 0).await.unwrap(),
@@ -208,6 +209,6 @@ async fn texts_are_bounded() {
         .register(&op, ods("Z00404"), "New", UnitKind::Unspecified)
         .await;
     assert!(matches!(kind, Err(ActError::Invalid { field: "kind", .. })));
-    let reason = units.suspend(&op, ods("Z00101"), &"x".repeat(201)).await;
+    let reason = units.suspend(&op, ods("Z00101"), &"x".repeat(201), false).await;
     assert!(matches!(reason, Err(ActError::Invalid { field: "reason", .. })));
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use handfast_proto::ids::OdsCode;
 
-use super::{ActError, Caller, Context};
+use super::{ActError, Caller, Context, Notice, notices::notices};
 use crate::{
     consent::{GrantId, Pair, Reason},
     delivery::{DeliveryStatus, PairCounts},
@@ -57,6 +57,10 @@ pub struct PairView {
     pub withheld: Vec<(Reason, u64)>,
     /// Dead letters that the recipient reports and that are not over.
     pub dead_letters: u64,
+    /// Whether the source is suspended under a grant in force: then what the recipient holds of it is stale.
+    pub stale: bool,
+    /// What is to be done about its halves.
+    pub notices: Vec<Notice>,
 }
 
 /// Shows how the deployment stands.
@@ -79,8 +83,10 @@ impl StatusBoard {
         }
         let delivery = self.ctx.revoker.status();
         let heads: HashMap<OdsCode, u64> = delivery.heads.iter().copied().collect();
-        let units = self.ctx.store.units(self.ctx.clock.now_ms()).await?;
-        let units = units
+        let now = self.ctx.clock.now_ms();
+        let all = self.ctx.store.units(now).await?;
+        let suspended = all.iter().filter(|u| u.state == UnitState::Suspended);
+        let units = all
             .iter()
             .filter(|u| u.state != UnitState::Retired)
             .filter(|u| own.is_none_or(|own| own == u.ods))
@@ -101,6 +107,11 @@ impl StatusBoard {
                 .filter_map(|a| Some((a.pair, a.grant?)))
                 .collect(),
             letters: letters.into_iter().collect(),
+            notices: agreements
+                .iter()
+                .map(|a| (a.pair, notices(a, self.ctx.days.today(now), now)))
+                .collect(),
+            suspended: suspended.map(|u| u.ods).collect(),
         };
         Ok(StatusView {
             trust_domain: self.ctx.deployment.trust_domain.clone(),
@@ -117,10 +128,12 @@ struct Known<'a> {
     heads: &'a HashMap<OdsCode, u64>,
     grants: HashMap<Pair, GrantId>,
     letters: HashMap<Pair, u64>,
+    notices: HashMap<Pair, Vec<Notice>>,
+    suspended: BTreeSet<OdsCode>,
 }
 
-/// Every pair that was counted, has a grant though its recipient never connected, or has dead letters,
-/// which outlive both.
+/// Every pair that was counted, has a grant though its recipient never connected, has dead letters, which
+/// outlive both, or needs attention.
 fn pairs(own: Option<OdsCode>, known: Known<'_>) -> Vec<PairView> {
     let counted = known.delivery.pairs.iter();
     let counted: HashMap<Pair, &PairCounts> = counted.map(|counts| (counts.pair, counts)).collect();
@@ -128,19 +141,29 @@ fn pairs(own: Option<OdsCode>, known: Known<'_>) -> Vec<PairView> {
         .keys()
         .chain(known.grants.keys())
         .chain(known.letters.keys())
+        .chain(
+            known
+                .notices
+                .iter()
+                .filter(|(_, due)| !due.is_empty())
+                .map(|(pair, _)| pair),
+        )
         .copied()
         .collect();
     let ours = |pair: &Pair| own.is_none_or(|own| pair.source == own || pair.recipient == own);
     let views = all.into_iter().filter(ours).map(|pair| {
         let counts = counted.get(&pair);
+        let grant = counts.map_or_else(|| known.grants.get(&pair).copied(), |c| c.grant);
         let mut view = PairView {
             pair,
-            grant: counts.map_or_else(|| known.grants.get(&pair).copied(), |c| c.grant),
+            grant,
             cursor: counts.map_or(0, |c| c.cursor),
             head: known.heads.get(&pair.source).copied().unwrap_or(0),
             forwarded: counts.map_or(0, |c| c.forwarded),
             withheld: counts.map_or_else(Vec::new, |c| c.withheld.clone()),
             dead_letters: known.letters.get(&pair).copied().unwrap_or(0),
+            stale: grant.is_some() && known.suspended.contains(&pair.source),
+            notices: known.notices.get(&pair).cloned().unwrap_or_default(),
         };
         if own.is_some_and(|own| own != pair.source) {
             hide_from_recipient(&mut view);

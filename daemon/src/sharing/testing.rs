@@ -1,33 +1,41 @@
 //! A small deployment for the tests of the acts: three units on a real store, a delivery side that commits
 //! and fences nothing.
 //!
-//! Z00101 has an administrator, a clinician, a privacy officer and an auditor; Z00202 an administrator;
-//! Z00303 nobody.
+//! Z00101 has an administrator, a clinician, a privacy officer and an auditor; Z00202 an administrator and a
+//! clinician; Z00303 nobody.
 
 use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
 use async_trait::async_trait;
-use handfast_proto::ids::{Holder, OdsCode, PersonId};
+use handfast_proto::{
+    amendment::{Category, Confidentiality, Subject},
+    ids::{Holder, NhsNumber, OdsCode, PersonId, RecordId},
+};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
-use super::{Agreements, Caller, Connections, Context, SetHalf, TokenMint};
+use super::{
+    ActError, Agreements, Alerts, Caller, Connections, Context, Days, ScopeChange, SelfClaim, SetHalf,
+    TokenMint,
+};
 use crate::{
     clock::{Clock, ManualClock},
-    consent::{Book, GrantId, Pair, Patients, Policy, Side},
-    delivery::{Changes, DeliveryStatus, HalfInForce, InForce, Receipt, Revoker, UnitInForce, WordsInForce},
+    consent::{Facts, GrantId, Pair, Patients, Policy, Side},
+    delivery::Changes,
     random::Random,
     store::{
-        AgreementRow, ClaimChange, Deployment, HalfChange, NewEntry, NewPerson, NewToken, NewUnit, PersonRow,
-        Role, SqliteStore, Store, StoreError, UnitKind, UnitRow, UnitState, With, WordChange,
+        AgreementRow, Deployment, NewPerson, NewToken, NewUnit, PersonRow, RecordVersion, Role, SqliteStore,
+        Store, UnitKind, UnitRow, With, WordRow,
     },
 };
+
+pub(super) use super::test_revoker::StoreRevoker;
 
 /// When the tests begin, milliseconds since 1970-01-01T00:00:00Z.
 pub(super) const START: i64 = 1_795_392_000_000;
@@ -41,45 +49,53 @@ pub(super) struct World {
     pub(super) revoker: Arc<StoreRevoker>,
     pub(super) clock: Arc<ManualClock>,
     pub(super) closed: Arc<Closed>,
+    pub(super) alerted: Arc<Alerted>,
     _dir: TempDir,
 }
 
 /// What is durable, to compare before and after.
-pub(super) type Snapshot = (Vec<UnitRow>, Vec<PersonRow>, Vec<AgreementRow>);
+pub(super) type Snapshot = (
+    Vec<UnitRow>,
+    Vec<PersonRow>,
+    Vec<AgreementRow>,
+    Vec<WordRow>,
+    usize,
+    Policy,
+);
 
 impl World {
     pub(super) async fn new() -> Self {
-        Self::with_operator_sets_halves(false).await
+        Self::made(|_| {}).await
     }
 
-    pub(super) async fn with_operator_sets_halves(operator_sets_halves: bool) -> Self {
+    /// A deployment that was made with other options than the usual.
+    pub(super) async fn made(other: impl FnOnce(&mut Deployment)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let deployment = Deployment {
+        let mut deployment = Deployment {
             trust_domain: "care.example".to_owned(),
             test: true,
             policy: Policy::default(),
             zone: "Europe/London".to_owned(),
             default_patients: Patients::All,
-            operator_sets_halves,
+            operator_sets_halves: false,
             made_at: START,
         };
+        other(&mut deployment);
         let store = SqliteStore::create(dir.path(), &deployment).await.unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
-        let revoker = Arc::new(StoreRevoker {
-            store: Arc::clone(&store),
-            pending: AtomicBool::new(false),
-            status: Mutex::default(),
-            book: Mutex::default(),
-        });
+        let revoker = Arc::new(StoreRevoker::new(Arc::clone(&store), deployment.policy));
         let clock = Arc::new(ManualClock::at(START));
         let closed = Arc::new(Closed::default());
+        let alerted = Arc::new(Alerted::default());
         let ctx = Context {
             store,
             revoker: Arc::clone(&revoker) as _,
             connections: Arc::clone(&closed) as _,
+            alerts: Arc::clone(&alerted) as _,
             changes: Arc::new(Changes::default()),
             clock: Arc::clone(&clock) as _,
             tokens: TokenMint::new([7; 32], LIFETIME_MS, Arc::new(Counting::default())),
+            days: Days::of(&deployment.zone).unwrap(),
             deployment: Arc::new(deployment),
         };
         let world = Self {
@@ -87,6 +103,7 @@ impl World {
             revoker,
             clock,
             closed,
+            alerted,
             _dir: dir,
         };
         world.people_it().await;
@@ -103,6 +120,7 @@ impl World {
         self.person("pam", Some("Z00101"), Role::PrivacyOfficer).await;
         self.person("aud", Some("Z00101"), Role::Auditor).await;
         self.person("bob", Some("Z00202"), Role::UnitAdmin).await;
+        self.person("cat", Some("Z00202"), Role::Clinician).await;
     }
 
     /// Registers a unit in the store.
@@ -119,6 +137,7 @@ impl World {
             .register_unit(&unit, &token, now, &With::nothing())
             .await
             .unwrap();
+        self.ctx.revoker.registered(ods(code));
         ods(code)
     }
 
@@ -163,8 +182,66 @@ impl World {
             store.units(self.clock.now_ms()).await.unwrap(),
             store.people().await.unwrap(),
             store.agreements(None).await.unwrap(),
+            self.words().await,
+            store.claims(ods("Z00101"), None, 100).await.unwrap().len(),
+            self.ctx.revoker.book().policy(),
         )
     }
+
+    async fn words(&self) -> Vec<WordRow> {
+        let mut all = Vec::new();
+        for n in 0..PATIENTS.len() {
+            all.extend(self.ctx.store.words_of(patient(n), None, 100).await.unwrap());
+        }
+        all
+    }
+
+    /// A unit has so many records of a patient, in one category, current and projected.
+    pub(super) async fn records(&self, unit: &str, patient: NhsNumber, category: Category, records: u64) {
+        self.marked_records(unit, patient, category, Confidentiality::NORMAL, records)
+            .await;
+    }
+
+    /// The same with marks on them.
+    pub(super) async fn marked_records(
+        &self,
+        unit: &str,
+        patient: NhsNumber,
+        category: Category,
+        confidentiality: Confidentiality,
+        records: u64,
+    ) {
+        let store = &self.ctx.store;
+        let before = store.projected_through(ods(unit)).await.unwrap();
+        let subject = Subject {
+            patient,
+            category,
+            confidentiality,
+        };
+        let versions = (before + 1..=before + records).map(|seq| RecordVersion {
+            record: RecordId::new("Observation", &seq.to_string()).unwrap(),
+            seq,
+            subject: Some(subject),
+            retracted: false,
+        });
+        let versions: Vec<RecordVersion> = versions.collect();
+        store
+            .project(ods(unit), &versions, before + records)
+            .await
+            .unwrap();
+        self.revoker.knows(ods(unit), patient, |facts| Facts {
+            recorded: true,
+            ..facts
+        });
+    }
+}
+
+/// NHS numbers of the tests.
+const PATIENTS: [u64; 4] = [9_990_000_018, 9_990_000_026, 9_990_000_034, 9_990_000_042];
+
+/// A patient by place.
+pub(super) fn patient(n: usize) -> NhsNumber {
+    NhsNumber::from_u64(PATIENTS[n]).unwrap()
 }
 
 pub(super) fn ods(code: &str) -> OdsCode {
@@ -189,6 +266,7 @@ pub(super) fn half(source: &str, recipient: &str, side: Side, on: bool) -> SetHa
         side,
         on,
         reason: "agreed".to_owned(),
+        scope: ScopeChange::default(),
     }
 }
 
@@ -200,7 +278,7 @@ pub(super) async fn join(world: &World) -> GrantId {
     agreements.set(&ann, out).await.unwrap();
     let into = half("Z00101", "Z00202", Side::ShareIn, true);
     let set = agreements.set(&bob, into).await.unwrap();
-    set.outcome.started.unwrap()
+    set.started.unwrap()
 }
 
 /// Bytes that are never twice the same.
@@ -227,94 +305,14 @@ impl Connections for Closed {
     }
 }
 
-/// Commits what it is asked, and answers "pending" when told to.
-pub(super) struct StoreRevoker {
-    store: Arc<dyn Store>,
-    pub(super) pending: AtomicBool,
-    pub(super) status: Mutex<DeliveryStatus>,
-    /// What `book` answers.
-    pub(super) book: Mutex<Book>,
-}
-
-impl StoreRevoker {
-    fn in_force(&self) -> InForce {
-        InForce {
-            in_force: !self.pending.load(Ordering::Relaxed),
-            receipts: Vec::new(),
-        }
-    }
-}
+/// Keeps what privacy officers were alerted of.
+#[derive(Default)]
+pub(super) struct Alerted(pub(super) Mutex<Vec<SelfClaim>>);
 
 #[async_trait]
-impl Revoker for StoreRevoker {
-    async fn set_half(&self, change: HalfChange, audit: Vec<NewEntry>) -> Result<HalfInForce, StoreError> {
-        let outcome = self.store.set_half(&change, &With::audit(audit)).await?;
-        let receipt = outcome.ended.map(|(ended, cursor)| Receipt {
-            ended,
-            received_through: cursor,
-            may_have_received: None,
-            connection_cut: false,
-        });
-        Ok(HalfInForce {
-            outcome,
-            in_force: !self.pending.load(Ordering::Relaxed),
-            receipt,
-        })
-    }
-
-    async fn set_unit_state(
-        &self,
-        ods: OdsCode,
-        state: UnitState,
-        by: &str,
-        reason: &str,
-        at: i64,
-        audit: Vec<NewEntry>,
-    ) -> Result<UnitInForce, StoreError> {
-        let with = With::audit(audit);
-        let outcome = self
-            .store
-            .set_unit_state(ods, state, by, reason, at, &with)
-            .await?;
-        Ok(UnitInForce {
-            outcome,
-            in_force: !self.pending.load(Ordering::Relaxed),
-        })
-    }
-
-    async fn record_words(
-        &self,
-        changes: Vec<WordChange>,
-        audit: Vec<NewEntry>,
-    ) -> Result<WordsInForce, StoreError> {
-        let outcomes = self.store.record_words(&changes, &With::audit(audit)).await?;
-        Ok(WordsInForce {
-            outcomes,
-            in_force: self.in_force(),
-        })
-    }
-
-    async fn set_claims(
-        &self,
-        changes: Vec<ClaimChange>,
-        audit: Vec<NewEntry>,
-    ) -> Result<InForce, StoreError> {
-        self.store.set_claims(&changes, &With::audit(audit)).await?;
-        Ok(self.in_force())
-    }
-
-    async fn set_policy(&self, policy: Policy, audit: Vec<NewEntry>) -> Result<InForce, StoreError> {
-        self.store.set_policy(policy, START, &With::audit(audit)).await?;
-        Ok(self.in_force())
-    }
-
-    fn book(&self) -> Arc<Book> {
-        Arc::new(self.book.lock().clone())
-    }
-
-    fn registered(&self, _: OdsCode) {}
-
-    fn status(&self) -> DeliveryStatus {
-        self.status.lock().clone()
+impl Alerts for Alerted {
+    async fn self_claimed(&self, claim: &SelfClaim) -> Result<(), ActError> {
+        self.0.lock().push(claim.clone());
+        Ok(())
     }
 }

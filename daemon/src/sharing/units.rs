@@ -36,7 +36,7 @@ impl Units {
         name: &str,
         kind: UnitKind,
     ) -> Result<(UnitRow, Secret), ActError> {
-        operator(caller)?;
+        caller.must_operate()?;
         let name = required("name", name)?;
         if kind == UnitKind::Unspecified {
             return Err(ActError::invalid("kind", "must be given"));
@@ -61,21 +61,31 @@ impl Units {
         Ok(self.ctx.store.units(self.ctx.clock.now_ms()).await?)
     }
 
-    /// Nothing is forwarded from or to a suspended unit.
+    /// Nothing is forwarded from or to a suspended unit. What others hold of it stays, and is marked stale;
+    /// with `withdraw` its share-out halves go off too, so that it is withdrawn.
     pub async fn suspend(
         &self,
         caller: &Caller,
         ods: OdsCode,
         reason: &str,
+        withdraw: bool,
     ) -> Result<UnitInForce, ActError> {
-        operator(caller)?;
+        caller.must_operate()?;
         let reason = text("reason", reason)?;
-        self.set_state(caller, ods, UnitState::Suspended, reason).await
+        let (this, by) = (self.clone(), caller.name());
+        detached(async move {
+            let mut suspended = this.change_state(ods, UnitState::Suspended, &by, &reason).await?;
+            if withdraw {
+                suspended.in_force &= this.withdraw(ods, &by, &reason).await?;
+            }
+            Ok(suspended)
+        })
+        .await
     }
 
     /// Ends a suspension.
     pub async fn resume(&self, caller: &Caller, ods: OdsCode) -> Result<UnitInForce, ActError> {
-        operator(caller)?;
+        caller.must_operate()?;
         self.set_state(caller, ods, UnitState::Enrolled, String::new())
             .await
     }
@@ -83,7 +93,7 @@ impl Units {
     /// For good: the unit's halves go off, the certificates of its agent and its people are refused.
     /// Retiring again asks again whether that is in force.
     pub async fn retire(&self, caller: &Caller, ods: OdsCode, reason: &str) -> Result<UnitInForce, ActError> {
-        operator(caller)?;
+        caller.must_operate()?;
         let reason = required("reason", reason)?;
         let before = self.ctx.unit(ods).await?.ok_or(ActError::Missing("unit"))?;
         let (this, by) = (self.clone(), caller.name());
@@ -166,6 +176,29 @@ impl Units {
         Ok(UnitInForce { outcome, in_force })
     }
 
+    /// Turns every share-out half of a unit off, those too that were turned off in this way before, so that
+    /// asking again tells whether it is in force. Whether all of it is.
+    async fn withdraw(&self, ods: OdsCode, by: &str, reason: &str) -> Result<bool, ActError> {
+        let mut in_force = true;
+        let agreements = self.ctx.store.agreements(Some(ods)).await?;
+        let own = agreements.into_iter().filter(|a| a.pair.source == ods);
+        for agreement in own.filter(|a| a.share_out.on || a.share_out.set_by == by) {
+            let off = HalfChange {
+                pair: agreement.pair,
+                side: Side::ShareOut,
+                on: false,
+                by: by.to_owned(),
+                reason: reason.to_owned(),
+                scope: None,
+                at: self.ctx.clock.now_ms(),
+            };
+            in_force &= self.ctx.revoker.set_half(off, Vec::new()).await?.in_force;
+        }
+        self.ctx.changes.notify();
+        tracing::warn!(unit = %ods, %by, "the operator withdrew what others hold of a suspended unit");
+        Ok(in_force)
+    }
+
     async fn close_connections(&self, ods: OdsCode) -> Result<(), ActError> {
         self.ctx.connections.close(&Holder::Unit(ods));
         let people = self.ctx.store.people().await?;
@@ -173,13 +206,5 @@ impl Units {
             self.ctx.connections.close(&Holder::Person(person.id));
         }
         Ok(())
-    }
-}
-
-fn operator(caller: &Caller) -> Result<(), ActError> {
-    if caller.is_operator() {
-        Ok(())
-    } else {
-        Err(ActError::Denied)
     }
 }

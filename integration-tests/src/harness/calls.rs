@@ -93,7 +93,7 @@ fn units_of_others() -> Vec<Call> {
             suspend,
             SuspendUnitRequest {
                 ods: "Z00001".to_owned(),
-                reason: String::new(),
+                ..SuspendUnitRequest::default()
             }
         ),
         unary!(
