@@ -1,6 +1,7 @@
 //! The daemon: it forwards each amendment to another unit only where both hands are joined.
 
 pub mod app;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -53,7 +53,7 @@ impl FakeStore {
     }
 }
 
-fn absent<T>() -> Result<T, StoreError> {
+pub(super) fn absent<T>() -> Result<T, StoreError> {
     Err(StoreError::Failed("this store keeps only a log".to_owned()))
 }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod agreements;
 pub(crate) mod append;
+pub(crate) mod audit;
 pub(crate) mod backend;
 pub(crate) mod caseloads;
 pub(crate) mod current;

@@ -17,6 +17,12 @@ macro_rules! conformance_suite {
                 a_group_takes_hundreds_of_batches, another_outbox_goes_on_from_the_head,
                 large_bodies_are_kept, numbers_that_cannot_be_are_refused,
             }
+            audit::{
+                entries_are_kept_in_order, entries_go_with_their_effect_or_not_at_all,
+                a_patients_entries_are_found, personal_values_are_erased_and_leaves_stay,
+                heads_and_subtrees_are_kept, entries_are_found_by_unit_kind_and_time,
+                entries_are_found_by_seq, a_patients_seqs_are_found, a_full_store_enters_nothing,
+            }
             caseloads::{
                 patients_are_put_on_caseloads_and_taken_off, a_caseload_needs_its_unit,
                 the_policy_is_changed_with_what_follows,

@@ -3,6 +3,9 @@
 mod agreements;
 mod append;
 mod audit;
+mod audit_index;
+mod audit_store;
+mod audit_tree;
 mod beside;
 mod caseload;
 mod current;
@@ -16,6 +19,7 @@ mod fault;
 mod grants;
 mod jobs;
 mod log;
+mod patient_runs;
 mod patient_store;
 mod people;
 mod projection;

@@ -9,6 +9,7 @@ use sqlx::SqliteConnection;
 use super::{
     database::Database,
     fault::fault,
+    patient_runs,
     shapes::Shapes,
     values::{Columns, int},
 };
@@ -49,16 +50,15 @@ pub(super) async fn project(
     versions: &[RecordVersion],
     through: u64,
 ) -> Result<(), StoreError> {
-    let newest = newest(versions);
     let mut write = records.write().await?;
-    let result = bring_up(write.conn(), source, &newest, through).await;
+    let result = bring_up(write.conn(), source, versions, through).await;
     write.finish(result).await
 }
 
 async fn bring_up(
     conn: &mut SqliteConnection,
     source: OdsCode,
-    newest: &[&RecordVersion],
+    versions: &[RecordVersion],
     through: u64,
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO source (ods, through) VALUES (?1, ?2)
@@ -74,7 +74,9 @@ async fn bring_up(
         return Ok(());
     }
     let id: i64 = row.column("id")?;
-    let mut waiting = newest;
+    patient_runs::insert(conn, id, versions).await?;
+    let newest = newest(versions);
+    let mut waiting = newest.as_slice();
     while !waiting.is_empty() {
         let (rows, sql) = UPSERT.pick(waiting.len());
         let (now, later) = waiting.split_at(rows.min(waiting.len()));

@@ -10,8 +10,11 @@ use std::{
 use handfast_proto::ids::{NhsNumber, OdsCode};
 use sqlx::SqliteConnection;
 
-use super::{current, database::Database, fault::fault, log, projection, settings::RECORDS};
-use crate::store::{Head, Of, RecordVersion, StoreError, SubjectCount};
+use super::{
+    audit, audit_index, current, database::Database, fault::fault, log, patient_runs, projection,
+    settings::RECORDS,
+};
+use crate::store::{EntryKeys, EntryQuery, Head, Of, RecordVersion, StoreError, SubjectCount};
 
 /// Beside the file: it was found damaged while in use and is to be made anew when opened next.
 const DAMAGED_SUFFIX: &str = ".damaged";
@@ -63,6 +66,12 @@ impl Records {
             tracing::warn!(%source, head = head.seq, "the projection is ahead of the log; it is made anew for this unit");
             let mut write = self.file.write().await?;
             let result = forget(write.conn(), source).await;
+            write.finish(result).await?;
+        }
+        if audit_index::through(&self.file).await? > audit::size(main).await? {
+            tracing::warn!("what audit entries are found by is ahead of the log; it is made anew");
+            let mut write = self.file.write().await?;
+            let result = audit_index::forget(write.conn()).await;
             write.finish(result).await?;
         }
         Ok(())
@@ -124,6 +133,43 @@ impl Records {
         result.inspect_err(|error| self.note_damage(error))
     }
 
+    pub(super) async fn audit_indexed(&self) -> Result<u64, StoreError> {
+        let result = audit_index::through(&self.file).await;
+        result.inspect_err(|error| self.note_damage(error))
+    }
+
+    pub(super) async fn index_audit(&self, keys: &[EntryKeys], through: u64) -> Result<(), StoreError> {
+        let result = audit_index::index(&self.file, keys, through).await;
+        result.inspect_err(|error| self.note_damage(error))
+    }
+
+    pub(super) async fn find_entries(&self, query: &EntryQuery) -> Result<Vec<u64>, StoreError> {
+        let result = audit_index::find(&self.file, query).await;
+        result.inspect_err(|error| self.note_damage(error))
+    }
+
+    pub(super) async fn entries_of_seqs(
+        &self,
+        source: OdsCode,
+        recipient: Option<OdsCode>,
+        seqs: (u64, u64),
+        limit: u32,
+    ) -> Result<Vec<u64>, StoreError> {
+        let result = audit_index::of_seqs(&self.file, source, recipient, seqs, limit).await;
+        result.inspect_err(|error| self.note_damage(error))
+    }
+
+    pub(super) async fn seqs_of_patient(
+        &self,
+        source: OdsCode,
+        patient: NhsNumber,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<(u64, u64)>, StoreError> {
+        let result = patient_runs::of_patient(&self.file, source, patient, after, limit).await;
+        result.inspect_err(|error| self.note_damage(error))
+    }
+
     pub(super) async fn close(self) {
         self.file.close().await;
     }
@@ -151,6 +197,7 @@ async fn forget(conn: &mut SqliteConnection, source: OdsCode) -> Result<(), Stor
         .execute(&mut *conn)
         .await
         .map_err(fault)?;
+    patient_runs::forget(conn, source).await?;
     sqlx::query("UPDATE source SET through = 0 WHERE ods = ?1")
         .bind(source.as_str())
         .execute(conn)

@@ -70,7 +70,6 @@ impl SqliteStore {
         &self.main
     }
 
-    #[cfg(test)]
     pub(super) fn records(&self) -> &Records {
         &self.records
     }

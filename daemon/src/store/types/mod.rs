@@ -13,7 +13,7 @@ pub use agreements::{
     AgreementRow, ConfirmWithdrawal, HalfChange, HalfOutcome, HalfRow, HalfScope, Job, JobId, JobKind,
     NewJob, UnitStateOutcome, WithdrawalRow, WithdrawalState,
 };
-pub use audit::NewEntry;
+pub use audit::{EntryKeys, EntryQuery, EntryRow, NewEntry};
 pub use deployment::Deployment;
 pub use log::{
     AppendGroup, CatchUpMove, CursorMove, Head, LogBatch, LogRow, Of, RecipientReceipt, RecordVersion,
