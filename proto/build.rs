@@ -4,7 +4,7 @@ use std::{env, fs, io, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 8] = [
+const FILES: &[&str] = &[
     "handfast/v1/sync.proto",
     "handfast/v1/enrolment.proto",
     "handfast/v1/unit.proto",
@@ -13,6 +13,7 @@ const FILES: [&str; 8] = [
     "handfast/v1/audit.proto",
     "handfast/v1/audit_log.proto",
     "handfast/v1/tree_head.proto",
+    "handfast/v1/emergency.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
