@@ -1,5 +1,7 @@
 //! The one place that wires everything.
 
+mod alerts;
+
 use std::{
     io::{self, Write as _},
     net::SocketAddr,
@@ -28,7 +30,7 @@ use crate::{
     lifecycle::{Lifecycle, Signals, Stage},
     random::{OsRandom, Random},
     sharing::{
-        Agreements, Caseload, Context, Days, NoAlerts, PatientConsents, People, PolicyDesk, StatusBoard,
+        Agreements, Caseload, Context, Days, KeptAlerts, PatientConsents, People, PolicyDesk, StatusBoard,
         TokenMint, Units,
     },
     state_dir::StateDir,
@@ -173,7 +175,9 @@ impl Ground {
 
         let mut routes = RoutesBuilder::default();
         routes.add_service(SyncServer::new(sync).max_decoding_message_size(MAX_SYNC_MESSAGE_BYTES));
-        self.add_acts(&mut routes, delivery, changes).await?;
+        let acts = self.acts(delivery, changes).await?;
+        self.add_acts(&mut routes, &acts);
+        self.add_alerts(&mut routes, &acts, lifecycle).await?;
         let enrolment = Enrolment::new(
             Arc::clone(&self.store),
             Arc::clone(&self.authority),
@@ -188,13 +192,8 @@ impl Ground {
         Ok(routes.routes())
     }
 
-    /// The acts of people and units, and their services.
-    async fn add_acts(
-        &self,
-        routes: &mut RoutesBuilder,
-        delivery: Delivery,
-        changes: Arc<Changes>,
-    ) -> anyhow::Result<()> {
+    /// What the acts of people and units stand on.
+    async fn acts(&self, delivery: Delivery, changes: Arc<Changes>) -> anyhow::Result<Context> {
         let deployment = self.store.deployment().await.context("read the deployment")?;
         let tokens = TokenMint::new(
             *self.authority.fingerprint(),
@@ -202,17 +201,22 @@ impl Ground {
             Arc::clone(&self.random),
         );
         let days = Days::of(&deployment.zone).context("read the deployment's zone")?;
-        let acts = Context {
+        let alerts = KeptAlerts::new(Arc::clone(&self.store), Arc::clone(&changes));
+        Ok(Context {
             store: Arc::clone(&self.store),
             revoker: Arc::new(delivery),
             connections: Arc::clone(&self.connections) as _,
-            alerts: Arc::new(NoAlerts),
+            alerts: Arc::new(alerts),
             changes,
             clock: Arc::clone(&self.clock),
             tokens,
             deployment: Arc::new(deployment),
             days,
-        };
+        })
+    }
+
+    /// The services over the acts.
+    fn add_acts(&self, routes: &mut RoutesBuilder, acts: &Context) {
         let who = || Arc::clone(&self.identities);
         let (units, status) = (Units::new(acts.clone()), StatusBoard::new(acts.clone()));
         routes.add_service(UnitsService::server(units, status, who()));
@@ -221,8 +225,7 @@ impl Ground {
         let consents = PatientConsents::new(acts.clone());
         routes.add_service(PatientConsentsService::server(consents, who()));
         routes.add_service(PolicyService::server(PolicyDesk::new(acts.clone()), who()));
-        routes.add_service(CaseloadService::server(Caseload::new(acts), who()));
-        Ok(())
+        routes.add_service(CaseloadService::server(Caseload::new(acts.clone()), who()));
     }
 
     /// Opens the door.

@@ -10,6 +10,7 @@ pub mod ctl;
 pub mod delivery;
 pub mod enrolment;
 pub mod grpc;
+pub mod hand_off;
 pub mod ingest;
 pub mod init;
 pub mod lifecycle;

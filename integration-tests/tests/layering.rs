@@ -28,6 +28,7 @@ const DAEMON: &[(&str, u32)] = &[
     ("store", 2),
     ("audit", 3),
     ("enrolment", 3),
+    ("hand_off", 3),
     ("ingest", 3),
     ("delivery", 3),
     ("sharing", 4),

@@ -103,6 +103,10 @@ limits! {
     amendments_burst_per_unit ("HANDFAST_AMENDMENTS_BURST_PER_UNIT"): 64..=10_000_000 = 200_000;
     /// Bytes of one amendment's payload.
     max_payload_bytes ("HANDFAST_MAX_PAYLOAD_BYTES"): 1_024..=HARD_MAX_PAYLOAD = DEFAULT_MAX_PAYLOAD_BYTES as u64;
+    /// Emergency accesses that one person may ask for in an hour; those beyond are refused.
+    emergency_requests_per_hour_per_person ("HANDFAST_EMERGENCY_REQUESTS_PER_HOUR_PER_PERSON"): 1..=10_000 = 20;
+    /// Emergency accesses that a person who was quiet may ask for at once.
+    emergency_requests_burst_per_person ("HANDFAST_EMERGENCY_REQUESTS_BURST_PER_PERSON"): 1..=10_000 = 10;
     /// Milliseconds that a revocation waits for what is in flight before it cuts the connection.
     drain_ms ("HANDFAST_DRAIN_MS"): 1..=60_000 = 1_000;
     /// Milliseconds between a stop being asked for and what is still open being cut.

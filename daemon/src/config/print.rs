@@ -38,6 +38,6 @@ impl fmt::Display for Config {
             writeln!(f, "# {}", limit.meaning)?;
             writeln!(f, "{} = {value}", limit.key)?;
         }
-        Ok(())
+        self.alerts.print(f)
     }
 }

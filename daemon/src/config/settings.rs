@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    alerts::{AlertFlags, AlertSettings},
     bounded::Bounded,
     limits::{LimitFlags, Limits},
 };
@@ -55,6 +56,9 @@ pub enum ConfigError {
         /// Key, line, and what was expected.
         reason: String,
     },
+    /// Settings do not go together.
+    #[error("the configuration is not valid: {0}")]
+    Together(String),
 }
 
 /// How log lines look.
@@ -103,6 +107,8 @@ pub struct ConfigFile {
     pub token_seconds: Option<TokenSeconds>,
     /// The log.
     pub log: LogSettings,
+    /// What becomes of alerts.
+    pub alerts: AlertSettings,
     /// The limits.
     pub limits: Limits,
 }
@@ -135,6 +141,9 @@ pub struct ServeFlags {
     /// How log lines look [default: text].
     #[arg(long, env = "HANDFAST_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// What becomes of alerts.
+    #[command(flatten)]
+    pub alerts: AlertFlags,
     /// The limits.
     #[command(flatten)]
     pub limits: LimitFlags,
@@ -155,6 +164,8 @@ pub struct Config {
     pub token_seconds: TokenSeconds,
     /// The log.
     pub log: LogSettings,
+    /// What becomes of alerts.
+    pub alerts: AlertSettings,
     /// The limits.
     pub limits: Limits,
 }
@@ -166,12 +177,16 @@ impl Config {
             Some(path) => ConfigFile::read(path)?,
             None => ConfigFile::default(),
         };
-        Ok(Self::combine(flags, file))
+        let config = Self::combine(flags, file);
+        config.alerts.check().map_err(ConfigError::Together)?;
+        Ok(config)
     }
 
     fn combine(flags: ServeFlags, file: ConfigFile) -> Self {
         let mut limits = file.limits;
         flags.limits.apply(&mut limits);
+        let mut alerts = file.alerts;
+        flags.alerts.apply(&mut alerts);
         let state_dir = flags.state_dir.or(file.state_dir);
         let certificate_seconds = flags.certificate_seconds.or(file.certificate_seconds);
         let token_seconds = flags.token_seconds.or(file.token_seconds);
@@ -186,6 +201,7 @@ impl Config {
                 level: flags.log_level.unwrap_or(file.log.level),
                 format: flags.log_format.unwrap_or(file.log.format),
             },
+            alerts,
             limits,
         }
     }
@@ -276,6 +292,11 @@ mod tests {
         let flags = ServeFlags {
             state_dir: Some("/var/lib/hand\"fast".into()),
             dns: vec!["daemon.example".to_owned()],
+            alerts: AlertFlags {
+                alert_webhook_url: Some("https://hooks.example/x".parse().unwrap()),
+                alert_mail_to: vec!["officer@care.example".to_owned()],
+                ..AlertFlags::default()
+            },
             ..ServeFlags::default()
         };
         let config = Config::combine(flags, ConfigFile::default());

@@ -1,10 +1,12 @@
 //! handfastctl: the administrator's command line. A client of the daemon that knows the contract alone.
 
 mod agreements;
+mod alerts;
 mod args;
 mod caseload;
 mod connection;
 mod consents;
+mod emergency;
 mod enrol;
 mod error;
 mod files;
@@ -26,6 +28,7 @@ mod terms;
 mod tls;
 mod units;
 mod url;
+mod watch;
 mod words;
 
 pub use args::Cli;

@@ -5,11 +5,11 @@ use std::io::Write;
 use clap::CommandFactory as _;
 
 use super::{
-    agreements,
+    agreements, alerts,
     args::{AgreementCommand, Cli, Command, Global},
     caseload,
     connection::Connection,
-    consents,
+    consents, emergency,
     enrol::enrol,
     error::{CtlError, Exit},
     out::Out,
@@ -97,6 +97,8 @@ async fn ask(command: Command, connection: &Connection, out: &mut Out) -> Result
         Command::Patient(command) => Box::pin(consents::run(command, connection, out)).await,
         Command::Caseload(command) => Box::pin(caseload::run(command, connection, out)).await,
         Command::Policy(command) => Box::pin(policy::run(command, connection, out)).await,
+        Command::Emergency(command) => Box::pin(emergency::run(command, connection, out)).await,
+        Command::Alerts(command) => alerts::run(command, connection, out).await,
         Command::Status => status::status(connection, out).await,
         Command::Enrol(_) | Command::Renew | Command::Completions { .. } => Ok(Exit::Done),
     }

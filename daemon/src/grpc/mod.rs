@@ -2,6 +2,7 @@
 
 mod accept;
 mod agreements;
+mod alerts;
 mod answer;
 mod caseload;
 mod connection;
@@ -30,6 +31,7 @@ mod units;
 
 pub use accept::{Acceptor, bind};
 pub use agreements::AgreementsService;
+pub use alerts::AlertsService;
 pub use caseload::CaseloadService;
 pub use connection::{ConnectionInfo, CutStream, Cutter};
 pub use edge::Edge;

@@ -1,11 +1,14 @@
 //! The acts of people and units: authorise, commit, fence. gRPC and the web console both call these.
 
 mod agreements;
+mod alerting;
+mod alerts;
 mod caller;
 mod caseload;
 mod context;
 mod days;
 mod error;
+mod escalation;
 mod notices;
 mod patient_consents;
 mod people;
@@ -16,9 +19,12 @@ mod status;
 mod tally;
 mod tokens;
 mod units;
+mod watching;
 
 #[cfg(test)]
 mod agreement_tests;
+#[cfg(test)]
+mod alert_tests;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
@@ -36,11 +42,14 @@ mod testing;
 
 pub use crate::random::{OsRandom, Random};
 pub use agreements::{AgreementView, Agreements, SetHalf, Turned};
+pub use alerting::KeptAlerts;
+pub use alerts::{AlertDesk, AlertDetail, AlertView, Finding, Listing};
 pub use caller::Caller;
 pub use caseload::{Caseload, Claimed};
 pub use context::{Alerts, Connections, Context, NoAlerts, SelfClaim};
 pub use days::{DayError, Days, When};
 pub use error::ActError;
+pub use escalation::Escalation;
 pub use notices::{Notice, NoticeKind};
 pub use patient_consents::{MAX_PAGE, PatientConsents, Recorded, SaidWords};
 pub use people::{AddPerson, People};

@@ -150,9 +150,14 @@ impl PatientConsents {
         let units = self.ctx.store.units(now).await?;
         let taking_part = units.iter().filter(|u| u.state != UnitState::Retired);
         let by = caller.name();
-        let changes: Vec<WordChange> = taking_part.flat_map(|u| said.at(u.ods, &by, now)).collect();
+        let units: Vec<OdsCode> = taking_part.map(|u| u.ods).collect();
+        let changes: Vec<WordChange> = units.iter().flat_map(|u| said.at(*u, &by, now)).collect();
         let (ctx, said_at, sides) = (self.ctx.clone(), said.said_at, said.sides().count().max(1));
+        let (caller, patient) = (caller.clone(), said.patients.first().copied());
         detached(async move {
+            if let Some(patient) = patient {
+                ctx.alert_dissent_everywhere(&caller, patient, &units).await?;
+            }
             let all = changes.len() / sides;
             let mut in_force = InForce {
                 in_force: true,

@@ -2,7 +2,8 @@
 //!
 //! Who may: a unit's administrators at their unit, and the operator while it has none; operators among
 //! themselves. To recover a unit whose administrators are lost, the operator may revoke its people, with a
-//! reason, and then add an administrator: it shows in the unit's list of people and in the daemon's log.
+//! reason, and then add an administrator: it shows in the unit's list of people, in the daemon's log, and as an
+//! alert to the unit's privacy officers and administrators.
 //! Invariants: there is always an operator; nobody takes the last administrator's role from themselves.
 
 use std::sync::Arc;
@@ -103,6 +104,11 @@ impl People {
         }
         let name = required("name", &person.name)?;
         let id = self.new_id(&name)?;
+        if let Some(ods) = person.unit {
+            self.ctx
+                .alert_recovery(caller, ods, format!("added {id}"))
+                .await?;
+        }
         let now = self.ctx.clock.now_ms();
         let holder = Holder::Person(id.clone());
         let (kept, secret) = self.ctx.tokens.mint(holder, caller.name(), now)?;
@@ -137,6 +143,8 @@ impl People {
         if role != Role::UnitAdmin {
             self.leaves_another(caller, &person).await?;
         }
+        let what = format!("changed the role of {id}");
+        self.ctx.alert_recovery(caller, ods, what).await?;
         let now = self.ctx.clock.now_ms();
         let row = self.ctx.store.set_role(id, role, now, &With::nothing()).await?;
         self.ctx.changes.notify();
@@ -155,6 +163,10 @@ impl People {
         }
         self.leaves_another(caller, &person).await?;
         let now = self.ctx.clock.now_ms();
+        if let Some(ods) = unit {
+            let what = format!("revoked {id}: {reason}");
+            self.ctx.alert_recovery(caller, ods, what).await?;
+        }
         let row = self
             .ctx
             .store

@@ -6,7 +6,7 @@ use super::{
     ActError, AddPerson, Caller, People, Units,
     testing::{LIFETIME_MS, World, join, ods, pid},
 };
-use crate::store::{Role, UnitKind, UnitState};
+use crate::store::{AlertKind, AlertQuery, AlertsOf, Role, UnitKind, UnitState};
 
 fn new_person(unit: &str, role: Role) -> AddPerson {
     AddPerson {
@@ -145,6 +145,28 @@ async fn the_operator_recovers_a_unit_with_a_reason() {
         .add(&op, new_person("Z00202", Role::UnitAdmin))
         .await
         .unwrap();
+    let ann = world.caller("ann").await;
+    people.revoke(&ann, pid("cleo"), "left").await.unwrap();
+
+    // The unit is alerted each time; what its own administrators do is no recovery.
+    let alerts = async |unit: &str| {
+        let query = AlertQuery {
+            of: AlertsOf::Unit(ods(unit), None),
+            open: true,
+            before: None,
+            limit: 10,
+        };
+        world.ctx.store.alerts(&query).await.unwrap()
+    };
+    let raised = alerts("Z00202").await;
+    assert_eq!(raised.len(), 2);
+    assert!(
+        raised
+            .iter()
+            .all(|row| row.alert.kind == AlertKind::OperatorRecovery && row.alert.by == "person op")
+    );
+    assert_eq!(raised[1].alert.note, "revoked bob: lost the key");
+    assert!(alerts("Z00101").await.is_empty());
 }
 
 #[tokio::test]

@@ -116,9 +116,12 @@ impl Units {
     pub async fn create_token(&self, caller: &Caller, ods: OdsCode) -> Result<Secret, ActError> {
         self.ctx.may_staff(caller, ods).await?;
         let (ctx, by) = (self.ctx.clone(), caller.name());
+        let caller = caller.clone();
         detached(async move {
             let now = ctx.clock.now_ms();
             let (kept, secret) = ctx.tokens.mint(Holder::Unit(ods), by, now)?;
+            let what = "made a token for the unit's agent".to_owned();
+            ctx.alert_recovery(&caller, ods, what).await?;
             ctx.store.add_token(&kept, now, &With::nothing()).await?;
             Ok(secret)
         })

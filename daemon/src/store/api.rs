@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use handfast_proto::ids::{NhsNumber, OdsCode, PersonId};
 
 use super::{
+    access_api::AccessStore,
     audit_api::AuditStore,
     error::StoreError,
     patient_api::PatientStore,
@@ -25,7 +26,7 @@ use crate::consent::Policy;
 
 /// What is durable at the daemon.
 #[async_trait]
-pub trait Store: PatientStore + AuditStore + Send + Sync + 'static {
+pub trait Store: PatientStore + AccessStore + AuditStore + Send + Sync + 'static {
     /// What was chosen when the deployment was made.
     async fn deployment(&self) -> Result<Deployment, StoreError>;
 

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use super::{
     agreements::AgreementCommand,
+    emergency::{AlertsCommand, EmergencyCommand},
     patients::{CaseloadCommand, PatientCommand},
     people::{EnrolArgs, PersonCommand},
     policy::PolicyCommand,
@@ -76,6 +77,12 @@ pub(in crate::ctl) enum Command {
     /// The policy: what is asked of a patient before anything is shared
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Emergency access: one patient's records of other units, for a limited time, in sight of privacy officers
+    #[command(subcommand)]
+    Emergency(EmergencyCommand),
+    /// Alerts to privacy officers, and their reviews
+    #[command(subcommand)]
+    Alerts(AlertsCommand),
     /// Exchange a token for a credential; the key is made here and stays here
     Enrol(EnrolArgs),
     /// Renew this profile's certificate (it also renews itself once two thirds of its life are over)
@@ -149,6 +156,14 @@ mod tests {
             "policy set explicit",
             "policy preview strict",
             "enrol --daemon https://d --profile p",
+            "emergency request --note N",
+            "emergency request --patient 9990000018",
+            "emergency request --patient 9990000018 --patient-file f --note N",
+            "emergency request --patient 9990000018 --note N --for 25h",
+            "emergency request --patient 9990000018 --note N --reason hunch",
+            "emergency review 5 --note N",
+            "emergency review 5 --justified --not-justified --note N",
+            "alerts review 5 --justified",
             "enrol --daemon https://d --profile p --token t --token-file f",
         ] {
             let error = parse(line).unwrap_err();
@@ -195,6 +210,14 @@ mod tests {
             "policy preview explicit",
             "policy set unless-dissented --reason decided",
             "unit suspend Z00101 --withdraw",
+            "emergency request --patient-file - --note N",
+            "emergency request --patient 9990000018 --from Z00101,Z00202 --type self-claimed --reason other --note N --for 30m",
+            "emergency list --open --watch",
+            "emergency review 5 --not-justified --note N",
+            "emergency end 5 --source Z00101",
+            "alerts list --open --before 7",
+            "alerts watch",
+            "alerts review 5 --justified --note N",
             "status",
             "renew",
             "completions bash",

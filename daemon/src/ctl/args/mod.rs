@@ -2,6 +2,7 @@
 
 mod agreements;
 mod cli;
+mod emergency;
 mod patients;
 mod people;
 mod policy;
@@ -10,6 +11,9 @@ mod units;
 pub(super) use agreements::{AgreementCommand, PreviewHalf, ScopeFlags, SetHalf};
 pub use cli::Cli;
 pub(super) use cli::{Command, Global, Output};
+pub(super) use emergency::{
+    AlertListArgs, AlertsCommand, EmergencyCommand, ListArgs, RequestArgs, ReviewArgs,
+};
 pub(super) use patients::{
     CaseloadChange, CaseloadCommand, ConsentCommand, ConsentSet, Numbers, PatientCommand,
 };

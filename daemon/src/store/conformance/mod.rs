@@ -1,7 +1,9 @@
 //! What every store must do, as tests that take any backend: one function a promise of the trait, and a
 //! macro that makes a test of each.
 
+pub(crate) mod accesses;
 pub(crate) mod agreements;
+pub(crate) mod alerts;
 pub(crate) mod append;
 pub(crate) mod audit;
 pub(crate) mod backend;

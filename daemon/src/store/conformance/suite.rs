@@ -4,6 +4,16 @@
 macro_rules! conformance_suite {
     ($backend:ty) => {
         $crate::store::conformance::suite::conformance_suite! { $backend:
+            accesses::{
+                a_privacy_officer_is_there_once_enrolled, an_access_is_kept_with_an_alert_a_source,
+                what_cannot_be_an_access_is_refused, accesses_are_found_by_whom_they_concern,
+            }
+            alerts::{
+                alerts_are_found_by_whom_they_concern, the_first_review_closes_and_further_ones_are_added,
+                nobody_reviews_what_they_did, what_nobody_reviews_is_escalated_once,
+                each_target_is_owed_each_alert_until_it_was_told, what_was_told_is_owed_again_when_it_changes,
+                targets_come_and_go,
+            }
             agreements::{
                 one_half_alone_starts_nothing, both_halves_start_a_grant, a_grant_starts_at_the_head,
                 either_half_off_ends_the_grant, numbers_are_never_used_twice,

@@ -44,6 +44,13 @@ pub(super) fn is_taken(error: &sqlx::Error) -> bool {
         .is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }
 
+/// Whether a statement failed because what a row names is not there.
+pub(super) fn is_missing_reference(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation)
+}
+
 /// Whether `ROLLBACK` was refused because SQLite had rolled back by itself, as it does on some errors.
 pub(super) fn is_already_rolled_back(error: &sqlx::Error) -> bool {
     error

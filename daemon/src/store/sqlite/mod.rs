@@ -1,6 +1,10 @@
 //! The store on SQLite: two files in the state directory, one writer and a few readers each.
 
+mod access_rows;
+mod access_store;
+mod accesses;
 mod agreements;
+mod alerts;
 mod append;
 mod audit;
 mod audit_index;
@@ -17,6 +21,7 @@ mod enrolment;
 mod expiry;
 mod fault;
 mod grants;
+mod hand_off;
 mod jobs;
 mod log;
 mod patient_runs;

@@ -1,6 +1,8 @@
 //! What goes into the store and comes out of it.
 
+mod accesses;
 mod agreements;
+mod alerts;
 mod audit;
 mod deployment;
 mod log;
@@ -9,9 +11,16 @@ mod people;
 mod subscriptions;
 mod with;
 
+pub use accesses::{
+    AccessId, AccessQuery, AccessRow, AccessesOf, EndAccess, NewAccess, OpenedSource, RemovalRow, SourceRow,
+};
 pub use agreements::{
     AgreementRow, ConfirmWithdrawal, HalfChange, HalfOutcome, HalfRow, HalfScope, Job, JobId, JobKind,
     NewJob, UnitStateOutcome, WithdrawalRow, WithdrawalState,
+};
+pub use alerts::{
+    AlertId, AlertKind, AlertQuery, AlertRow, AlertState, AlertsOf, HandOff, HandedOff, NewAlert, ReviewRow,
+    Target,
 };
 pub use audit::{EntryKeys, EntryQuery, EntryRow, NewEntry};
 pub use deployment::Deployment;

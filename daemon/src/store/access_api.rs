@@ -1,0 +1,87 @@
+//! The store's operations about emergency accesses, alerts, their reviews and their hand-off. What holds for
+//! every operation stands at [`super::Store`].
+
+use async_trait::async_trait;
+use handfast_proto::ids::OdsCode;
+
+use super::{
+    error::StoreError,
+    types::{
+        AccessId, AccessQuery, AccessRow, AlertId, AlertQuery, AlertRow, EndAccess, HandOff, HandedOff,
+        NewAccess, NewAlert, OpenedSource, ReviewRow, Target, With,
+    },
+};
+use crate::consent::GrantId;
+
+/// What is durable about emergency accesses and alerts.
+#[async_trait]
+pub trait AccessStore: Send + Sync + 'static {
+    /// Whether a unit has a privacy officer who could review at `now`: not revoked, and with a certificate
+    /// that holds.
+    async fn has_privacy_officer(&self, unit: OdsCode, now: i64) -> Result<bool, StoreError>;
+
+    // --- emergency accesses ---
+
+    /// Keeps an emergency access that is about to be opened, and raises an alert for each of its sources. The
+    /// grants are opened after it, so that there is none without its alert. [`StoreError::Missing`] where a
+    /// unit or the person is not there, [`StoreError::Conflict`] without a source, with the recipient as one,
+    /// or where it would not last.
+    async fn add_access(&self, access: &NewAccess, with: &With) -> Result<AccessId, StoreError>;
+
+    /// Notes which grants carry an access. What is noted already stays.
+    async fn note_opened(&self, id: AccessId, opened: &[OpenedSource]) -> Result<(), StoreError>;
+
+    /// Notes the grants of accesses of which the daemon was stopped between opening and noting: of each source
+    /// without one, the emergency grant in force of the same pair and patient that began no earlier. Says how
+    /// many it found.
+    async fn adopt_grants(&self) -> Result<u64, StoreError>;
+
+    /// Emergency accesses, the newest first.
+    async fn accesses(&self, query: &AccessQuery) -> Result<Vec<AccessRow>, StoreError>;
+
+    /// The grants that carry an access (with `source`: as far as that goes) and no other access that is not
+    /// over, also those that have ended. [`StoreError::Missing`] where there is no such access or source.
+    async fn own_grants(
+        &self,
+        id: AccessId,
+        source: Option<OdsCode>,
+    ) -> Result<Vec<(OdsCode, GrantId)>, StoreError>;
+
+    /// Notes who ended an access before its time, once its own grants have ended. What was over before stays as
+    /// it was. [`StoreError::Missing`] as with [`AccessStore::own_grants`].
+    async fn end_access(&self, end: &EndAccess, with: &With) -> Result<(), StoreError>;
+
+    // --- alerts ---
+
+    /// Raises alerts, in order. [`StoreError::Missing`] where a unit is not there.
+    async fn raise_alerts(&self, alerts: &[NewAlert], with: &With) -> Result<Vec<AlertId>, StoreError>;
+
+    /// Alerts, the newest first.
+    async fn alerts(&self, query: &AlertQuery) -> Result<Vec<AlertRow>, StoreError>;
+
+    /// Adds a review to alerts, and closes those that are open. [`StoreError::Missing`] where one is not
+    /// there, [`StoreError::Conflict`] where the reviewer is the person whom it is about, or a review of theirs
+    /// is there already; then none is changed.
+    async fn review(&self, alerts: &[AlertId], review: &ReviewRow, with: &With) -> Result<(), StoreError>;
+
+    /// Escalates every open alert that was raised before a moment; which.
+    async fn escalate(&self, raised_before: i64, at: i64, with: &With) -> Result<Vec<AlertId>, StoreError>;
+
+    /// When the oldest open alert that is not escalated was raised.
+    async fn oldest_open(&self) -> Result<Option<i64>, StoreError>;
+
+    // --- hand-off ---
+
+    /// Says which targets there are. One that is added is owed every alert that is not reviewed; one that is
+    /// gone is owed nothing any more. Says how many alerts those that are gone were still owed.
+    async fn set_targets(&self, targets: &[Target], at: i64) -> Result<u64, StoreError>;
+
+    /// Alerts that a target is owed at `now`, those that wait longest first, at most `limit`.
+    async fn owed(&self, target: Target, now: i64, limit: u32) -> Result<Vec<HandOff>, StoreError>;
+
+    /// When a target is next owed something.
+    async fn next_owed(&self, target: Target) -> Result<Option<i64>, StoreError>;
+
+    /// Keeps what came of a try.
+    async fn handed_off(&self, tried: &HandedOff) -> Result<(), StoreError>;
+}

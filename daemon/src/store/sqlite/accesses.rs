@@ -1,0 +1,224 @@
+//! Emergency accesses: who opened whose records, from which units, and which grants carry them.
+//!
+//! Invariants: each source of an access has an alert of its own from the start; a grant that an access noted
+//! stays noted; who ended a source before its time is the first who did.
+
+use handfast_proto::ids::OdsCode;
+use sqlx::SqliteConnection;
+
+use super::{
+    access_rows, alerts,
+    database::Database,
+    fault::{fault, is_missing_reference},
+    units,
+    values::{Columns, int},
+};
+use crate::{
+    consent::GrantId,
+    store::{
+        AccessId, AccessQuery, AccessRow, AlertKind, EndAccess, NewAccess, NewAlert, OpenedSource, Role,
+        StoreError, With,
+    },
+};
+
+/// Whether a unit has a privacy officer who could review.
+pub(super) async fn has_privacy_officer(
+    main: &Database,
+    unit: OdsCode,
+    now: i64,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (
+                   SELECT 1 FROM person
+                   WHERE unit = ?1 AND role = ?2 AND revoked_at IS NULL
+                     AND EXISTS (SELECT 1 FROM certificate
+                                 WHERE holder = 'person/' || person.id AND not_after > ?3)) AS there";
+    let row = sqlx::query(sql)
+        .bind(unit.as_str().to_owned())
+        .bind(Role::PrivacyOfficer as i32)
+        .bind(now)
+        .fetch_one(main.readers())
+        .await
+        .map_err(fault)?;
+    row.column("there")
+}
+
+/// Keeps an access that is about to be opened, with its alerts.
+pub(super) async fn add(main: &Database, access: &NewAccess, with: &With) -> Result<AccessId, StoreError> {
+    let mut write = main.write().await?;
+    let result = insert(write.conn(), access).await;
+    write.finish_with(result, with, access.at).await
+}
+
+async fn insert(conn: &mut SqliteConnection, access: &NewAccess) -> Result<AccessId, StoreError> {
+    if access.sources.is_empty() || access.sources.contains(&access.recipient) {
+        return Err(StoreError::Conflict(
+            "an emergency access opens other units' records",
+        ));
+    }
+    if access.until <= access.at {
+        return Err(StoreError::Conflict("an emergency access lasts"));
+    }
+    units::state_of(conn, access.recipient).await?;
+    let sql = "INSERT INTO emergency_access
+                   (recipient, person, patient, alert_type, alert_reason, note, at, until)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id";
+    let inserted = sqlx::query(sql)
+        .bind(access.recipient.as_str())
+        .bind(access.person.as_str())
+        .bind(int(access.patient.as_u64())?)
+        .bind(access.ground.alert_type() as i32)
+        .bind(access.ground.reason() as i32)
+        .bind(access.note.as_str())
+        .bind(access.at)
+        .bind(access.until)
+        .fetch_one(&mut *conn)
+        .await;
+    let row = match inserted {
+        Err(error) if is_missing_reference(&error) => return Err(StoreError::Missing("person")),
+        other => other.map_err(fault)?,
+    };
+    let id = row.count("id")?;
+    for source in &access.sources {
+        insert_source(conn, id, access, *source).await?;
+    }
+    Ok(AccessId(id))
+}
+
+async fn insert_source(
+    conn: &mut SqliteConnection,
+    id: u64,
+    access: &NewAccess,
+    source: OdsCode,
+) -> Result<(), StoreError> {
+    let alert = NewAlert {
+        kind: AlertKind::EmergencyAccess,
+        unit: access.recipient,
+        source: Some(source),
+        patient: Some(access.patient),
+        person: Some(access.person.clone()),
+        by: format!("person {}", access.person),
+        note: access.note.clone(),
+        at: access.at,
+    };
+    let alert = alerts::insert(conn, &alert).await?;
+    let sql = "INSERT INTO emergency_source (access, source, alert, until) VALUES (?1, ?2, ?3, ?4)";
+    sqlx::query(sql)
+        .bind(int(id)?)
+        .bind(source.as_str())
+        .bind(int(alert.0)?)
+        .bind(access.until)
+        .execute(conn)
+        .await
+        .map_err(fault)?;
+    Ok(())
+}
+
+/// Notes which grants carry an access.
+pub(super) async fn note_opened(
+    main: &Database,
+    id: AccessId,
+    opened: &[OpenedSource],
+) -> Result<(), StoreError> {
+    let mut write = main.write().await?;
+    let result = note(write.conn(), id, opened).await;
+    write.finish(result).await
+}
+
+async fn note(conn: &mut SqliteConnection, id: AccessId, opened: &[OpenedSource]) -> Result<(), StoreError> {
+    let sql = "UPDATE emergency_source SET grant_id = ?3, until = min(until, ?4)
+               WHERE access = ?1 AND source = ?2 AND grant_id IS NULL";
+    for source in opened {
+        sqlx::query(sql)
+            .bind(int(id.0)?)
+            .bind(source.source.as_str())
+            .bind(int(source.grant.0)?)
+            .bind(source.until)
+            .execute(&mut *conn)
+            .await
+            .map_err(fault)?;
+    }
+    Ok(())
+}
+
+/// Finds the grants of accesses that were opened and not noted.
+pub(super) async fn adopt_grants(main: &Database) -> Result<u64, StoreError> {
+    let sql = "UPDATE emergency_source AS s SET grant_id = g.id, until = min(s.until, g.until)
+               FROM emergency_access AS a
+               JOIN sharing_grant AS g ON g.recipient = a.recipient AND g.patient = a.patient
+               WHERE s.access = a.id AND g.source = s.source AND s.grant_id IS NULL
+                 AND g.ended_at IS NULL AND g.started_at >= a.at AND g.until IS NOT NULL";
+    let mut write = main.write().await?;
+    let result = sqlx::query(sql).execute(write.conn()).await.map_err(fault);
+    write.finish(result.map(|done| done.rows_affected())).await
+}
+
+/// Emergency accesses, the newest first.
+pub(super) async fn accesses(main: &Database, query: &AccessQuery) -> Result<Vec<AccessRow>, StoreError> {
+    let mut read = main.read().await?;
+    let rows = access_rows::select(&mut read, query).await?;
+    read.rollback().await.map_err(fault)?;
+    Ok(rows)
+}
+
+/// The grants that carry an access and no other one that is not over.
+pub(super) async fn own_grants(
+    main: &Database,
+    id: AccessId,
+    source: Option<OdsCode>,
+) -> Result<Vec<(OdsCode, GrantId)>, StoreError> {
+    let sql = "SELECT s.source, CASE WHEN EXISTS (
+                          SELECT 1 FROM emergency_source AS o JOIN sharing_grant AS g ON g.id = o.grant_id
+                          WHERE o.grant_id = s.grant_id AND o.access <> s.access
+                            AND o.ended_at IS NULL AND g.ended_at IS NULL)
+                      THEN NULL ELSE s.grant_id END AS own
+               FROM emergency_source AS s
+               WHERE s.access = ?1 AND (?2 IS NULL OR s.source = ?2) ORDER BY s.source";
+    let rows = sqlx::query(sql)
+        .bind(int(id.0)?)
+        .bind(source.map(|ods| ods.as_str().to_owned()))
+        .fetch_all(main.readers())
+        .await
+        .map_err(fault)?;
+    if rows.is_empty() {
+        return Err(StoreError::Missing("emergency access"));
+    }
+    let mut own = Vec::new();
+    for row in &rows {
+        if row.column::<Option<i64>>("own")?.is_some() {
+            own.push((row.parsed("source")?, GrantId(row.count("own")?)));
+        }
+    }
+    Ok(own)
+}
+
+/// Notes who ended an access before its time.
+pub(super) async fn end(main: &Database, end: &EndAccess, with: &With) -> Result<(), StoreError> {
+    let mut write = main.write().await?;
+    let result = mark_ended(write.conn(), end).await;
+    write.finish_with(result, with, end.at).await
+}
+
+async fn mark_ended(conn: &mut SqliteConnection, end: &EndAccess) -> Result<(), StoreError> {
+    let source = end.source.map(|ods| ods.as_str().to_owned());
+    let sql = "UPDATE emergency_source AS s SET
+                   ended_at = CASE WHEN s.ended_at IS NULL AND NOT stood.before THEN ?3 ELSE s.ended_at END,
+                   ended_by = CASE WHEN s.ended_at IS NULL AND NOT stood.before THEN ?4 ELSE s.ended_by END,
+                   ended_unit = CASE WHEN s.ended_at IS NULL AND NOT stood.before THEN ?5 ELSE s.ended_unit END
+               FROM (SELECT e.access, e.source, coalesce(g.ended_at < ?3, 0) AS before
+                     FROM emergency_source AS e LEFT JOIN sharing_grant AS g ON g.id = e.grant_id) AS stood
+               WHERE stood.access = s.access AND stood.source = s.source
+                 AND s.access = ?1 AND (?2 IS NULL OR s.source = ?2)";
+    let done = sqlx::query(sql)
+        .bind(int(end.id.0)?)
+        .bind(source)
+        .bind(end.at)
+        .bind(end.by.as_str())
+        .bind(end.unit.as_str())
+        .execute(conn)
+        .await
+        .map_err(fault)?;
+    match done.rows_affected() {
+        0 => Err(StoreError::Missing("emergency access")),
+        _ => Ok(()),
+    }
+}
