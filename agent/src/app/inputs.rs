@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use handfast_proto::ids::OdsCode;
+
 use crate::{
     codec::fhir::Codec,
     config::{Config, Input as Settings, InputKind},
@@ -9,8 +11,9 @@ use crate::{
 };
 
 /// Reads FHIR by the rules of the configuration.
-pub(super) fn codec(config: &Config) -> Arc<Codec> {
-    Arc::new(Codec::new(config.codes.clone(), config.max_payload_bytes()))
+pub(super) fn codec(config: &Config, unit: OdsCode) -> Arc<Codec> {
+    let codec = Codec::new(config.codes.clone(), config.max_payload_bytes());
+    Arc::new(codec.of_unit(unit))
 }
 
 /// Makes one input; folders are made and addresses listened on.

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
+use handfast_proto::ids::OdsCode;
 use tokio_util::sync::CancellationToken;
 
 use super::{inputs, status_file::StatusWriter};
@@ -31,6 +32,7 @@ use crate::{
 
 /// What every part may need.
 pub(super) struct Parts {
+    pub(super) unit: OdsCode,
     pub(super) config: Config,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) board: StatusBoard,
@@ -81,7 +83,7 @@ impl Parts {
 
     /// The inputs. When this returns, each listens or watches.
     pub(super) async fn start_inputs(&self, tasks: &mut Supervisor) -> anyhow::Result<()> {
-        let codec = inputs::codec(&self.config);
+        let codec = inputs::codec(&self.config, self.unit);
         for configured in &self.config.inputs {
             let name = &configured.name;
             let ctx = InputContext {

@@ -53,6 +53,7 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
     )
     .await?;
     let parts = Parts {
+        unit,
         config,
         clock: Arc::clone(&clock),
         board: StatusBoard::new(),

@@ -13,6 +13,7 @@ use crate::{
     identity::Identity,
     lifecycle::StateLock,
     status::{ConnectorState, ConnectorStatus, LinkState},
+    store::outbox::StatementCounts,
 };
 
 /// A running agent that has not written for longer than this has a fault.
@@ -150,6 +151,25 @@ fn outbox(say: &mut impl FnMut(String), report: &Report) {
     ));
     for (reason, count) in &outbox.waiting {
         say(format!("            {count} wait: {}", reason.replace('_', " ")));
+    }
+    for (reason, count) in &outbox.held_back {
+        say(format!(
+            "            {count} TAKEN BACK from recipients until this is settled: {}",
+            reason.replace('_', " ")
+        ));
+    }
+    let said = outbox.statements;
+    if said != StatementCounts::default() {
+        say(format!(
+            "            patients' words and moved numbers: {} in force, {} pending, {} acknowledged, {} on their way",
+            said.in_force, said.pending, said.acknowledged, said.queued
+        ));
+    }
+    if outbox.echoes > 0 {
+        say(format!(
+            "            {} echoes: other units' records that came back, and were not published",
+            outbox.echoes
+        ));
     }
     if outbox.resending {
         say("            every record is being sent again, because the daemon lost some".to_owned());

@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use handfast_proto::{
     amendment::{Category, Text},
-    ids::{NhsNumber, RecordId},
+    ids::{NhsNumber, OdsCode, RecordId},
 };
+
+use super::Said;
 
 /// One change of one record, as its clinical system told it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +21,10 @@ pub struct Change {
     pub content: Content,
     /// What the source expects to find; checked in the transaction that takes the change.
     pub expected: Expected,
+    /// The record of another unit of which it says that it is a copy (`meta.source`).
+    pub origin: Option<(OdsCode, RecordId)>,
+    /// It may be another unit's Patient sent back: kept aside until something of this unit's own names it.
+    pub aside: bool,
 }
 
 /// What a source expects of the record that it changes (FHIR R4, "HTTP": Managing Resource Contention).
@@ -57,6 +63,8 @@ pub struct Version {
     pub private: bool,
     /// Present with a Patient, and only there.
     pub facts: Option<PatientFacts>,
+    /// What it says to the daemon: then it is no record, and never travels itself.
+    pub said: Option<Said>,
 }
 
 /// How a resource names its patient.
@@ -111,6 +119,8 @@ impl Change {
             author: Text::default(),
             content: Content::Retract,
             expected: Expected::Anything,
+            origin: None,
+            aside: false,
         }
     }
 

@@ -73,6 +73,15 @@ pub enum Fault {
     /// A contained Patient that nobody can tell.
     #[error("its contained Patient has no NHS number")]
     ContainedPatientWithoutNumber,
+    /// An AuditEvent that is not about a view.
+    #[error(
+        "this AuditEvent reports no view: only those of type rest with subtype read, vread, search or history, \
+         carried out with success, are passed on"
+    )]
+    NotAView,
+    /// A view that does not say enough.
+    #[error("the AuditEvent of a view does not say {0}")]
+    ViewLacks(&'static str),
     /// A Bundle of a type that carries no entries to take.
     #[error("a Bundle of this type cannot be taken; send a transaction, batch, collection or document")]
     BundleType,

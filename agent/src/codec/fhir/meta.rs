@@ -26,13 +26,13 @@ pub(super) fn last_updated(resource: &Map<String, Value>) -> Option<i64> {
 /// to what a header may carry. Empty where none is named.
 pub(super) fn author(resource: &Map<String, Value>) -> Text {
     let found = AUTHORS.iter().find_map(|key| resource.get(*key).and_then(named));
-    let text: String = found
-        .unwrap_or_default()
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(MAX_TEXT_CHARS)
-        .collect();
-    Text::new(text).unwrap_or_default()
+    short_text(found.unwrap_or_default())
+}
+
+/// A text cut to what a header may carry.
+pub(super) fn short_text(text: &str) -> Text {
+    let plain = text.chars().filter(|c| !c.is_control());
+    Text::new(plain.take(MAX_TEXT_CHARS).collect::<String>()).unwrap_or_default()
 }
 
 fn named(value: &Value) -> Option<&str> {

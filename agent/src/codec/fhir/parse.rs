@@ -8,16 +8,17 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use handfast_proto::{
-    amendment::Text,
-    ids::{IdError, RecordId},
+    amendment::{Category, Text},
+    ids::{IdError, OdsCode, RecordId},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
-    Bundle, Change, Content, Expected, Fault, NumberStanding, PatientLink, PrivateCodes, Version,
+    Bundle, Change, Content, Expected, Fault, NumberStanding, PatientLink, PrivateCodes, Said, Version,
+    audit_event,
     bundle::{self, BundleType},
-    canonical, category, meta, patient, reference,
+    canonical, category, consent, copied, meta, patient, reference,
     reference::Neighbours,
     retraction,
 };
@@ -30,6 +31,7 @@ const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 pub struct Codec {
     private: PrivateCodes,
     max_payload_bytes: usize,
+    unit: Option<OdsCode>,
 }
 
 /// What a file, a line or a request body holds.
@@ -56,7 +58,15 @@ impl Codec {
         Self {
             private,
             max_payload_bytes,
+            unit: None,
         }
+    }
+
+    /// Knows whose records it reads, so that a Consent can name the unit.
+    #[must_use]
+    pub fn of_unit(mut self, unit: OdsCode) -> Self {
+        self.unit = Some(unit);
+        self
     }
 
     /// Bytes of one resource.
@@ -93,9 +103,23 @@ impl Codec {
             author,
             content,
             expected: Expected::Anything,
+            origin: copied::origin_of(object),
+            aside: false,
         };
         if retraction::is_entered_in_error(object) {
             return Ok(change(Text::default(), Content::Retract));
+        }
+        if let Some((patient, said)) = self.said(&record, object, neighbours)? {
+            let version = Version {
+                payload: Bytes::copy_from_slice(text.as_bytes()),
+                digest,
+                patient,
+                category: Category::Administrative,
+                private: false,
+                facts: None,
+                said: Some(said),
+            };
+            return Ok(change(Text::default(), Content::Put(Box::new(version))));
         }
         let marked = self.private.marks(&value);
         let is_patient = record.resource_type() == "Patient";
@@ -108,6 +132,7 @@ impl Codec {
             category: category(record.resource_type()),
             private,
             facts,
+            said: None,
         };
         // Who recorded a private entry may already say what it is about.
         let author = if private {
@@ -116,6 +141,29 @@ impl Codec {
             meta::author(object)
         };
         Ok(change(author, Content::Put(Box::new(version))))
+    }
+
+    /// What a resource says to the daemon, and of whom; `None`: it is a record.
+    fn said(
+        &self,
+        record: &RecordId,
+        resource: &Map<String, Value>,
+        neighbours: &Neighbours,
+    ) -> Result<Option<(PatientLink, Said)>, Fault> {
+        match record.resource_type() {
+            "AuditEvent" => {
+                let (patient, view) = audit_event::view(resource, neighbours)?;
+                Ok(Some((patient, Said::View(view))))
+            }
+            "Consent" => match consent::read(resource, self.unit, meta::last_updated(resource)) {
+                Some(says) => {
+                    let patient = reference::patient_link(resource, neighbours)?;
+                    Ok(Some((patient, Said::Consent(says))))
+                }
+                None => Ok(None),
+            },
+            _ => Ok(None),
+        }
     }
 }
 

@@ -57,7 +57,7 @@ fn candidates(resource: &Map<String, Value>) -> Vec<&Value> {
 }
 
 /// `None`: it names something else than a patient.
-fn read(
+pub(super) fn read(
     reference: &Value,
     resource: &Map<String, Value>,
     neighbours: &Neighbours,

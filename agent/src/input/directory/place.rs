@@ -28,6 +28,8 @@ pub(super) struct Notes {
     pub(super) reason: Option<String>,
     /// What in it was older than what is held.
     pub(super) older: Option<String>,
+    /// How something in it is read, where that may not be what its author meant.
+    pub(super) notes: Option<String>,
 }
 
 /// Makes the folders.
@@ -59,6 +61,9 @@ pub(super) fn put(folder: &Path, name: &OsStr, notes: &Notes) -> io::Result<Path
         }
         if let Some(text) = &notes.older {
             write(&target, &ending(&to_name, ".older"), text)?;
+        }
+        if let Some(text) = &notes.notes {
+            write(&target, &ending(&to_name, ".notes"), text)?;
         }
         match renameat_with(CWD, &from, CWD, &to, RenameFlags::NOREPLACE) {
             Ok(()) => {
@@ -116,7 +121,7 @@ mod tests {
         prepare(dir.path()).unwrap();
         let notes = Notes {
             reason: Some("line 1: bad\n".into()),
-            older: None,
+            ..Notes::default()
         };
         let mut places = Vec::new();
         for content in ["a", "b"] {
@@ -139,6 +144,7 @@ mod tests {
         let notes = Notes {
             reason: Some("x".into()),
             older: Some("y".into()),
+            notes: Some("z".into()),
         };
         let place = put(dir.path(), OsStr::new(&name), &notes).unwrap();
         assert!(place.exists());

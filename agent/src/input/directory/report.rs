@@ -24,6 +24,10 @@ pub(super) struct Progress {
     refused: Vec<(u64, String)>,
     older: Vec<String>,
     older_more: u64,
+    #[serde(default)]
+    notes: Vec<String>,
+    #[serde(default)]
+    notes_more: u64,
 }
 
 impl Faults {
@@ -47,15 +51,7 @@ impl Faults {
 
     /// The text of the `.reason` file; `None` where nothing is at fault.
     pub(super) fn text(&self) -> Option<String> {
-        if self.lines.is_empty() {
-            return None;
-        }
-        let mut text = self.lines.join("\n");
-        text.push('\n');
-        if self.more > 0 {
-            let _ = writeln!(text, "and {} more", self.more);
-        }
-        Some(text)
+        text_of(&self.lines, self.more)
     }
 }
 
@@ -66,6 +62,15 @@ impl Progress {
             self.older.push(record.to_owned());
         } else {
             self.older_more += 1;
+        }
+    }
+
+    /// How an item is read; `what` is `line` or `entry`.
+    pub(super) fn add_note(&mut self, what: &str, number: u64, note: &str) {
+        if self.notes.len() < MAX_NAMED {
+            self.notes.push(format!("{what} {number}: {note}"));
+        } else {
+            self.notes_more += 1;
         }
     }
 
@@ -83,16 +88,25 @@ impl Progress {
 
     /// The text of the `.older` file; `None` where nothing was older.
     pub(super) fn older_text(&self) -> Option<String> {
-        if self.older.is_empty() {
-            return None;
-        }
-        let mut text = self.older.join("\n");
-        text.push('\n');
-        if self.older_more > 0 {
-            let _ = writeln!(text, "and {} more", self.older_more);
-        }
-        Some(text)
+        text_of(&self.older, self.older_more)
     }
+
+    /// The text of the `.notes` file; `None` where there is nothing to say.
+    pub(super) fn notes_text(&self) -> Option<String> {
+        text_of(&self.notes, self.notes_more)
+    }
+}
+
+fn text_of(lines: &[String], more: u64) -> Option<String> {
+    if lines.is_empty() {
+        return None;
+    }
+    let mut text = lines.join("\n");
+    text.push('\n');
+    if more > 0 {
+        let _ = writeln!(text, "and {more} more");
+    }
+    Some(text)
 }
 
 #[cfg(test)]

@@ -198,7 +198,15 @@ impl Taker<'_> {
                     progress.add_refused(*number, &why);
                     told = true;
                 }
-                Outcome::Taken { .. } | Outcome::Unchanged { .. } | Outcome::Waiting(_) => {}
+                Outcome::Said { note: Some(note), .. } => {
+                    progress.add_note(what, *number, &note.to_string());
+                    told = true;
+                }
+                Outcome::Said { note: None, .. }
+                | Outcome::Taken { .. }
+                | Outcome::Unchanged { .. }
+                | Outcome::Waiting(_)
+                | Outcome::Echo => {}
             }
         }
         self.count(&outcomes);
@@ -212,20 +220,21 @@ impl Taker<'_> {
     }
 
     fn count(&self, outcomes: &[Outcome]) {
-        let mut counts = [0_u64; 5];
+        let mut counts = [0_u64; 6];
         for outcome in outcomes {
             let place = match outcome {
-                Outcome::Taken { .. } => 0,
+                Outcome::Taken { .. } | Outcome::Said { .. } => 0,
                 Outcome::Unchanged { .. } => 1,
                 Outcome::Older => 2,
                 Outcome::Waiting(_) => 3,
                 Outcome::Rejected(_) => 4,
+                Outcome::Echo => 5,
             };
             if let Some(count) = counts.get_mut(place) {
                 *count += 1;
             }
         }
-        let names = ["taken", "unchanged", "older", "waiting", "rejected"];
+        let names = ["taken", "unchanged", "older", "waiting", "rejected", "echoes"];
         for (name, count) in names.into_iter().zip(counts).filter(|(_, count)| *count > 0) {
             self.ctx.board.count(name, count);
         }
@@ -235,6 +244,7 @@ impl Taker<'_> {
         let notes = Notes {
             reason: taking.faults.text(),
             older: taking.progress.older_text(),
+            notes: taking.progress.notes_text(),
         };
         let rejected = notes.reason.is_some();
         let (folder, name) = (self.folder.to_owned(), file.name.clone());

@@ -76,7 +76,9 @@ impl From<&Fault> for Told {
             Fault::TooManyValues { .. } | Fault::TooManyEntries { .. } | Fault::TooDeep { .. } => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "too-costly")
             }
-            Fault::NoPatient
+            Fault::NotAView
+            | Fault::ViewLacks(_)
+            | Fault::NoPatient
             | Fault::SeveralPatients
             | Fault::UnresolvedReference
             | Fault::InvalidNumber(_)
@@ -115,6 +117,9 @@ impl From<&Refusal> for Told {
             Refusal::VersionMismatch { .. } => (StatusCode::PRECONDITION_FAILED, "conflict"),
             Refusal::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-long"),
             Refusal::TooManyWaiting { .. } => (StatusCode::SERVICE_UNAVAILABLE, "throttled"),
+            Refusal::ChangedCopy { .. } | Refusal::LostCopy | Refusal::ReportedBefore => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "business-rule")
+            }
             Refusal::WithOthers => (StatusCode::FAILED_DEPENDENCY, "business-rule"),
         };
         Self::error(status, code, refusal.to_string())
@@ -164,6 +169,22 @@ impl Verdict {
                 StatusCode::CONFLICT,
                 "conflict",
                 "it is older than the version held (by meta.lastUpdated) and was set aside",
+            )),
+            Outcome::Said {
+                version,
+                created,
+                note,
+                ..
+            } => {
+                let status = if *created { StatusCode::CREATED } else { done };
+                Self {
+                    told: note.map(|note| Told::note(status, note.to_string())),
+                    ..plain(status, *version)
+                }
+            }
+            Outcome::Echo => said(Told::note(
+                StatusCode::OK,
+                "it is another unit's record as it was received: it is not published as this unit's own",
             )),
             Outcome::Waiting(reason) => said(Told::note(
                 StatusCode::ACCEPTED,

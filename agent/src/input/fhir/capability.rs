@@ -7,13 +7,15 @@ use serde_json::{Value, json};
 use super::answer::json_response;
 
 /// Types that clinical systems commonly share. Others are taken as well, where they name a patient.
-const TYPES: [&str; 24] = [
+const TYPES: [&str; 26] = [
     "AllergyIntolerance",
     "Appointment",
+    "AuditEvent",
     "CarePlan",
     "CareTeam",
     "Composition",
     "Condition",
+    "Consent",
     "DiagnosticReport",
     "DocumentReference",
     "Encounter",
@@ -56,7 +58,9 @@ pub(super) async fn metadata() -> Response {
         "rest": [{
             "mode": "server",
             "documentation": "Resources are put under ids of the clinical system's own. What names a patient whose \
-                              NHS number is not known yet is answered with 202 and taken later.",
+                              NHS number is not known yet is answered with 202 and taken later. A Consent of scope \
+                              patient-privacy is a patient's word, an AuditEvent the report of a view: both go to \
+                              the daemon alone, and to no other unit.",
             "resource": resources,
             "interaction": [{"code": "transaction"}, {"code": "batch"}]
         }]

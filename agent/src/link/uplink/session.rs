@@ -31,6 +31,9 @@ const MAX_MESSAGES_AHEAD: usize = 8;
 /// How long the daemon may take to answer a hello.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Records that the daemon asks for in one message.
+const MAX_RESENT: usize = 1024;
+
 /// Hellos on one stream: the first, and one after each rebase.
 const MAX_HELLOS: usize = 3;
 
@@ -97,7 +100,7 @@ impl<'a> Session<'a> {
             tokio::select! {
                 biased;
                 response = self.inbound.message() => {
-                    self.acknowledged(response, &mut window)?;
+                    self.answered(response, &mut window).await?;
                     *progress = true;
                 }
                 permit = self.out.reserve(), if window.has_messages() => {
@@ -172,19 +175,39 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn acknowledged(
+    async fn answered(
         &self,
         response: Result<Option<PublishResponse>, Status>,
         window: &mut Window,
     ) -> Result<(), Ended> {
-        let seq = match response {
-            Ok(Some(PublishResponse {
-                message: Some(Response::Ack(ack)),
-            })) => ack.seq,
-            Ok(Some(_)) => return Err(Ended::Lost("the daemon said welcome without a hello".to_owned())),
+        let message = match response {
+            Ok(Some(response)) => response.message,
             Ok(None) => return Err(closed()),
             Err(status) => return Err(ended(&status)),
         };
+        match message {
+            Some(Response::Ack(ack)) => self.acknowledged(ack.seq, window),
+            Some(Response::StatementInForce(said)) => {
+                if said.pending {
+                    tracing::warn!(
+                        seq = said.seq,
+                        "a patient's word is committed, but it is not established yet that nothing is in flight"
+                    );
+                }
+                self.ctx.outbox.statement_in_force(said.seq, said.pending);
+                Ok(())
+            }
+            Some(Response::Resend(resend)) => {
+                // What is no record of this unit's cannot be held.
+                let names = resend.record.iter().filter_map(|name| name.parse().ok());
+                let names: Vec<_> = names.take(MAX_RESENT).collect();
+                self.ctx.outbox.send_again(names).await.map_err(|e| broken(&e))
+            }
+            _ => Err(Ended::Lost("the daemon said welcome without a hello".to_owned())),
+        }
+    }
+
+    fn acknowledged(&self, seq: u64, window: &mut Window) -> Result<(), Ended> {
         if !window.acknowledge(seq) {
             return Err(Ended::Lost(
                 "the daemon acknowledged what was not sent".to_owned(),

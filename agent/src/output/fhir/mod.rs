@@ -2,11 +2,9 @@
 
 mod client;
 mod credentials;
-mod ids;
 mod outcome;
 mod output;
 mod patience;
-mod rewrite;
 mod tls;
 mod work;
 

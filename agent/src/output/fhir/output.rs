@@ -10,13 +10,12 @@ use handfast_proto::ids::{OdsCode, RecordId};
 
 use super::{
     client::FhirClient,
-    ids::derived_id,
     outcome::{Fault, Outcome},
     patience::{MAX_TRIES, MAX_WAITING, Patience, next_try},
-    rewrite::rewrite,
     work::Item,
 };
 use crate::{
+    codec::fhir::{derived_id, rewrite},
     output::{Output, Pause, Step},
     store::inbox::{Change, Inbox, LetterState, NewLetter, OutputRow, Progress},
 };

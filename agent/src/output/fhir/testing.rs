@@ -19,9 +19,10 @@ use axum::{
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
-use super::{FhirOutput, FhirSettings, ids::derived_id};
+use super::{FhirOutput, FhirSettings};
 use crate::{
     clock::ManualClock,
+    codec::fhir::derived_id,
     output::{Output as _, Pause},
     store::inbox::{Inbox, InboxLimits, OutputSpec, testing::*},
 };

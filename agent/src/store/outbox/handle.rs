@@ -1,6 +1,7 @@
 //! The handle that inputs and the link hold.
 
 use std::{
+    collections::{HashMap, HashSet},
     path::Path,
     sync::{Arc, atomic::Ordering},
 };
@@ -11,12 +12,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     OutboxError, OutboxLimits, Outcome,
+    jobs::{Done, Job, Work},
     model::{DaemonHead, Disk, HeldRecord, Mark, Position, Summary, Unsent, Welcomed},
     numbering::Outgoing,
-    reader, schema,
+    own, reader, schema,
     shared::Shared,
     summary, waiting,
-    writer::{Done, Job, Work, Writer},
+    writer::Writer,
 };
 use crate::{clock::Clock, codec::fhir::Change};
 
@@ -56,6 +58,7 @@ impl Outbox {
             limits,
             clock,
             shared: shared.clone(),
+            asked: HashMap::new(),
         };
         let (jobs, queue) = mpsc::channel(MAX_QUEUED_JOBS);
         tokio::spawn(writer.run(queue));
@@ -133,6 +136,23 @@ impl Outbox {
         self.shared.rejected.fetch_add(more, Ordering::Relaxed);
     }
 
+    /// Counts copies of other units' records that came back unchanged.
+    pub fn count_echoes(&self, more: u64) {
+        self.shared.echoes.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// Which of these records are this unit's own: held, or waiting for their patient.
+    pub async fn own_records(&self, records: &[&RecordId]) -> Result<HashSet<RecordId>, OutboxError> {
+        let mut conn = self.readers.acquire().await?;
+        own::records(&mut conn, records).await
+    }
+
+    /// Which of these are ids of this unit's own Patients.
+    pub async fn own_patients(&self, ids: &[&str]) -> Result<HashSet<String>, OutboxError> {
+        let mut conn = self.readers.acquire().await?;
+        own::patients(&mut conn, ids).await
+    }
+
     /// The current version of a record of this unit; `None`: never held.
     pub async fn record(&self, record: &RecordId) -> Result<Option<HeldRecord>, OutboxError> {
         let mut conn = self.readers.acquire().await?;
@@ -189,6 +209,18 @@ impl Outbox {
             }
         };
         reader::joined(rows)
+    }
+
+    /// The daemon asks for these records: queues the version held of each as an amendment, durably, unless it
+    /// is on its way already for an earlier such request. What is not held is passed over.
+    pub async fn send_again(&self, records: Vec<RecordId>) -> Result<(), OutboxError> {
+        self.ask(Work::SendAgain(records), 0).await.map(|_| ())
+    }
+
+    /// The daemon says that the statement of this seq is in force, or that this is pending. Made durable here
+    /// a little later.
+    pub fn statement_in_force(&self, seq: u64, pending: bool) {
+        self.shared.confirm(seq, pending);
     }
 
     /// Everything up to `seq` is durable at the daemon. Made durable here a little later.

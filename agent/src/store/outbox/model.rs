@@ -3,7 +3,13 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use handfast_proto::{chain::Chain, ids::StoreId, limits::DEFAULT_MAX_PAYLOAD_BYTES};
+use handfast_proto::{
+    chain::Chain,
+    ids::{OdsCode, StoreId},
+    limits::DEFAULT_MAX_PAYLOAD_BYTES,
+};
+
+use crate::codec::fhir::ConsentNote;
 
 /// Bounds of the outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +50,19 @@ pub enum Outcome {
     Older,
     /// Kept until its patient's NHS number is known.
     Waiting(WaitReason),
+    /// It speaks to the daemon (a Consent, a view): what it says is on its way.
+    Said {
+        /// The seq of its last statement; `None`: it says nothing that was not said already.
+        seq: Option<u64>,
+        /// The resource's version: 1, 2, 3 …
+        version: u64,
+        /// Whether it was not held before.
+        created: bool,
+        /// How it is read, where that may not be what its author meant.
+        note: Option<ConsentNote>,
+    },
+    /// An unchanged copy of another unit's record: not published as this unit's own.
+    Echo,
     /// Not taken.
     Rejected(Refusal),
 }
@@ -66,6 +85,12 @@ pub enum WaitReason {
     /// Another Patient of the unit has the same NHS number.
     #[error("another Patient of this unit has the same NHS number; merge or correct them")]
     ClaimedTwice = 5,
+    /// Its Patient was retracted.
+    #[error("its Patient was retracted")]
+    Retracted = 6,
+    /// A Patient as another unit sent it.
+    #[error("it is as another unit sent it; it is taken once something of this unit's own names it")]
+    AsReceived = 7,
 }
 
 impl WaitReason {
@@ -76,8 +101,16 @@ impl WaitReason {
             3 => Self::Unverified,
             4 => Self::SeveralNumbers,
             5 => Self::ClaimedTwice,
+            6 => Self::Retracted,
+            7 => Self::AsReceived,
             _ => Self::NotSeen,
         }
+    }
+
+    /// Whether the number that stood there cannot be relied on any more: what was sent under it is taken
+    /// back. A Patient that is merged into one not yet seen is in no doubt, it only waits.
+    pub(super) fn is_doubt(self) -> bool {
+        !matches!(self, Self::NotSeen | Self::AsReceived)
     }
 
     /// In a status: snake_case.
@@ -88,6 +121,8 @@ impl WaitReason {
             Self::Unverified => "nhs_number_unverified",
             Self::SeveralNumbers => "several_nhs_numbers",
             Self::ClaimedTwice => "nhs_number_claimed_twice",
+            Self::Retracted => "patient_retracted",
+            Self::AsReceived => "patient_as_received",
         }
     }
 }
@@ -115,6 +150,20 @@ pub enum Refusal {
         /// Records that may wait.
         bound: u64,
     },
+    /// A copy of another unit's record, with other content.
+    #[error("it is a changed copy of a record of {unit}; only its source may change it")]
+    ChangedCopy {
+        /// Whose record.
+        unit: OdsCode,
+    },
+    /// A copy of another unit's record that is not held any more.
+    #[error(
+        "it is a copy of another unit's record that is not held here any more; it is not this unit's to publish"
+    )]
+    LostCopy,
+    /// A view that was reported with other content.
+    #[error("this view was reported before with other content; a report of a view is never changed")]
+    ReportedBefore,
     /// It stood in a transaction of which another change was refused.
     #[error("another change of the same transaction was refused, so none was taken")]
     WithOthers,
@@ -199,6 +248,19 @@ pub struct HeldRecord {
     pub payload: Option<Bytes>,
 }
 
+/// How the newest statements stand, one for each patient and side and for each number that moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct StatementCounts {
+    /// On their way to the daemon.
+    pub queued: u64,
+    /// The daemon has them, and has not said that they are in force.
+    pub acknowledged: u64,
+    /// Committed, but the daemon could not establish in time that nothing is in flight any more.
+    pub pending: u64,
+    /// In force.
+    pub in_force: u64,
+}
+
 /// How the outbox stands, for `status`. No clinical content.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Summary {
@@ -218,6 +280,16 @@ pub struct Summary {
     pub private: u64,
     /// Records of restricted patients.
     pub restricted: u64,
+    /// Records taken back from recipients because their patient's NHS number cannot be relied on, by reason.
+    #[serde(default)]
+    pub held_back: BTreeMap<String, u64>,
+    /// What was said to the daemon: patients' words and numbers that moved.
+    #[serde(default)]
+    pub statements: StatementCounts,
+    /// Copies of other units' records that came back unchanged and were not published, since the outbox was
+    /// made.
+    #[serde(default)]
+    pub echoes: u64,
     /// Changes refused, since the outbox was made.
     pub rejected: u64,
     /// Changes older than what was held, since the outbox was made.

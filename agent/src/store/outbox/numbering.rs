@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use handfast_proto::{
-    amendment::{Amendment, Batch, BatchBuilder, Encoded, Form},
+    amendment::{Amendment, Batch, BatchBuilder, Encoded, Form, Op},
     chain::Chain,
     limits::MAX_BATCH_BODY_BYTES,
 };
@@ -35,6 +35,8 @@ pub struct Outgoing {
     pub header: Bytes,
     /// The payloads; longer than a batch may be where it is a single amendment that travels in pieces.
     pub body: Bytes,
+    /// A statement: nothing may be joined with it.
+    pub(super) alone: bool,
 }
 
 /// The end of the stream, and the batch that is being filled.
@@ -52,6 +54,7 @@ pub(super) struct Numbering {
 #[derive(Debug)]
 struct Open {
     builder: BatchBuilder,
+    alone: bool,
     first_seq: u64,
     chain_before: Chain,
 }
@@ -106,6 +109,7 @@ impl Outgoing {
             chain_after: chain,
             header,
             body,
+            alone: amendments.iter().any(is_statement),
         }
     }
 
@@ -119,6 +123,7 @@ impl Outgoing {
             chain_after: chain(row, "chain_after")?,
             header: header.into(),
             body: body.into(),
+            alone: row.try_get("alone")?,
         })
     }
 }
@@ -155,6 +160,7 @@ impl Numbering {
         let seq = self.last_seq;
         let open = self.open.get_or_insert_with(|| Open {
             builder: BatchBuilder::new(seq),
+            alone: is_statement(amendment),
             first_seq: seq,
             chain_before: self.chain,
         });
@@ -176,6 +182,7 @@ impl Numbering {
             chain_after: self.chain,
             header,
             body,
+            alone: open.alone,
         };
         insert(conn, &row).await?;
         self.rows_bytes += row.weight();
@@ -216,10 +223,14 @@ impl Numbering {
     }
 }
 
+fn is_statement(amendment: &Amendment) -> bool {
+    amendment.op == Op::Statement
+}
+
 async fn insert(conn: &mut SqliteConnection, row: &Outgoing) -> Result<(), OutboxError> {
     sqlx::query(
-        "INSERT INTO batch (first_seq, last_seq, chain_before, chain_after, header, body)
-         VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO batch (first_seq, last_seq, chain_before, chain_after, header, body, alone)
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(stored(row.first_seq))
     .bind(stored(row.last_seq))
@@ -227,6 +238,7 @@ async fn insert(conn: &mut SqliteConnection, row: &Outgoing) -> Result<(), Outbo
     .bind(row.chain_after.as_bytes().to_vec())
     .bind(row.header.to_vec())
     .bind(row.body.to_vec())
+    .bind(row.alone)
     .execute(conn)
     .await?;
     Ok(())

@@ -6,7 +6,7 @@
 use handfast_proto::ids::NhsNumber;
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
-use super::{OutboxError, WaitReason, schema::stored};
+use super::{OutboxError, WaitReason, records::nhs_number, schema::stored};
 use crate::codec::fhir::{NumberStanding, PatientFacts, PatientLink};
 
 /// Steps from a merged Patient to the one it stands for.
@@ -72,7 +72,7 @@ pub(super) async fn resolve_id(conn: &mut SqliteConnection, id: &str) -> Result<
         (VERIFIED, Some(number)) => number,
         (UNVERIFIED, _) => return Ok(Resolution::Wait(WaitReason::Unverified)),
         (SEVERAL, _) => return Ok(Resolution::Wait(WaitReason::SeveralNumbers)),
-        (RETRACTED, _) => return Ok(Resolution::Wait(WaitReason::NotSeen)),
+        (RETRACTED, _) => return Ok(Resolution::Wait(WaitReason::Retracted)),
         _ => return Ok(Resolution::Wait(WaitReason::NoNumber)),
     };
     if claimants(conn, number)
@@ -82,13 +82,9 @@ pub(super) async fn resolve_id(conn: &mut SqliteConnection, id: &str) -> Result<
     {
         return Ok(Resolution::Wait(WaitReason::ClaimedTwice));
     }
-    let number = u64::try_from(number)
-        .ok()
-        .and_then(|n| NhsNumber::from_u64(n).ok());
-    let number = number.ok_or_else(|| OutboxError::Damaged("a Patient's number is invalid".to_owned()))?;
     Ok(Resolution::Known(Known {
         patient_id: id.to_owned(),
-        number,
+        number: nhs_number(number)?,
         restricted,
     }))
 }
@@ -123,7 +119,11 @@ pub(super) async fn enter(
     id: &str,
     facts: &PatientFacts,
 ) -> Result<Vec<String>, OutboxError> {
-    let row = Row {
+    replace(conn, id, row_of(id, facts)).await
+}
+
+fn row_of(id: &str, facts: &PatientFacts) -> Row {
+    Row {
         number: facts.standing.claimed().map(|n| stored(n.as_u64())),
         standing: match facts.standing {
             NumberStanding::Missing => 0,
@@ -133,13 +133,40 @@ pub(super) async fn enter(
         },
         restricted: facts.restricted,
         replaced_by: facts.replaced_by.clone().filter(|other| other != id),
-    };
-    replace(conn, id, row).await
+    }
+}
+
+/// Enters what a Patient says that may be another unit's: it counts for nothing until it is adopted.
+pub(super) async fn set_aside(
+    conn: &mut SqliteConnection,
+    id: &str,
+    facts: &PatientFacts,
+) -> Result<(), OutboxError> {
+    insert(conn, id, &row_of(id, facts), true).await
+}
+
+/// Something of the unit's own names this Patient: if it was set aside, it counts from here on. Gives the
+/// Patients whose records that may move; `None`: it was not set aside.
+pub(super) async fn adopt(conn: &mut SqliteConnection, id: &str) -> Result<Option<Vec<String>>, OutboxError> {
+    let adopted = sqlx::query("UPDATE patient SET aside = 0 WHERE id = ? AND aside = 1")
+        .bind(id.to_owned())
+        .execute(&mut *conn)
+        .await?;
+    if adopted.rows_affected() == 0 {
+        return Ok(None);
+    }
+    let number = find(conn, id).await?.and_then(|row| row.number);
+    affected_by(conn, id, vec![number]).await.map(Some)
 }
 
 /// A Patient was retracted: it claims no number any more; a restriction stands.
 pub(super) async fn retract(conn: &mut SqliteConnection, id: &str) -> Result<Vec<String>, OutboxError> {
     let Some(before) = find(conn, id).await? else {
+        // One that was set aside is forgotten.
+        sqlx::query("DELETE FROM patient WHERE id = ?")
+            .bind(id.to_owned())
+            .execute(conn)
+            .await?;
         return Ok(Vec::new());
     };
     let row = Row {
@@ -156,17 +183,32 @@ async fn replace(conn: &mut SqliteConnection, id: &str, row: Row) -> Result<Vec<
     if before.as_ref() == Some(&row) {
         return Ok(Vec::new());
     }
-    let mut numbers = vec![row.number, before.and_then(|b| b.number)];
+    insert(conn, id, &row, false).await?;
+    affected_by(conn, id, vec![row.number, before.and_then(|b| b.number)]).await
+}
+
+async fn insert(conn: &mut SqliteConnection, id: &str, row: &Row, aside: bool) -> Result<(), OutboxError> {
     sqlx::query(
-        "INSERT OR REPLACE INTO patient (id, number, standing, restricted, replaced_by) VALUES (?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO patient (id, number, standing, restricted, replaced_by, aside)
+         VALUES (?, ?, ?, ?, ?, ?)",
     )
     .bind(id.to_owned())
     .bind(row.number)
     .bind(row.standing)
     .bind(row.restricted)
-    .bind(row.replaced_by)
-    .execute(&mut *conn)
+    .bind(row.replaced_by.clone())
+    .bind(aside)
+    .execute(conn)
     .await?;
+    Ok(())
+}
+
+/// The Patients whose records may move because this one changed, which claims or claimed these numbers.
+async fn affected_by(
+    conn: &mut SqliteConnection,
+    id: &str,
+    mut numbers: Vec<Option<i64>>,
+) -> Result<Vec<String>, OutboxError> {
     numbers.dedup();
     let mut affected = vec![id.to_owned()];
     for number in numbers.into_iter().flatten() {
@@ -211,7 +253,7 @@ fn add(affected: &mut Vec<String>, id: String) {
 /// The Patients that claim a number, verified or not, and were not merged into another. A few are enough.
 async fn claimants(conn: &mut SqliteConnection, number: i64) -> Result<Vec<String>, OutboxError> {
     let ids = sqlx::query_scalar(
-        "SELECT id FROM patient WHERE number = ? AND replaced_by IS NULL ORDER BY id LIMIT 100",
+        "SELECT id FROM patient WHERE number = ? AND replaced_by IS NULL AND aside = 0 ORDER BY id LIMIT 100",
     )
     .bind(number)
     .fetch_all(conn)
@@ -220,10 +262,12 @@ async fn claimants(conn: &mut SqliteConnection, number: i64) -> Result<Vec<Strin
 }
 
 async fn find(conn: &mut SqliteConnection, id: &str) -> Result<Option<Row>, OutboxError> {
-    let row = sqlx::query("SELECT number, standing, restricted, replaced_by FROM patient WHERE id = ?")
-        .bind(id.to_owned())
-        .fetch_optional(conn)
-        .await?;
+    let row = sqlx::query(
+        "SELECT number, standing, restricted, replaced_by FROM patient WHERE id = ? AND aside = 0",
+    )
+    .bind(id.to_owned())
+    .fetch_optional(conn)
+    .await?;
     row.as_ref().map(read).transpose()
 }
 

@@ -136,7 +136,7 @@ pub(super) fn joined(rows: Vec<Outgoing>) -> Result<Vec<Outgoing>, OutboxError> 
     let (mut len, mut bytes) = (0, 0);
     for row in rows {
         let row_len = usize::try_from(row.last_seq + 1 - row.first_seq).unwrap_or(usize::MAX);
-        let small = row_len < JOIN_BELOW && row.body.len() < MAX_BATCH_BODY_BYTES / 2;
+        let small = row_len < JOIN_BELOW && row.body.len() < MAX_BATCH_BODY_BYTES / 2 && !row.alone;
         let fits = len + row_len <= MAX_BATCH_AMENDMENTS && bytes + row.weight() <= MAX_BATCH_BODY_BYTES;
         if !(small && fits) {
             out.extend(join(std::mem::take(&mut group))?);

@@ -2,24 +2,21 @@
 //!
 //! A rebase keeps every amendment that is not known to be the daemon's and gives it a new seq behind the
 //! daemon's head, under a new store id, in one transaction. What is known to be the daemon's includes what
-//! a comparison showed: sent again behind newer versions of the same records, it would undo them. Where the daemon is behind what it had
-//! acknowledged, it lost amendments: then every record is queued again, in parts, behind everything else.
+//! a comparison showed: sent again behind newer versions of the same records, it would undo them. Where the
+//! daemon is behind what it had acknowledged, it lost amendments: then everything that was said to it is said
+//! again, and every record queued again, in parts, behind everything else.
 
-use handfast_proto::{amendment::Amendment, chain::Chain};
+use handfast_proto::chain::Chain;
 use sqlx::SqliteConnection;
 
 use super::{
     DaemonHead, OutboxError,
     numbering::Outgoing,
-    reader, records,
+    reader,
     schema::{random_store, stored},
     shared::Standing,
-    unit_of_work::UnitOfWork,
+    statements,
 };
-
-/// Records queued again in one commit, and bytes of them, about.
-const RESEND_RECORDS: u32 = 512;
-const RESEND_BYTES: usize = 4 * 1024 * 1024;
 
 /// Whether what is held here up to the daemon's head is what the daemon has.
 pub(super) async fn continues(
@@ -60,10 +57,15 @@ pub(super) async fn rebase(
         .unwrap_or_else(|| Chain::start(store));
     let mut last = (head.seq, base);
     let mut id = 0;
+    statements::begin_renumbering(conn, known).await?;
     while let Some((next, row)) = reader::row_after_id(conn, id).await? {
         last = renumber(conn, next, &row, last).await?;
+        if row.alone {
+            statements::renumber(conn, row.first_seq, last.0).await?;
+        }
         id = next;
     }
+    statements::end_renumbering(conn).await?;
     let lost = head.seq < before.acked_seq;
     Ok(Standing {
         store,
@@ -72,6 +74,7 @@ pub(super) async fn rebase(
         last_seq: last.0,
         last_chain: last.1,
         resend_after: if lost { Some(0) } else { before.resend_after },
+        restate_after: if lost { Some(0) } else { before.restate_after },
         rebased: before.rebased + 1,
         ..*before
     })
@@ -119,25 +122,4 @@ async fn write_row(conn: &mut SqliteConnection, id: i64, row: &Outgoing) -> Resu
     .execute(conn)
     .await?;
     Ok(())
-}
-
-impl UnitOfWork<'_> {
-    /// Queues the next records again; gives where to go on, `None` when all are done.
-    pub(super) async fn resend(&mut self, after: i64) -> Result<Option<i64>, OutboxError> {
-        let ids = records::after(self.conn, after, RESEND_RECORDS).await?;
-        let mut bytes = 0;
-        let mut at = None;
-        for id in ids {
-            if bytes > RESEND_BYTES {
-                break;
-            }
-            let amendment: Option<Amendment> = records::amendment(self.conn, id).await?;
-            if let Some(amendment) = amendment {
-                bytes += amendment.payload.len();
-                self.numbering.push(self.conn, &amendment).await?;
-            }
-            at = Some(id);
-        }
-        Ok(at)
-    }
 }

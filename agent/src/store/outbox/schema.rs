@@ -133,6 +133,8 @@ pub(super) async fn standing(conn: &mut SqliteConnection) -> Result<Standing, Ou
         rejected: count(&row, "rejected")?,
         older: count(&row, "older")?,
         rebased: count(&row, "rebased")?,
+        restate_after: row.try_get("restate_after")?,
+        echoes: count(&row, "echoes")?,
     })
 }
 
@@ -140,7 +142,7 @@ pub(super) async fn standing(conn: &mut SqliteConnection) -> Result<Standing, Ou
 pub(super) async fn write_standing(conn: &mut SqliteConnection, s: &Standing) -> Result<(), OutboxError> {
     let done = sqlx::query(
         "UPDATE outbox SET store_id = ?, acked_seq = ?, acked_chain = ?, last_seq = ?, last_chain = ?,
-         resend_after = ?, rejected = ?, older = ?, rebased = ? WHERE one = 1",
+         resend_after = ?, rejected = ?, older = ?, rebased = ?, restate_after = ?, echoes = ? WHERE one = 1",
     )
     .bind(s.store.as_bytes().to_vec())
     .bind(stored(s.acked_seq))
@@ -151,6 +153,8 @@ pub(super) async fn write_standing(conn: &mut SqliteConnection, s: &Standing) ->
     .bind(stored(s.rejected))
     .bind(stored(s.older))
     .bind(stored(s.rebased))
+    .bind(s.restate_after)
+    .bind(stored(s.echoes))
     .execute(conn)
     .await?;
     if done.rows_affected() == 1 {

@@ -30,6 +30,9 @@ pub(super) struct Standing {
     pub(super) rejected: u64,
     pub(super) older: u64,
     pub(super) rebased: u64,
+    /// While every statement is said again: how far.
+    pub(super) restate_after: Option<i64>,
+    pub(super) echoes: u64,
 }
 
 /// Batches in seq order without gaps, ending with the newest.
@@ -51,7 +54,15 @@ pub(super) struct Shared {
     pub(super) ack: Notify,
     /// Refused changes not yet entered in the file.
     pub(super) rejected: AtomicU64,
+    /// Copies that came back, not yet entered in the file.
+    pub(super) echoes: AtomicU64,
+    /// What the daemon said of statements, not yet entered in the file: seq, and whether it is pending.
+    confirmed: Mutex<Vec<(u64, bool)>>,
 }
+
+/// Answers about statements that wait to be entered; beyond that they are passed over, and the statement
+/// goes on being shown as acknowledged.
+const MAX_CONFIRMED: usize = 65_536;
 
 // === impl Shared ===
 
@@ -64,6 +75,8 @@ impl Shared {
             wanted: AtomicU64::new(standing.acked_seq),
             ack: Notify::new(),
             rejected: AtomicU64::new(0),
+            echoes: AtomicU64::new(0),
+            confirmed: Mutex::new(Vec::new()),
         }
     }
 
@@ -95,6 +108,31 @@ impl Shared {
         }
     }
 
+    /// The daemon says that a statement is in force, or pending.
+    pub(super) fn confirm(&self, seq: u64, pending: bool) {
+        let mut confirmed = self.confirmed.lock();
+        if confirmed.len() < MAX_CONFIRMED {
+            confirmed.push((seq, pending));
+        }
+        drop(confirmed);
+        self.ack.notify_one();
+    }
+
+    pub(super) fn is_confirmed_waiting(&self) -> bool {
+        !self.confirmed.lock().is_empty()
+    }
+
+    pub(super) fn take_confirmed(&self) -> Vec<(u64, bool)> {
+        std::mem::take(&mut *self.confirmed.lock())
+    }
+
+    /// They could not be entered.
+    pub(super) fn put_back_confirmed(&self, mut taken: Vec<(u64, bool)>) {
+        let mut confirmed = self.confirmed.lock();
+        taken.append(&mut confirmed);
+        *confirmed = taken;
+    }
+
     /// The daemon says where it stands: what it acknowledged before beyond that is void.
     pub(super) fn reset_wanted(&self, seq: u64) {
         self.wanted.store(seq, Ordering::Release);
@@ -119,6 +157,8 @@ impl Shared {
             inner.1 = Recent::default();
             self.reset_wanted(standing.acked_seq);
         }
+        // What was said of other seqs.
+        self.confirmed.lock().clear();
         self.news.send_modify(|n| *n = n.wrapping_add(1));
     }
 

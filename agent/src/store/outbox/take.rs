@@ -1,5 +1,5 @@
 //! Decides what becomes of each change: an amendment, a repeat, older than what is held, waiting for its
-//! patient, or refused.
+//! patient, or refused. What speaks to the daemon goes on in `say`.
 //!
 //! Invariants: what is sent of a private entry or a restricted patient is its header alone; an amendment
 //! that changes patient, category or confidentiality says what they were; when a Patient's number or
@@ -15,7 +15,7 @@ use super::{
     unit_of_work::UnitOfWork,
     waiting,
 };
-use crate::codec::fhir::{Change, Content, Expected, FHIR_JSON, PatientLink, Version};
+use crate::codec::fhir::{Change, Content, Expected, FHIR_JSON, PatientLink, Said, Version};
 
 impl UnitOfWork<'_> {
     /// Takes each change by itself.
@@ -27,17 +27,17 @@ impl UnitOfWork<'_> {
         Ok(outcomes)
     }
 
-    /// Takes all changes or, where one is refused, none. Patients go first, because the order of entries
-    /// in a FHIR transaction carries no meaning (FHIR R4, "HTTP": transaction).
+    /// Takes all changes or, where one is refused, none. Consents go first, then Patients, because the order
+    /// of entries in a FHIR transaction carries no meaning (FHIR R4, "HTTP": transaction): a Consent that waits
+    /// for its Patient is taken before anything else of that Patient.
     pub(super) async fn take_all_or_none(&mut self, changes: &[Change]) -> Result<Vec<Outcome>, OutboxError> {
         let savepoint = self.savepoint().await?;
         let mut order: Vec<usize> = (0..changes.len()).collect();
-        let is_patient = |i: &usize| {
-            changes
-                .get(*i)
-                .is_some_and(|c| c.record.resource_type() == "Patient")
-        };
-        order.sort_by_key(|i| !is_patient(i));
+        order.sort_by_key(|i| match changes.get(*i).map(|c| c.record.resource_type()) {
+            Some("Consent") => 0,
+            Some("Patient") => 1,
+            _ => 2,
+        });
         let mut outcomes = vec![Outcome::Rejected(Refusal::WithOthers); changes.len()];
         for index in order {
             let (Some(change), Some(place)) = (changes.get(index), outcomes.get_mut(index)) else {
@@ -55,15 +55,42 @@ impl UnitOfWork<'_> {
                 return Ok(outcomes);
             }
         }
+        for (change, outcome) in changes.iter().zip(&mut outcomes) {
+            self.look_again(change, outcome).await?;
+        }
         self.release(savepoint).await?;
         Ok(outcomes)
+    }
+
+    /// A Consent that waited for a Patient of the same transaction waits no more.
+    async fn look_again(&mut self, change: &Change, outcome: &mut Outcome) -> Result<(), OutboxError> {
+        let Outcome::Waiting(_) = outcome else {
+            return Ok(());
+        };
+        let Content::Put(version) = &change.content else {
+            return Ok(());
+        };
+        let Some(Said::Consent(says)) = &version.said else {
+            return Ok(());
+        };
+        if waiting::find(self.conn, change.record.as_str()).await?.is_some() {
+            return Ok(());
+        }
+        if let Some(held) = records::find(self.conn, &change.record).await? {
+            *outcome = Outcome::Said {
+                seq: None,
+                version: held.version,
+                created: held.version == 1,
+                note: says.note,
+            };
+        }
+        Ok(())
     }
 
     async fn take_one(&mut self, change: &Change) -> Result<Outcome, OutboxError> {
         let held = records::find(self.conn, &change.record).await?;
         if let Some(refusal) = self.refusal(change, held.as_ref()) {
-            self.tally.rejected += 1;
-            return Ok(Outcome::Rejected(refusal));
+            return Ok(self.rejected(refusal));
         }
         let waits = match self.tally.waiting {
             0 => None,
@@ -85,6 +112,12 @@ impl UnitOfWork<'_> {
             Content::Retract => self.retract(change, held, waits.map(|w| w.id)).await,
             Content::Put(version) => self.put(change, version, held, waits.map(|w| w.id)).await,
         }
+    }
+
+    /// Counts it.
+    pub(super) fn rejected(&mut self, refusal: Refusal) -> Outcome {
+        self.tally.rejected += 1;
+        Outcome::Rejected(refusal)
     }
 
     fn refusal(&self, change: &Change, held: Option<&Held>) -> Option<Refusal> {
@@ -112,15 +145,37 @@ impl UnitOfWork<'_> {
         held: Option<Held>,
         waits: Option<i64>,
     ) -> Result<Outcome, OutboxError> {
+        if let Some(said) = &version.said {
+            return Box::pin(self.put_said(change, (version, said), held, waits)).await;
+        }
+        let held = match held {
+            // A Consent that is a record now: what it said is over.
+            Some(held) if held.live && held.said => {
+                self.unsay(change, &held).await?;
+                records::find(self.conn, &change.record).await?
+            }
+            other => other,
+        };
+        let candidate = candidate(change, version, self.now_ms);
+        if change.aside
+            && let Some(facts) = &version.facts
+            && !waiting::is_awaited(self.conn, &change.record).await?
+        {
+            patients::set_aside(self.conn, change.record.id(), facts).await?;
+            let reason = WaitReason::AsReceived;
+            return self
+                .wait(&candidate, &version.patient, held.as_ref(), waits, reason)
+                .await;
+        }
         let affected = match &version.facts {
             Some(facts) => patients::enter(self.conn, change.record.id(), facts).await?,
             None => Vec::new(),
         };
         if !affected.is_empty() {
             self.forget_patients();
+            self.announce(&affected).await?;
         }
-        let candidate = candidate(change, version, self.now_ms);
-        let outcome = match self.resolve(&version.patient).await? {
+        let outcome = match self.resolve_own(&version.patient).await? {
             Resolution::Known(known) => {
                 self.no_longer_waits(waits).await?;
                 self.write(&candidate, held.as_ref(), &known).await?
@@ -134,7 +189,8 @@ impl UnitOfWork<'_> {
         Ok(outcome)
     }
 
-    async fn wait(
+    /// Lets a version wait for its patient.
+    pub(super) async fn wait(
         &mut self,
         candidate: &Candidate,
         link: &PatientLink,
@@ -156,11 +212,9 @@ impl UnitOfWork<'_> {
             });
         }
         if waits.is_none() {
-            if self.tally.waiting >= self.limits.max_waiting {
-                self.tally.rejected += 1;
-                return Ok(Outcome::Rejected(Refusal::TooManyWaiting {
-                    bound: self.limits.max_waiting,
-                }));
+            let bound = self.limits.max_waiting;
+            if self.tally.waiting >= bound {
+                return Ok(self.rejected(Refusal::TooManyWaiting { bound }));
             }
             self.tally.waiting += 1;
         }
@@ -168,7 +222,8 @@ impl UnitOfWork<'_> {
         Ok(Outcome::Waiting(reason))
     }
 
-    async fn no_longer_waits(&mut self, id: Option<i64>) -> Result<(), OutboxError> {
+    /// It was taken, or nothing is left to wait for.
+    pub(super) async fn no_longer_waits(&mut self, id: Option<i64>) -> Result<(), OutboxError> {
         if let Some(id) = id {
             waiting::remove(self.conn, id).await?;
             self.tally.waiting = self.tally.waiting.saturating_sub(1);
@@ -177,7 +232,7 @@ impl UnitOfWork<'_> {
     }
 
     /// Makes a version the one held, and an amendment of it unless it is a repeat.
-    async fn write(
+    pub(super) async fn write(
         &mut self,
         candidate: &Candidate,
         held: Option<&Held>,
@@ -212,7 +267,12 @@ impl UnitOfWork<'_> {
             record: candidate.record.clone(),
             subject: Some(subject),
             former: live.and_then(|h| h.subject).filter(|former| *former != subject),
-            author: candidate.author.clone(),
+            // Who recorded what is not to leave may already say what it is about.
+            author: if stays {
+                Text::default()
+            } else {
+                candidate.author.clone()
+            },
             recorded_at: candidate.recorded_at,
             content_type: candidate.content_type.clone(),
             payload: if stays {
@@ -235,38 +295,16 @@ impl UnitOfWork<'_> {
         held: Option<Held>,
         waits: Option<i64>,
     ) -> Result<Outcome, OutboxError> {
+        let before = held.as_ref().map_or(0, |h| h.version);
+        if change.record.resource_type() == "AuditEvent" {
+            // What was viewed was viewed.
+            return Ok(Outcome::Unchanged { version: before });
+        }
         self.no_longer_waits(waits).await?;
         let recorded_at = change.last_updated.unwrap_or(self.now_ms);
-        let live = held.as_ref().filter(|h| h.live);
-        let before = held.as_ref().map_or(0, |h| h.version);
-        let outcome = match live.and_then(|h| h.subject) {
-            Some(subject) => {
-                let version = before + 1;
-                records::entomb(
-                    self.conn,
-                    &change.record,
-                    version,
-                    change.last_updated,
-                    recorded_at,
-                )
-                .await?;
-                let amendment = Amendment {
-                    op: Op::Retract,
-                    record: change.record.clone(),
-                    subject: Some(subject),
-                    former: None,
-                    author: change.author.clone(),
-                    recorded_at,
-                    content_type: Text::default(),
-                    payload: Bytes::new(),
-                };
-                let seq = self.numbering.push(self.conn, &amendment).await?;
-                Outcome::Taken {
-                    seq,
-                    version,
-                    created: false,
-                }
-            }
+        let outcome = match held.filter(|h| h.live) {
+            Some(held) if held.said => self.unsay(change, &held).await?,
+            Some(held) => self.retract_record(change, &held).await?,
             None => {
                 // Nothing was sent; but a version older than this must not come back to life.
                 if change.last_updated.is_some() {
@@ -285,68 +323,44 @@ impl UnitOfWork<'_> {
         if change.record.resource_type() == "Patient" {
             let affected = patients::retract(self.conn, change.record.id()).await?;
             self.forget_patients();
+            self.announce(&affected).await?;
             self.settle(&affected).await?;
         }
         Ok(outcome)
     }
 
-    /// Brings the records of these Patients in step with who they are now, and takes what waited for them.
-    async fn settle(&mut self, patients: &[String]) -> Result<(), OutboxError> {
-        for id in patients {
-            let resolution = patients::resolve_id(self.conn, id).await?;
-            let (number, restricted) = match &resolution {
-                Resolution::Known(known) => (Some(known.number), known.restricted),
-                // Who it is may be in doubt; that nothing of it is to leave is not.
-                Resolution::Wait(_) => (None, patients::is_restricted(self.conn, id).await?),
-            };
-            for record in records::misaligned(self.conn, id, number, restricted).await? {
-                self.realign(record, number, restricted).await?;
-            }
-            match resolution {
-                Resolution::Known(known) => {
-                    self.let_in(id, &known).await?;
-                    self.let_in(&waiting::number_key(known.number), &known).await?;
-                }
-                Resolution::Wait(reason) => waiting::set_reason(self.conn, id, reason).await?,
-            }
-        }
-        Ok(())
-    }
-
-    async fn realign(
+    /// Retracts a record that is held, and says so to everyone who may have it.
+    pub(super) async fn retract_record(
         &mut self,
-        record: i64,
-        number: Option<handfast_proto::ids::NhsNumber>,
-        restricted: bool,
-    ) -> Result<(), OutboxError> {
-        let Some(before) = records::amendment(self.conn, record).await? else {
-            return Ok(());
+        change: &Change,
+        held: &Held,
+    ) -> Result<Outcome, OutboxError> {
+        let version = held.version + 1;
+        let recorded_at = change.last_updated.unwrap_or(self.now_ms);
+        let amendment = Amendment {
+            op: Op::Retract,
+            record: change.record.clone(),
+            subject: held.subject,
+            former: None,
+            author: change.author.clone(),
+            recorded_at,
+            content_type: Text::default(),
+            payload: Bytes::new(),
         };
-        let Some(former) = before.subject else {
-            return Ok(());
-        };
-        let patient = number.unwrap_or(former.patient);
-        records::realign(self.conn, record, patient, restricted).await?;
-        // Read again: a payload that stayed before may go now, and the other way round.
-        let Some(mut amendment) = records::amendment(self.conn, record).await? else {
-            return Ok(());
-        };
-        amendment.former = Some(former);
-        self.numbering.push(self.conn, &amendment).await?;
-        Ok(())
-    }
-
-    /// Takes what waits under a key, in the order in which it came.
-    async fn let_in(&mut self, key: &str, known: &Known) -> Result<(), OutboxError> {
-        if self.tally.waiting == 0 {
-            return Ok(());
-        }
-        while let Some((id, candidate)) = waiting::first(self.conn, key).await? {
-            self.no_longer_waits(Some(id)).await?;
-            let held = records::find(self.conn, &candidate.record).await?;
-            self.write(&candidate, held.as_ref(), known).await?;
-        }
-        Ok(())
+        records::entomb(
+            self.conn,
+            &change.record,
+            version,
+            change.last_updated,
+            recorded_at,
+        )
+        .await?;
+        let seq = self.numbering.push(self.conn, &amendment).await?;
+        Ok(Outcome::Taken {
+            seq,
+            version,
+            created: false,
+        })
     }
 }
 
@@ -357,7 +371,8 @@ fn is_repeat(change: &Change, held: Option<&Held>) -> bool {
     }
 }
 
-fn candidate(change: &Change, version: &Version, now_ms: i64) -> Candidate {
+/// A version on its way into the file.
+pub(super) fn candidate(change: &Change, version: &Version, now_ms: i64) -> Candidate {
     Candidate {
         record: change.record.clone(),
         category: version.category,
@@ -368,5 +383,6 @@ fn candidate(change: &Change, version: &Version, now_ms: i64) -> Candidate {
         author: change.author.clone(),
         content_type: Text::new(FHIR_JSON).unwrap_or_default(),
         payload: version.payload.clone(),
+        statement: None,
     }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use handfast_proto::ids::RecordId;
 use sqlx::SqliteConnection;
 
 use super::{
@@ -25,6 +26,8 @@ pub(super) struct UnitOfWork<'a> {
     pub(super) now_ms: i64,
     pub(super) numbering: Numbering,
     pub(super) tally: Tally,
+    /// Records sent again because the daemon asked, and the seqs they got.
+    pub(super) asked: HashMap<RecordId, u64>,
     resolved: HashMap<PatientLink, Resolution>,
 }
 
@@ -61,6 +64,7 @@ impl<'a> UnitOfWork<'a> {
                 rejected: standing.rejected,
                 older: standing.older,
             },
+            asked: HashMap::new(),
             resolved: HashMap::new(),
         }
     }

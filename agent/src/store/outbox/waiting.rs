@@ -1,7 +1,7 @@
 //! Versions whose patient is not known yet: rows of table `waiting`, one a record.
 
-use handfast_proto::ids::NhsNumber;
-use sqlx::{Row as _, SqliteConnection};
+use handfast_proto::ids::{NhsNumber, RecordId};
+use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     OutboxError, WaitReason,
@@ -53,12 +53,13 @@ pub(super) async fn put(
 ) -> Result<(), OutboxError> {
     sqlx::query(
         "INSERT INTO waiting (name, patient_key, reason, category, private, digest, last_updated, recorded_at,
-             author, content_type, payload)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+             author, content_type, payload, statement)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (name) DO UPDATE SET patient_key = excluded.patient_key, reason = excluded.reason,
              category = excluded.category, private = excluded.private, digest = excluded.digest,
              last_updated = excluded.last_updated, recorded_at = excluded.recorded_at,
-             author = excluded.author, content_type = excluded.content_type, payload = excluded.payload",
+             author = excluded.author, content_type = excluded.content_type, payload = excluded.payload,
+             statement = excluded.statement",
     )
     .bind(candidate.record.as_str().to_owned())
     .bind(key.to_owned())
@@ -71,6 +72,7 @@ pub(super) async fn put(
     .bind(candidate.author.as_str().to_owned())
     .bind(candidate.content_type.as_str().to_owned())
     .bind(candidate.payload.to_vec())
+    .bind(candidate.statement.as_ref().map(|s| s.to_vec()))
     .execute(conn)
     .await?;
     Ok(())
@@ -85,22 +87,41 @@ pub(super) async fn remove(conn: &mut SqliteConnection, id: i64) -> Result<(), O
     Ok(())
 }
 
-/// The first that waits under a key, in the order in which they came.
+/// The first that waits under a key, in the order in which they came; of what speaks to the daemon alone
+/// where that is asked for.
 pub(super) async fn first(
     conn: &mut SqliteConnection,
     key: &str,
+    only_said: bool,
 ) -> Result<Option<(i64, Candidate)>, OutboxError> {
-    let row = sqlx::query("SELECT * FROM waiting WHERE patient_key = ? ORDER BY id LIMIT 1")
-        .bind(key.to_owned())
-        .fetch_optional(conn)
-        .await?;
-    let Some(row) = row else {
-        return Ok(None);
-    };
+    let row = sqlx::query(
+        "SELECT * FROM waiting WHERE patient_key = ?1 AND (?2 = 0 OR statement IS NOT NULL) ORDER BY id LIMIT 1",
+    )
+    .bind(key.to_owned())
+    .bind(only_said)
+    .fetch_optional(conn)
+    .await?;
+    row.as_ref().map(candidate).transpose()
+}
+
+/// Whether anything but a Patient itself waits for that Patient.
+pub(super) async fn is_awaited(conn: &mut SqliteConnection, patient: &RecordId) -> Result<bool, OutboxError> {
+    let found = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM waiting WHERE patient_key = ? AND name <> ? AND name NOT LIKE 'AuditEvent/%')",
+    )
+    .bind(patient.id().to_owned())
+    .bind(patient.as_str().to_owned())
+    .fetch_one(conn)
+    .await?;
+    Ok(found)
+}
+
+fn candidate(row: &SqliteRow) -> Result<(i64, Candidate), OutboxError> {
     let damaged = |what: &str| OutboxError::Damaged(format!("the {what} of a waiting record is invalid"));
     let name: String = row.try_get("name")?;
     let digest: Vec<u8> = row.try_get("digest")?;
     let payload: Vec<u8> = row.try_get("payload")?;
+    let statement: Option<Vec<u8>> = row.try_get("statement")?;
     let candidate = Candidate {
         record: name.parse().map_err(|_| damaged("name"))?,
         category: category(row.try_get("category")?).ok_or_else(|| damaged("category"))?,
@@ -108,11 +129,12 @@ pub(super) async fn first(
         digest: digest.try_into().map_err(|_| damaged("digest"))?,
         last_updated: row.try_get("last_updated")?,
         recorded_at: row.try_get("recorded_at")?,
-        author: text(&row, "author")?,
-        content_type: text(&row, "content_type")?,
+        author: text(row, "author")?,
+        content_type: text(row, "content_type")?,
         payload: payload.into(),
+        statement: statement.map(Into::into),
     };
-    Ok(Some((row.try_get("id")?, candidate)))
+    Ok((row.try_get("id")?, candidate))
 }
 
 /// They go on waiting, for another reason.

@@ -6,32 +6,29 @@
 //! may have undone the transaction by itself, or have committed it before it failed.
 
 use std::{
+    collections::HashMap,
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use handfast_proto::amendment::Amendment;
+use handfast_proto::ids::RecordId;
 use sqlx::SqliteConnection;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::sleep,
-};
+use tokio::{sync::mpsc, time::sleep};
 
 use super::{
-    OutboxError, OutboxLimits, Outcome,
-    model::{DaemonHead, Disk, Mark, Welcomed},
+    OutboxError, OutboxLimits, again,
+    jobs::{Done, Job, Work, collect, work},
+    model::{DaemonHead, Disk, Welcomed},
+    numbering::Outgoing,
     rebase,
     schema::{connect, standing, stored, write_standing},
     shared::{Shared, Standing},
+    statements,
     unit_of_work::UnitOfWork,
     waiting,
 };
-use crate::{clock::Clock, codec::fhir::Change, store::outbox::numbering::Outgoing};
-
-/// Requests that one commit takes, and bytes of them, about.
-const MAX_GROUP_JOBS: usize = 256;
-const MAX_GROUP_BYTES: usize = 32 * 1024 * 1024;
+use crate::clock::Clock;
 
 /// How long an acknowledgement may wait to be made durable where nothing else is written: losing it costs
 /// nothing, the daemon says it again.
@@ -46,33 +43,6 @@ const RESEND_BACKLOG: u64 = 50_000;
 /// A wait without end.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// One request to the writer.
-pub(super) struct Job {
-    pub(super) work: Work,
-    /// Bytes it holds, about.
-    pub(super) weight: usize,
-    pub(super) reply: oneshot::Sender<Result<Done, OutboxError>>,
-}
-
-/// What is asked.
-pub(super) enum Work {
-    Take {
-        changes: Vec<Change>,
-        /// All or, where one is refused, none.
-        together: bool,
-        marks: Vec<Mark>,
-    },
-    Push(Vec<Amendment>),
-    Welcome(DaemonHead),
-}
-
-/// The answer.
-pub(super) enum Done {
-    Outcomes(Vec<Outcome>),
-    Pushed,
-    Welcomed(Welcomed),
-}
-
 /// What the writer owns.
 pub(super) struct Writer {
     pub(super) path: PathBuf,
@@ -82,6 +52,15 @@ pub(super) struct Writer {
     pub(super) limits: OutboxLimits,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) shared: Arc<Shared>,
+    /// Records that are on their way because the daemon asked for them, and their seqs.
+    pub(super) asked: HashMap<RecordId, u64>,
+}
+
+/// What is to be entered beside the requests; put back where that fails.
+struct Beside {
+    rejected: u64,
+    echoes: u64,
+    confirmed: Vec<(u64, bool)>,
 }
 
 /// What a commit made.
@@ -90,6 +69,7 @@ struct Committed {
     waiting: u64,
     rows: Vec<Outgoing>,
     done: Vec<Done>,
+    asked: HashMap<RecordId, u64>,
 }
 
 impl Writer {
@@ -123,7 +103,10 @@ impl Writer {
             PROBE_INTERVAL
         } else if self.may_resend() {
             Duration::ZERO
-        } else if self.shared.wanted() > self.standing.acked_seq || self.standing.resend_after.is_some() {
+        } else if self.shared.wanted() > self.standing.acked_seq
+            || self.shared.is_confirmed_waiting()
+            || self.is_sending_again()
+        {
             ACK_LINGER
         } else {
             IDLE
@@ -132,15 +115,24 @@ impl Writer {
 
     fn may_resend(&self) -> bool {
         let backlog = self.standing.last_seq.saturating_sub(self.shared.wanted());
-        self.standing.resend_after.is_some() && backlog < RESEND_BACKLOG
+        self.is_sending_again() && backlog < RESEND_BACKLOG
+    }
+
+    fn is_sending_again(&self) -> bool {
+        self.standing.resend_after.is_some() || self.standing.restate_after.is_some()
     }
 
     async fn group(&mut self, group: Vec<Job>) {
-        let refused = self.shared.rejected.swap(0, Ordering::Relaxed);
-        match Box::pin(self.commit(&group, refused)).await {
+        let beside = Beside {
+            rejected: self.shared.rejected.swap(0, Ordering::Relaxed),
+            echoes: self.shared.echoes.swap(0, Ordering::Relaxed),
+            confirmed: self.shared.take_confirmed(),
+        };
+        match Box::pin(self.commit(&group, &beside)).await {
             Ok(committed) => {
                 self.standing = committed.standing;
                 self.waiting = committed.waiting;
+                again::note(&mut self.asked, committed.asked, self.standing.acked_seq);
                 self.shared.committed(committed.standing, committed.rows);
                 self.shared.disk_is(Disk::Ok);
                 for (job, done) in group.into_iter().zip(committed.done) {
@@ -149,7 +141,9 @@ impl Writer {
                 }
             }
             Err(error) => {
-                self.shared.rejected.fetch_add(refused, Ordering::Relaxed);
+                self.shared.rejected.fetch_add(beside.rejected, Ordering::Relaxed);
+                self.shared.echoes.fetch_add(beside.echoes, Ordering::Relaxed);
+                self.shared.put_back_confirmed(beside.confirmed);
                 self.failed(&error);
                 for job in group {
                     let _ = job.reply.send(Err(error.clone()));
@@ -158,35 +152,41 @@ impl Writer {
         }
     }
 
-    async fn commit(&mut self, group: &[Job], refused: u64) -> Result<Committed, OutboxError> {
+    async fn commit(&mut self, group: &[Job], beside: &Beside) -> Result<Committed, OutboxError> {
         self.open().await?;
         let now_ms = self.clock.now_ms();
         let before = self.standing;
-        let resend = before.resend_after.filter(|_| self.may_resend());
+        let again = (before.restate_after, before.resend_after);
+        let may_resend = self.may_resend();
         let wanted = self.shared.wanted();
         let conn = self.conn.as_mut().ok_or(OutboxError::Closed)?;
         begin(conn).await?;
         let mut unit = UnitOfWork::new(conn, &self.limits, now_ms, &before, self.waiting);
-        unit.tally.rejected += refused;
+        unit.tally.rejected += beside.rejected;
         let mut done = Vec::with_capacity(group.len());
         for job in group {
-            done.push(Box::pin(work(&mut unit, &job.work)).await?);
+            done.push(Box::pin(work(&mut unit, &job.work, &self.asked)).await?);
         }
-        let resend_after = match resend {
-            Some(after) => unit.resend(after).await?,
-            None => before.resend_after,
+        let (restate_after, resend_after) = match may_resend {
+            true => Box::pin(unit.go_on(again)).await?,
+            false => again,
         };
         unit.numbering.flush(unit.conn).await?;
-        let (tally, numbering) = (unit.tally, unit.numbering);
+        let (tally, numbering, asked) = (unit.tally, unit.numbering, unit.asked);
         let (last_seq, last_chain) = numbering.end();
         let mut standing = Standing {
             last_seq,
             last_chain,
             resend_after,
+            restate_after,
+            echoes: before.echoes + beside.echoes,
             rejected: tally.rejected,
             older: tally.older,
             ..before
         };
+        for (seq, pending) in &beside.confirmed {
+            statements::confirm(conn, *seq, *pending).await?;
+        }
         acknowledge(conn, &mut standing, wanted).await?;
         write_standing(conn, &standing).await?;
         commit(conn).await?;
@@ -195,6 +195,7 @@ impl Writer {
             waiting: tally.waiting,
             rows: numbering.into_rows(),
             done,
+            asked,
         })
     }
 
@@ -232,6 +233,7 @@ impl Writer {
             "the daemon does not continue this outbox: what is unsent was numbered anew behind its head"
         );
         self.standing = standing;
+        self.asked.clear();
         self.shared.rebased(standing);
         Ok(Welcomed::Rebased)
     }
@@ -260,72 +262,6 @@ impl Writer {
         }
         self.shared.disk_is(now);
     }
-}
-
-/// Whatever else was asked meanwhile, up to the bounds; a welcome ends the group.
-fn collect(first: Option<Job>, jobs: &mut mpsc::Receiver<Job>) -> (Vec<Job>, Option<Job>) {
-    let mut group = Vec::new();
-    let mut bytes = 0;
-    let mut next = first;
-    while let Some(job) = next {
-        if matches!(job.work, Work::Welcome(_)) {
-            return (group, Some(job));
-        }
-        bytes += job.weight;
-        group.push(job);
-        next = if group.len() < MAX_GROUP_JOBS && bytes < MAX_GROUP_BYTES {
-            jobs.try_recv().ok()
-        } else {
-            None
-        };
-    }
-    (group, None)
-}
-
-async fn work(unit: &mut UnitOfWork<'_>, work: &Work) -> Result<Done, OutboxError> {
-    match work {
-        Work::Take {
-            changes,
-            together,
-            marks,
-        } => {
-            let outcomes = if *together {
-                unit.take_all_or_none(changes).await?
-            } else {
-                unit.take(changes).await?
-            };
-            for mark in marks {
-                set_mark(unit.conn, mark).await?;
-            }
-            Ok(Done::Outcomes(outcomes))
-        }
-        Work::Push(amendments) => {
-            for amendment in amendments {
-                unit.numbering.push(unit.conn, amendment).await?;
-            }
-            Ok(Done::Pushed)
-        }
-        Work::Welcome(_) => Err(OutboxError::Closed),
-    }
-}
-
-async fn set_mark(conn: &mut SqliteConnection, mark: &Mark) -> Result<(), OutboxError> {
-    match &mark.value {
-        Some(value) => {
-            sqlx::query("INSERT OR REPLACE INTO mark (name, value) VALUES (?, ?)")
-                .bind(mark.name.clone())
-                .bind(value.clone())
-                .execute(conn)
-                .await?
-        }
-        None => {
-            sqlx::query("DELETE FROM mark WHERE name = ?")
-                .bind(mark.name.clone())
-                .execute(conn)
-                .await?
-        }
-    };
-    Ok(())
 }
 
 /// Forgets the batches that the daemon has, up to the end of one.

@@ -319,3 +319,25 @@ async fn a_file_is_not_taken_while_it_is_written() {
     assert!(stand.arrives("done/slow.ndjson").await.exists());
     assert!(!Path::new(&stand.folder().join("rejected/slow.ndjson")).exists());
 }
+
+#[tokio::test]
+async fn a_consent_is_said_and_how_it_is_read_stands_beside_its_file() {
+    let stand = Stand::started().await;
+    let consent = |id: &str, provision: &str| {
+        format!(
+            r#"{{"resourceType":"Consent","id":"{id}","status":"active","scope":{{"coding":[{{"code":"patient-privacy"}}]}},"patient":{{"reference":"Patient/p"}},"dateTime":"2025-01-01T00:00:00Z","provision":{provision}}}"#
+        )
+    };
+    let narrow = consent("b", r#"{"type":"permit","period":{"end":"2030-01-01"}}"#);
+    let lines = [PATIENT.to_owned(), consent("a", r#"{"type":"deny"}"#), narrow];
+    stand.drop_in("c.ndjson", lines.join("\n"));
+    stand.arrives("done/c.ndjson").await;
+    let notes = stand.read("done/c.ndjson.notes");
+    assert!(
+        notes.starts_with("line 3: it permits only in part") && notes.lines().count() == 1,
+        "{notes}"
+    );
+    let ops: Vec<_> = stand.amendments().await.iter().map(|a| a.op).collect();
+    assert_eq!(ops, [Op::Create, Op::Statement]);
+    assert_eq!(stand.board.snapshot().inputs["in"].counts["taken"], 3);
+}

@@ -2,11 +2,18 @@
 
 use std::path::Path;
 
-use handfast_proto::{chain::Chain, ids::StoreId};
+use handfast_proto::{
+    chain::Chain,
+    ids::StoreId,
+    v1::{Resend, StatementInForce, publish_response::Message as Response},
+};
 use tonic::Status;
 
 use super::support::*;
-use crate::status::LinkState;
+use crate::{
+    codec::fhir::{Codec, Document, PrivateCodes},
+    status::LinkState,
+};
 
 #[tokio::test]
 async fn everything_arrives_in_order_and_is_forgotten_once_acknowledged() {
@@ -111,10 +118,10 @@ async fn a_daemon_behind_its_own_acknowledgements_is_filled_up_again() {
     let stand = Stand::start().await;
     let patient = r#"{"resourceType":"Patient","id":"p","identifier":[
         {"system":"https://fhir.nhs.uk/Id/nhs-number","value":"9990000018"}]}"#;
-    let codec = crate::codec::fhir::Codec::new(crate::codec::fhir::PrivateCodes::default(), 100_000);
+    let codec = Codec::new(PrivateCodes::default(), 100_000);
     let change = |text: &str| match codec.document(text.as_bytes()).unwrap() {
-        crate::codec::fhir::Document::Resource(change) => *change,
-        crate::codec::fhir::Document::Bundle(_) => panic!("a Bundle"),
+        Document::Resource(change) => *change,
+        Document::Bundle(_) => panic!("a Bundle"),
     };
     let condition = r#"{"resourceType":"Condition","id":"c","subject":{"reference":"Patient/p"}}"#;
     stand
@@ -169,4 +176,36 @@ async fn small_commits_made_while_the_daemon_was_away_travel_together() {
     stand.until(|log| log.head == 500).await;
     let messages = stand.fake.0.lock().messages;
     assert!(messages < 30, "{messages} messages");
+}
+
+#[tokio::test]
+async fn a_word_is_known_to_be_in_force_and_what_is_asked_for_is_sent_again() {
+    let stand = Stand::start().await;
+    stand.uplink();
+    let codec = Codec::new(PrivateCodes::default(), 1 << 20);
+    let take = async |text: &str| {
+        let Ok(Document::Resource(change)) = codec.document(text.as_bytes()) else {
+            panic!()
+        };
+        stand.outbox.take(vec![*change]).await.unwrap();
+    };
+    take(r#"{"resourceType":"Patient","id":"p","identifier":[{"system":"https://fhir.nhs.uk/Id/nhs-number","value":"9990000018"}]}"#).await;
+    stand.until(|log| log.head == 1).await;
+    let in_force = |pending| Response::StatementInForce(StatementInForce { seq: 2, pending });
+    let names = ["Patient/p", "Condition/never", "no name"].map(str::to_owned);
+    let resend = Response::Resend(Resend {
+        record: names.to_vec(),
+    });
+    stand.fake.0.lock().say = vec![in_force(true), resend.clone(), resend];
+    take(r#"{"resourceType":"Consent","id":"c","status":"active","scope":{"coding":[{"code":"patient-privacy"}]},"patient":{"reference":"Patient/p"},"provision":{"type":"deny"}}"#).await;
+    stand.until(|log| log.head >= 3).await;
+    let counts = async || stand.outbox.summary().await.unwrap().statements;
+    stand.until_async(async || counts().await.pending == 2).await;
+    stand.fake.0.lock().say = vec![in_force(false)];
+    stand.outbox.push_raw(vec![amendment(9, 10)]).await.unwrap();
+    stand.until_async(async || counts().await.in_force == 2).await;
+    let taken: Vec<String> = stand.taken().into_iter().map(|(_, name)| name).collect();
+    // Asked for twice, it may be sent twice only where the daemon had it in between.
+    assert_eq!(taken[..3], ["Patient/p", "Consent/c", "Patient/p"]);
+    assert_eq!(stand.board.snapshot().uplink.link, LinkState::Connected);
 }

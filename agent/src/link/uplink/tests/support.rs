@@ -43,6 +43,8 @@ pub(super) struct Log {
     pub(super) refuse: Option<Status>,
     /// Break the stream after this many more batches, before acknowledging the last.
     pub(super) break_after: Option<u32>,
+    /// What to say beside the next answer.
+    pub(super) say: Vec<Response>,
     pub(super) messages: u32,
 }
 
@@ -74,7 +76,13 @@ impl Sync for Fake {
             {
                 let answer = fake.answer(message, &mut pieces);
                 match answer {
-                    Ok(Some(answer)) => drop(out.send(Ok(answer)).await),
+                    Ok(Some(answer)) => {
+                        let _ = out.send(Ok(answer)).await;
+                        let said = std::mem::take(&mut fake.0.lock().say);
+                        for message in said.into_iter().map(Some) {
+                            let _ = out.send(Ok(PublishResponse { message })).await;
+                        }
+                    }
                     Ok(None) => {}
                     Err(status) => {
                         let _ = out.send(Err(status)).await;

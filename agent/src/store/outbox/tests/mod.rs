@@ -1,5 +1,9 @@
+mod again;
+mod doubt;
 mod faults;
 mod link;
+mod order;
 mod patients;
+mod said;
 mod support;
 mod taking;

@@ -111,7 +111,7 @@ pub(super) async fn open(path: &std::path::Path, limits: OutboxLimits) -> Arc<Ou
 }
 
 pub(super) fn change(resource: &Value) -> Change {
-    let codec = Codec::new(PrivateCodes::default(), 1 << 20);
+    let codec = Codec::new(PrivateCodes::default(), 1 << 20).of_unit("Z00101".parse().unwrap());
     match codec.document(resource.to_string().as_bytes()).unwrap() {
         Document::Resource(change) => *change,
         Document::Bundle(_) => panic!("a Bundle"),

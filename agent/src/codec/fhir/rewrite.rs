@@ -11,24 +11,27 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::ids::{derived_id, origin};
+use super::copied::{derived_id, origin};
 
 /// Levels of nesting that are read.
 const MAX_DEPTH: usize = 64;
 
 /// Why a payload cannot be made into a resource for the server. Names no content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum RewriteError {
+pub enum RewriteError {
+    /// Not JSON, or no resource.
     #[error("the payload is not a FHIR resource in JSON")]
     NotJson,
+    /// Its name says another type.
     #[error("the resource is of another type than its record")]
     Type,
+    /// Too deep.
     #[error("the resource is nested more than {MAX_DEPTH} levels deep")]
     Depth,
 }
 
 /// The resource as it goes to the server.
-pub(super) fn rewrite(payload: &[u8], source: OdsCode, record: &RecordId) -> Result<Vec<u8>, RewriteError> {
+pub fn rewrite(payload: &[u8], source: OdsCode, record: &RecordId) -> Result<Vec<u8>, RewriteError> {
     let text = std::str::from_utf8(payload).map_err(|_| RewriteError::NotJson)?;
     let members = members(text)?;
     let resource_type = members.iter().find(|(key, _)| key == "resourceType");
