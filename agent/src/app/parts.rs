@@ -87,7 +87,9 @@ impl Parts {
         for configured in &self.config.inputs {
             let name = &configured.name;
             let ctx = InputContext {
+                unit: self.unit,
                 outbox: Arc::clone(&self.outbox),
+                inbox: self.inbox.clone(),
                 codec: Arc::clone(&codec),
                 board: self.board.input(name, configured.kind.type_name()),
                 clock: Arc::clone(&self.clock),

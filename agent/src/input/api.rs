@@ -2,9 +2,15 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
+use handfast_proto::ids::OdsCode;
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock::Clock, codec::fhir::Codec, status::ConnectorBoard, store::outbox::Outbox};
+use crate::{
+    clock::Clock,
+    codec::fhir::Codec,
+    status::ConnectorBoard,
+    store::{inbox::Inbox, outbox::Outbox},
+};
 
 /// A connector that takes changes from a clinical system.
 ///
@@ -20,8 +26,12 @@ pub trait Input: Send {
 /// What an input works with.
 #[derive(Clone)]
 pub struct InputContext {
+    /// The unit.
+    pub unit: OdsCode,
     /// Where changes go.
     pub outbox: Arc<Outbox>,
+    /// What was received from other units, of which copies may come back.
+    pub inbox: Inbox,
     /// Reads FHIR by this unit's rules.
     pub codec: Arc<Codec>,
     /// The input's own lines on the status board.

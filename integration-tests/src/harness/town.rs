@@ -187,7 +187,10 @@ impl Household {
 
     fn line(&mut self, n: u64, chaos: &mut Chaos) -> anyhow::Result<String> {
         if n < PATIENTS {
-            return Ok(patient_line(&format!("p{n}"), nhs_number(n)?, "Synthetic"));
+            // The same people under the same ids at each unit, but for what a unit writes of them: one unit's
+            // record that another sent word for word would be an echo.
+            let family = format!("Synthetic-{}", self.unit.ods);
+            return Ok(patient_line(&format!("p{n}"), nhs_number(n)?, &family));
         }
         let record = if self.records == 0 || chaos.once_in(3) {
             self.records += 1;
@@ -195,11 +198,12 @@ impl Household {
         } else {
             chaos.number(0, self.records)
         };
-        // The value is the line's place, so that no two lines are alike.
+        // The value is the line's place at its unit, so that no two lines are alike.
+        let unit: u64 = self.unit.ods.trim_start_matches('Z').parse()?;
         Ok(observation_line(
             &format!("o{record}"),
             &format!("p{}", record % PATIENTS),
-            n,
+            n + unit * 1_000_000,
         ))
     }
 }

@@ -183,7 +183,7 @@ impl Taker<'_> {
         let mut progress = taking.progress.clone();
         progress.done = last;
         marks.push(taking.mark(&progress));
-        let outcomes = self.ctx.outbox.take_marked(changes, together, marks).await?;
+        let outcomes = self.ctx.take(changes, together, marks).await?;
         self.spent.clear();
         let mut told = false;
         for ((number, record), outcome) in numbers.iter().zip(&outcomes) {

@@ -61,8 +61,7 @@ async fn transaction(intake: &Intake, bundle: Bundle) -> Result<Response, Told> 
     let asked: Vec<Asked> = changes.iter().map(Asked::of).collect();
     let outcomes = intake
         .ctx
-        .outbox
-        .take_all_or_none(changes)
+        .take(changes, true, Vec::new())
         .await
         .map_err(|e| Told::from(&e))?;
     let verdicts: Vec<Verdict> = outcomes
@@ -111,8 +110,7 @@ async fn each_alone(intake: &Intake, bundle: Bundle) -> Result<Response, Told> {
     }
     let outcomes = intake
         .ctx
-        .outbox
-        .take(changes)
+        .take(changes, false, Vec::new())
         .await
         .map_err(|e| Told::from(&e))?;
     for ((index, asked), outcome) in places.iter().zip(&outcomes) {

@@ -10,6 +10,8 @@ mod resource;
 mod run;
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 
 pub use run::{FhirInput, FhirSettings};

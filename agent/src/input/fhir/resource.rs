@@ -107,8 +107,7 @@ async fn take(intake: &Intake, change: Change, method: Method) -> Result<Respons
     let record = change.record.clone();
     let outcomes = intake
         .ctx
-        .outbox
-        .take(vec![change])
+        .take(vec![change], false, Vec::new())
         .await
         .map_err(|e| Told::from(&e))?;
     let outcome = outcomes.first().ok_or_else(|| {

@@ -1,142 +1,9 @@
 //! Requests over loopback, as a clinical system sends them.
 
-use std::{net::SocketAddr, sync::Arc};
-
-use axum::body::Bytes;
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
-use super::{FhirInput, FhirSettings};
-use crate::{
-    clock::SystemClock,
-    codec::fhir::{Codec, PrivateCodes},
-    input::{Input as _, InputContext},
-    status::StatusBoard,
-    store::outbox::{Outbox, OutboxLimits},
-};
-
-struct Stand {
-    addr: SocketAddr,
-    client: Client<HttpConnector, Full<Bytes>>,
-    outbox: Arc<Outbox>,
-    stop: CancellationToken,
-    _dir: tempfile::TempDir,
-}
-
-impl Stand {
-    async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("outbox.db");
-        let outbox = Outbox::open(&path, Arc::new(SystemClock), OutboxLimits::default())
-            .await
-            .unwrap();
-        let ctx = InputContext {
-            outbox: outbox.clone(),
-            codec: Arc::new(Codec::new(PrivateCodes::default(), 6 << 20)),
-            board: StatusBoard::new().input("in", "fhir"),
-            clock: Arc::new(SystemClock),
-        };
-        let settings = FhirSettings {
-            listen: "127.0.0.1:0".parse().unwrap(),
-        };
-        let input = FhirInput::bind(settings, ctx).await.unwrap();
-        let addr = input.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        tokio::spawn(Box::new(input).run(stop.clone()));
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        Self {
-            addr,
-            client,
-            outbox,
-            stop,
-            _dir: dir,
-        }
-    }
-
-    async fn call(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("http://{}{path}", self.addr));
-        if !body.is_empty() && !headers.iter().any(|(name, _)| *name == "content-type") {
-            request = request.header("content-type", "application/fhir+json; charset=utf-8");
-        }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(Full::new(Bytes::copy_from_slice(body))).unwrap();
-        Reply::of(self.client.request(request).await.unwrap()).await
-    }
-
-    async fn put(&self, resource: &Value) -> Reply {
-        self.put_if(resource, &[]).await
-    }
-
-    async fn put_if(&self, resource: &Value, headers: &[(&str, &str)]) -> Reply {
-        let path = format!(
-            "/fhir/{}/{}",
-            resource["resourceType"].as_str().unwrap(),
-            resource["id"].as_str().unwrap()
-        );
-        self.call(Method::PUT, &path, headers, resource.to_string().as_bytes())
-            .await
-    }
-
-    async fn post(&self, bundle: &Value) -> Reply {
-        self.call(Method::POST, "/fhir", &[], bundle.to_string().as_bytes())
-            .await
-    }
-}
-
-impl Drop for Stand {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
-
-struct Reply {
-    status: u16,
-    etag: Option<String>,
-    location: Option<String>,
-    last_modified: Option<String>,
-    body: Bytes,
-}
-
-impl Reply {
-    async fn of(response: Response<hyper::body::Incoming>) -> Self {
-        let header = |name: &str| {
-            response
-                .headers()
-                .get(name)
-                .map(|h| h.to_str().unwrap().to_owned())
-        };
-        let (etag, location, last_modified) = (header("etag"), header("location"), header("last-modified"));
-        let status = response.status().as_u16();
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        Self {
-            status,
-            etag,
-            location,
-            last_modified,
-            body,
-        }
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap()
-    }
-
-    fn code(&self) -> String {
-        let outcome = self.json();
-        assert_eq!(outcome["resourceType"], "OperationOutcome");
-        outcome["issue"][0]["code"].as_str().unwrap().to_owned()
-    }
-}
+use super::testing::{Reply, Stand};
 
 fn patient() -> Value {
     json!({"resourceType": "Patient", "id": "p", "identifier": [
@@ -397,4 +264,79 @@ async fn many_clients_share_commits() {
     assert_eq!(stand.outbox.position().last_seq, 202);
     let commits = *stand.outbox.news().borrow() - before;
     assert!(commits < 150, "{commits} commits for 201 requests");
+}
+
+#[tokio::test]
+async fn a_consent_is_answered_like_a_record_and_told_how_it_is_read() {
+    let stand = Stand::start().await;
+    stand.put(&patient()).await;
+    let consent = |provision: Value| {
+        json!({"resourceType": "Consent", "id": "c", "status": "active", "scope": {"coding": [{"code": "patient-privacy"}]},
+            "patient": {"reference": "Patient/p"}, "dateTime": "2025-01-01", "provision": provision})
+    };
+    let denied = stand.put(&consent(json!({"type": "deny"}))).await;
+    assert_eq!((denied.status, denied.etag.as_deref()), (201, Some("W/\"1\"")));
+    let narrow = stand.put(&consent(json!({"type": "permit", "period": {}}))).await;
+    assert_eq!((narrow.status, narrow.code().as_str()), (200, "informational"));
+    let told = narrow.json()["issue"][0]["diagnostics"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(told.contains("counts as no permission"), "{told}");
+    let read = stand.call(Method::GET, "/fhir/Consent/c", &[], b"").await;
+    assert_eq!((read.status, read.etag.as_deref()), (200, Some("W/\"2\"")));
+    let deleted = stand.call(Method::DELETE, "/fhir/Consent/c", &[], b"").await;
+    assert_eq!(deleted.status, 204);
+    assert_eq!(
+        stand.outbox.position().last_seq,
+        3,
+        "deny and its end, and the Patient"
+    );
+    let login = json!({"resourceType": "AuditEvent", "id": "a", "type": {"code": "110114"}});
+    assert_eq!(stand.put(&login).await.status, 422);
+}
+
+#[tokio::test]
+async fn a_copy_of_anothers_record_is_taken_note_of_and_not_published() {
+    use crate::store::inbox::testing::*;
+    let stand = Stand::start().await;
+    let theirs = json!({"resourceType": "Condition", "id": "1", "subject": {"reference": "Patient/x"},
+        "code": {"text": "a"}});
+    let text = theirs.to_string();
+    let lines = [(
+        1,
+        handfast_proto::amendment::Op::Create,
+        "Condition/1",
+        text.as_str(),
+    )];
+    let contents = vec![
+        welcome(true, &[("Z00202", 1)]),
+        begins("Z00202", 1, 5),
+        in_job("Z00202", 1, 5, &lines),
+    ];
+    stand.inbox.apply(&group(7, 1, contents)).await.unwrap();
+    let echo = stand.put(&theirs).await;
+    assert_eq!((echo.status, echo.code().as_str()), (200, "informational"));
+    let mut changed = theirs;
+    changed["clinicalStatus"] = json!({"text": "gone"});
+    // Half of what it says is another's: that much alike is a copy.
+    changed["severity"] = json!({"text": "mild"});
+    assert_eq!(
+        stand.put(&changed).await.status,
+        202,
+        "another record under that name"
+    );
+    changed.as_object_mut().unwrap().remove("severity");
+    let refused = stand.put(&changed).await;
+    assert_eq!(refused.status, 202, "it is held as this unit's own by now");
+    let marked = json!({"resourceType": "Condition", "id": "2", "subject": {"reference": "Patient/p"},
+        "meta": {"source": "urn:handfast:Z00202:Condition/1"}, "code": {"text": "changed"}});
+    let refused = stand.put(&marked).await;
+    assert_eq!(refused.status, 422);
+    let why = refused.json()["issue"][0]["diagnostics"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(why.contains("changed copy of a record of Z00202"), "{why}");
+    assert_eq!(stand.outbox.position().last_seq, 0);
 }

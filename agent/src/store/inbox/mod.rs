@@ -3,6 +3,7 @@
 
 mod apply;
 mod columns;
+mod echo;
 mod edges;
 mod error;
 mod feed;
@@ -24,6 +25,7 @@ mod tests;
 #[cfg(test)]
 mod withdrawals_tests;
 
+pub use echo::{CopyOf, HeldCopy};
 pub use error::InboxError;
 pub use feed::{OutputRow, Progress};
 pub use letters::{Letter, LetterOp, LetterState, NewLetter};

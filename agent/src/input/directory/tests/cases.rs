@@ -341,3 +341,31 @@ async fn a_consent_is_said_and_how_it_is_read_stands_beside_its_file() {
     assert_eq!(ops, [Op::Create, Op::Statement]);
     assert_eq!(stand.board.snapshot().inputs["in"].counts["taken"], 3);
 }
+
+#[tokio::test]
+async fn a_file_copied_from_an_output_folder_is_no_record_of_this_unit() {
+    use crate::store::inbox::testing::*;
+    let stand = Stand::started().await;
+    let theirs = condition("z00101-7", "a");
+    let lines = [(1, Op::Create, "Condition/z00101-7", theirs.as_str())];
+    let contents = vec![
+        welcome(true, &[("Z00101", 1)]),
+        begins("Z00101", 1, 5),
+        in_job("Z00101", 1, 5, &lines),
+    ];
+    stand.inbox.apply(&group(7, 1, contents)).await.unwrap();
+    stand.drop_in("z00101-7.json", &theirs);
+    stand.arrives("done/z00101-7.json").await;
+    let changed = theirs.replace("\"code\"", "\"clinicalStatus\":{\"text\":\"gone\"},\"code\"");
+    stand.drop_in("changed.json", &changed);
+    stand.arrives("rejected/changed.json").await;
+    let why = stand.read("rejected/changed.json.reason");
+    assert!(
+        why.contains("line 1: it is a changed copy of a record of Z00101"),
+        "{why}"
+    );
+    assert!(stand.amendments().await.is_empty());
+    let counts = &stand.board.snapshot().inputs["in"].counts;
+    assert_eq!((counts["echoes"], counts["rejected"]), (1, 1));
+    assert_eq!(stand.outbox.summary().await.unwrap().echoes, 1);
+}

@@ -12,7 +12,10 @@ use crate::{
     codec::fhir::{Codec, PrivateCodes},
     input::{Input as _, InputContext},
     status::StatusBoard,
-    store::outbox::{Outbox, OutboxLimits},
+    store::{
+        inbox::{Inbox, InboxLimits},
+        outbox::{Outbox, OutboxLimits},
+    },
 };
 
 pub(super) const PATIENT: &str = r#"{"resourceType":"Patient","id":"p","identifier":[{"system":"https://fhir.nhs.uk/Id/nhs-number","value":"9990000018"}]}"#;
@@ -20,6 +23,7 @@ pub(super) const PATIENT: &str = r#"{"resourceType":"Patient","id":"p","identifi
 pub(super) struct Stand {
     pub(super) dir: tempfile::TempDir,
     pub(super) outbox: Arc<Outbox>,
+    pub(super) inbox: Inbox,
     pub(super) board: StatusBoard,
     pub(super) stop: CancellationToken,
     pub(super) task: Option<JoinHandle<()>>,
@@ -32,9 +36,17 @@ impl Stand {
         let outbox = Outbox::open(&path, Arc::new(SystemClock), OutboxLimits::default())
             .await
             .unwrap();
+        let inbox = Inbox::open(
+            &dir.path().join("inbox.db"),
+            Arc::new(SystemClock),
+            InboxLimits::default(),
+        )
+        .await
+        .unwrap();
         Self {
             dir,
             outbox,
+            inbox,
             board: StatusBoard::new(),
             stop: CancellationToken::new(),
             task: None,
@@ -53,7 +65,9 @@ impl Stand {
             settle: Duration::from_millis(20),
         };
         let ctx = InputContext {
+            unit: "Z00102".parse().unwrap(),
             outbox: self.outbox.clone(),
+            inbox: self.inbox.clone(),
             codec: Arc::new(Codec::new(PrivateCodes::default(), 16 * 1024 * 1024)),
             board: self.board.input("in", "directory"),
             clock: Arc::new(SystemClock),
