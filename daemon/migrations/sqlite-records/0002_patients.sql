@@ -6,3 +6,16 @@ CREATE INDEX live_record ON record (source, seq) WHERE retracted = 0 AND erased 
 
 -- A patient's current records, and how many there are of each kind, from the index alone.
 CREATE INDEX record_by_patient ON record (source, patient, retracted, category, confidentiality, seq, erased);
+
+-- Whose records were before they were another patient's, so that all their payloads can be found in the log.
+CREATE TABLE moved (
+    source  INTEGER NOT NULL,
+    record  TEXT    NOT NULL,
+    patient INTEGER NOT NULL,
+    PRIMARY KEY (source, record, patient)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER move AFTER UPDATE OF patient ON record WHEN old.patient <> new.patient
+BEGIN
+    INSERT OR IGNORE INTO moved (source, record, patient) VALUES (old.source, old.record, old.patient);
+END;

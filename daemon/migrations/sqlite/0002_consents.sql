@@ -116,10 +116,18 @@ CREATE TABLE joined_number (
 
 CREATE INDEX joined_by_current ON joined_number (unit, current);
 
--- Up to which seq of a source the payloads of a patient were erased from the log.
+-- Up to which seq of a source the payloads of a patient, or of a record, are not to be in the log; `done`: up to
+-- which they are overwritten.
 CREATE TABLE erased (
     source  TEXT    NOT NULL REFERENCES unit (ods),
-    patient INTEGER NOT NULL,
+    patient INTEGER,
+    record  TEXT,
     upto    INTEGER NOT NULL,
-    PRIMARY KEY (source, patient)
-) STRICT, WITHOUT ROWID;
+    done    INTEGER NOT NULL DEFAULT 0,
+    CHECK ((patient IS NULL) <> (record IS NULL))
+) STRICT;
+
+CREATE UNIQUE INDEX erased_patient ON erased (source, patient) WHERE patient IS NOT NULL;
+CREATE UNIQUE INDEX erased_record ON erased (source, record) WHERE record IS NOT NULL;
+CREATE INDEX erased_by_seq ON erased (source, upto);
+CREATE INDEX erasure_to_finish ON erased (source) WHERE done < upto;

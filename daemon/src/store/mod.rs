@@ -33,5 +33,5 @@ pub use types::{
     HalfOutcome, HalfRow, HalfScope, Head, Hello, IssuedToken, Job, JobId, JobKind, JoinedNumbers, LogBatch,
     LogRow, NewEntry, NewJob, NewPerson, NewToken, NewUnit, Of, PairState, PersonRow, RecipientReceipt,
     RecordVersion, Role, Stated, SubjectCount, Subscription, TokenHash, UnitKind, UnitRow, UnitState,
-    UnitStateOutcome, With, WithdrawalRow, WithdrawalState, WordChange, WordOutcome, WordRow,
+    UnitStateOutcome, With, WithdrawalRow, WithdrawalState, WordChange, WordOutcome, WordRow, is_erased,
 };

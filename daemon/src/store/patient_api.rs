@@ -61,15 +61,22 @@ pub trait PatientStore: Send + Sync + 'static {
     // --- payloads that are not to be kept ---
 
     /// Erases from the log every payload of a patient's records at a source up to a seq, superseded ones too.
-    /// Headers stay. What is erased is no current record any more. May be broken off and asked for again.
-    /// Says how many payloads were erased.
+    /// Headers stay, and a payload is read as zeroes of its length from then on (see [`super::is_erased`]):
+    /// whoever forwards from the log passes it over. What is erased is no current record any more, also once
+    /// the projection is made anew. May be broken off and asked for again; what a crash broke off is done when
+    /// the store is opened next. Says how many payloads were erased.
+    ///
+    /// The bytes are gone from the store's files when this returns, but where another program (a backup)
+    /// reads the log's file meanwhile: then with the next [`super::Store::touch`] that finds nobody reading.
+    /// What the disk keeps of overwritten bytes, and older backups, is out of reach.
     async fn erase_patient(&self, source: OdsCode, patient: NhsNumber, upto: u64) -> Result<u64, StoreError>;
 
-    /// Erases from the log every payload of a record at a source before `seq`.
+    /// Erases from the log every payload of a record at a source before `seq`, in the same way.
     async fn erase_record(&self, source: OdsCode, record: &RecordId, seq: u64) -> Result<u64, StoreError>;
 
-    /// The records of a patient at a source of which the current version was erased, at most `limit`: to be
-    /// asked for again where they may be forwarded.
+    /// The records of a patient at a source of which the current version was erased, but for those that are
+    /// private or of a restricted patient, by name, at most `limit`: to be asked for again where they may be
+    /// forwarded.
     async fn erased_records(
         &self,
         source: OdsCode,

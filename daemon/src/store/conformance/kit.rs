@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use handfast_proto::{
-    amendment::{Amendment, Batch, BatchBuilder, Category, Confidentiality, Form, Op, Subject, Text},
+    amendment::{Batch, Category, Confidentiality, Form, Subject},
     chain::Chain,
     ids::{Holder, OdsCode, PersonId, StoreId},
-    limits::MAX_BATCH_BODY_BYTES,
 };
 
 use super::backend::Backend;
@@ -230,82 +228,7 @@ pub(crate) async fn hello(
 
 // === The log ===
 
-/// An agent's outbox that makes batches, each following the one before.
-#[derive(Clone)]
-pub(crate) struct Outbox {
-    source: OdsCode,
-    store: StoreId,
-    next: u64,
-    chain: Chain,
-}
-
-impl Outbox {
-    pub(crate) fn new(source: &str) -> Self {
-        let store = store_id(7);
-        Self {
-            source: ods(source),
-            store,
-            next: 1,
-            chain: Chain::start(store),
-        }
-    }
-
-    /// The same stream from another outbox.
-    pub(crate) fn reinstalled(&self, name: u8) -> Self {
-        Self {
-            store: store_id(name),
-            ..self.clone()
-        }
-    }
-
-    /// A batch of so many amendments with payloads of so many bytes.
-    pub(crate) fn batch(&mut self, amendments: u64, payload_bytes: usize) -> Arc<LogBatch> {
-        let (first, before) = (self.next, self.chain);
-        let mut builder = BatchBuilder::new(first);
-        let mut body = Vec::new();
-        for _ in 0..amendments {
-            let amendment = amendment(self.next, payload_bytes);
-            self.chain = self.chain.extend(self.next, &amendment);
-            self.next += 1;
-            if payload_bytes > MAX_BATCH_BODY_BYTES {
-                body.push(amendment.clone());
-            } else {
-                builder.push(&amendment);
-            }
-        }
-        let batch = match body.pop() {
-            Some(large) => {
-                let header = BatchBuilder::header_in_pieces(first, &large);
-                Batch::parse(header, large.payload, Form::PublishedInPieces)
-            }
-            None => {
-                let encoded = builder.finish();
-                Batch::parse(encoded.header, encoded.body, Form::Published)
-            }
-        };
-        Arc::new(LogBatch {
-            source: self.source,
-            store: self.store,
-            batch: Arc::new(batch.unwrap()),
-            chain_before: Some(before),
-            chain_after: self.chain,
-        })
-    }
-}
-
-fn amendment(seq: u64, payload_bytes: usize) -> Amendment {
-    let byte = u8::try_from(seq % 251).unwrap();
-    Amendment {
-        op: Op::Create,
-        record: format!("Observation/{seq}").parse().unwrap(),
-        subject: Some(subject()),
-        former: None,
-        author: Text::new("a clinician").unwrap(),
-        recorded_at: T0,
-        content_type: Text::new("application/fhir+json").unwrap(),
-        payload: Bytes::from(vec![byte; payload_bytes]),
-    }
-}
+pub(crate) use super::outbox::Outbox;
 
 pub(crate) fn subject() -> Subject {
     Subject {

@@ -47,6 +47,11 @@ macro_rules! conformance_suite {
                 both_grants_end_with_the_sources_half, a_unit_that_retires_loses_its_accesses,
                 an_access_carries_every_number_of_its_patient,
             }
+            erasures::{
+                a_patients_payloads_are_erased, erasing_does_not_wait_for_the_projection,
+                what_is_erased_is_not_current, a_records_payloads_are_erased,
+                what_is_private_is_not_asked_for_again, many_payloads_are_erased,
+            }
             faults::{
                 a_full_store_keeps_nothing_and_recovers, a_write_that_is_dropped_is_kept_whole_or_not_at_all,
                 writers_and_readers_do_not_wait_for_one_another, the_deployment_is_kept,

@@ -5,6 +5,7 @@ use std::{
     io,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -13,12 +14,16 @@ use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction, migrate::Migrator,
 use super::{
     fault::{fault, full_or},
     settings::Settings,
-    writer::{Write, Writer},
+    writer::{Checkpoint, Write, Writer},
 };
 use crate::store::StoreError;
 
 /// How long a read waits for a free reader.
 const READER_WAIT: Duration = Duration::from_secs(10);
+
+/// Attempts to cut a write-ahead log, and how long it rests between two.
+const CUT_ATTEMPTS: u32 = 5;
+const CUT_REST: Duration = Duration::from_millis(100);
 
 /// A file that is open.
 #[derive(Debug)]
@@ -26,6 +31,8 @@ pub(super) struct Database {
     writer: Writer,
     readers: SqlitePool,
     path: PathBuf,
+    /// What was overwritten may stand in the write-ahead log still.
+    owes_cut: AtomicBool,
 }
 
 impl Database {
@@ -66,12 +73,44 @@ impl Database {
             writer: Writer::new(settings, state_dir.to_owned(), conn),
             readers,
             path: state_dir.join(settings.file),
+            owes_cut: AtomicBool::new(false),
         })
     }
 
     /// Begins a transaction that writes.
     pub(super) async fn write(&self) -> Result<Write<'_>, StoreError> {
         self.writer.begin().await
+    }
+
+    /// Makes durable what was committed, however the file is set.
+    pub(super) async fn sync(&self) -> Result<(), StoreError> {
+        self.writer.checkpoint(Checkpoint::Sync).await.map(drop)
+    }
+
+    /// Cuts the write-ahead log to nothing, so that nothing is left in it of what was overwritten. Where
+    /// somebody reads an older state for too long, it is owed.
+    pub(super) async fn cut_write_ahead_log(&self) -> Result<(), StoreError> {
+        self.owes_cut.store(true, Ordering::Relaxed);
+        for attempt in 0..CUT_ATTEMPTS {
+            if attempt > 0 {
+                tokio::time::sleep(CUT_REST).await;
+            }
+            if self.writer.checkpoint(Checkpoint::Cut).await? {
+                self.owes_cut.store(false, Ordering::Relaxed);
+                return Ok(());
+            }
+        }
+        let file = self.path.display();
+        tracing::warn!(%file, "what was erased is in the write-ahead log still: something reads the file for long");
+        Ok(())
+    }
+
+    /// Tries again where it is owed.
+    pub(super) async fn cut_if_owed(&self) -> Result<(), StoreError> {
+        if self.owes_cut.load(Ordering::Relaxed) && self.writer.checkpoint(Checkpoint::Cut).await? {
+            self.owes_cut.store(false, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// For a single statement that reads.

@@ -64,7 +64,8 @@ pub(super) async fn touch(main: &Database, at: i64) -> Result<(), StoreError> {
     let mut write = main.write().await?;
     let sql = "UPDATE deployment SET touched_at = ?1";
     let result = sqlx::query(sql).bind(at).execute(write.conn()).await;
-    write.finish(result.map_err(fault).map(drop)).await
+    write.finish(result.map_err(fault).map(drop)).await?;
+    main.cut_if_owed().await
 }
 
 /// Changes what is asked of patients.

@@ -18,6 +18,8 @@ mod dead_letters;
 mod deployment;
 mod emergencies;
 mod enrolment;
+mod erase;
+mod erasures;
 mod expiry;
 mod fault;
 mod grants;
@@ -27,6 +29,7 @@ mod log;
 mod patient_runs;
 mod patient_store;
 mod people;
+mod places;
 mod projection;
 mod records;
 mod settings;
@@ -40,6 +43,8 @@ mod withdrawals;
 mod words;
 mod writer;
 
+#[cfg(test)]
+mod erasing_tests;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]

@@ -3,7 +3,12 @@
 use async_trait::async_trait;
 use handfast_proto::ids::{NhsNumber, OdsCode, RecordId};
 
-use super::{caseload, store::SqliteStore, words};
+use super::{
+    caseload, erase,
+    erasures::{Erasure, Whose},
+    store::SqliteStore,
+    words,
+};
 use crate::store::{
     ClaimChange, ClaimRow, FactsRow, JoinedNumbers, PatientStore, StoreError, With, WordChange, WordOutcome,
     WordRow,
@@ -63,15 +68,27 @@ impl PatientStore for SqliteStore {
         caseload::claims(self.main(), unit, after, limit).await
     }
 
-    async fn erase_patient(&self, _: OdsCode, _: NhsNumber, _: u64) -> Result<u64, StoreError> {
-        Err(StoreError::Failed("payloads cannot be erased yet".to_owned()))
+    async fn erase_patient(&self, source: OdsCode, patient: NhsNumber, upto: u64) -> Result<u64, StoreError> {
+        let whose = Whose::Patient(patient);
+        let erasure = Erasure { source, whose, upto };
+        erase::erase(self.main(), self.records(), &erasure).await
     }
 
-    async fn erase_record(&self, _: OdsCode, _: &RecordId, _: u64) -> Result<u64, StoreError> {
-        Err(StoreError::Failed("payloads cannot be erased yet".to_owned()))
+    async fn erase_record(&self, source: OdsCode, record: &RecordId, seq: u64) -> Result<u64, StoreError> {
+        let erasure = Erasure {
+            source,
+            whose: Whose::Record(record.clone()),
+            upto: seq.saturating_sub(1),
+        };
+        erase::erase(self.main(), self.records(), &erasure).await
     }
 
-    async fn erased_records(&self, _: OdsCode, _: NhsNumber, _: u32) -> Result<Vec<RecordId>, StoreError> {
-        Ok(Vec::new())
+    async fn erased_records(
+        &self,
+        source: OdsCode,
+        patient: NhsNumber,
+        limit: u32,
+    ) -> Result<Vec<RecordId>, StoreError> {
+        self.records().erased(source, patient, limit).await
     }
 }

@@ -1,6 +1,6 @@
 //! How SQLite finds the rows of statements that must stay quick however much there is.
 
-use super::{append, current, expiry, jobs, store::SqliteStore};
+use super::{append, current, expiry, jobs, places, store::SqliteStore};
 use crate::store::conformance::kit::deployment;
 
 /// What is no table: an array that was bound, a row that is made, an intermediate result.
@@ -33,6 +33,11 @@ async fn the_moves_of_a_commit_look_rows_up_by_key() {
             assert!(!walks_a_table(&step), "{step} in {sql}");
         }
     }
+    for sql in places::LOOKS {
+        for step in plan(store.records().file().readers(), sql).await {
+            assert!(!walks_a_table(&step), "{step} in {sql}");
+        }
+    }
     // The grants in force are few; it must not walk the agreements for each.
     let steps = plan(store.main().readers(), expiry::RUN_OUT).await;
     assert_eq!(
@@ -58,10 +63,8 @@ async fn current_records_are_read_from_an_index_alone() {
             );
         }
         let sorts = steps.iter().filter(|step| step.contains("TEMP B-TREE"));
-        // A patient's own records are few: they may be sorted.
-        assert!(
-            sql == current::SEQS_OF_PATIENT || sorts.count() == 0,
-            "{steps:?} in {sql}"
-        );
+        // A patient's own records, and those who are asked for, are few: they may be sorted.
+        let few = [current::SEQS_OF_PATIENT, current::HAVE].contains(&sql);
+        assert!(few || sorts.count() == 0, "{steps:?} in {sql}");
     }
 }

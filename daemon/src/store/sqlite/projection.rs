@@ -3,11 +3,12 @@
 
 use std::sync::LazyLock;
 
-use handfast_proto::ids::OdsCode;
+use handfast_proto::ids::{NhsNumber, OdsCode, RecordId};
 use sqlx::SqliteConnection;
 
 use super::{
     database::Database,
+    erasures::Marks,
     fault::fault,
     patient_runs,
     shapes::Shapes,
@@ -21,16 +22,22 @@ const UPSERT_ROWS: [usize; 3] = [256, 64, 8];
 /// A version that is not newer than the one held changes nothing. What a retraction does not say of its
 /// record stays known.
 static UPSERT: LazyLock<Shapes> = LazyLock::new(|| {
-    let head =
-        "INSERT INTO record (source, record, seq, patient, category, confidentiality, retracted) VALUES";
+    let head = "INSERT INTO record (source, record, seq, patient, category, confidentiality, retracted, erased) VALUES";
     let tail = "ON CONFLICT (source, record) DO UPDATE SET
                     seq = excluded.seq,
                     patient = coalesce(excluded.patient, patient),
                     category = coalesce(excluded.category, category),
                     confidentiality = coalesce(excluded.confidentiality, confidentiality),
-                    retracted = excluded.retracted
+                    retracted = excluded.retracted,
+                    erased = excluded.erased
                 WHERE excluded.seq > record.seq";
-    Shapes::new(head, "(?, ?, ?, ?, ?, ?, ?)", tail, &UPSERT_ROWS)
+    Shapes::new(head, "(?, ?, ?, ?, ?, ?, ?, ?)", tail, &UPSERT_ROWS)
+});
+
+/// Records that were another patient's within one slice.
+static MOVE: LazyLock<Shapes> = LazyLock::new(|| {
+    let head = "INSERT OR IGNORE INTO moved (source, record, patient) VALUES";
+    Shapes::new(head, "(?, ?, ?)", "", &UPSERT_ROWS)
 });
 
 /// Up to which seq of a source the projection holds.
@@ -46,17 +53,19 @@ pub(super) async fn through(records: &Database, source: OdsCode) -> Result<u64, 
 /// Brings a source up to `through`. Where the projection is further already, nothing changes.
 pub(super) async fn project(
     records: &Database,
+    main: &Database,
     source: OdsCode,
     versions: &[RecordVersion],
     through: u64,
 ) -> Result<(), StoreError> {
     let mut write = records.write().await?;
-    let result = bring_up(write.conn(), source, versions, through).await;
+    let result = bring_up(write.conn(), main, source, versions, through).await;
     write.finish(result).await
 }
 
 async fn bring_up(
     conn: &mut SqliteConnection,
+    main: &Database,
     source: OdsCode,
     versions: &[RecordVersion],
     through: u64,
@@ -75,8 +84,20 @@ async fn bring_up(
     }
     let id: i64 = row.column("id")?;
     patient_runs::insert(conn, id, versions).await?;
-    let newest = newest(versions);
-    let mut waiting = newest.as_slice();
+    let slice = Slice::of(versions);
+    // Read with the projection's writer in hand: an erasure is noted first and marks behind it.
+    let marks = Marks::from(main, source, slice.first_seq).await?;
+    upsert(conn, id, &slice.newest, &marks).await?;
+    moved(conn, id, &slice.moved).await
+}
+
+async fn upsert(
+    conn: &mut SqliteConnection,
+    source: i64,
+    newest: &[&RecordVersion],
+    marks: &Marks,
+) -> Result<(), StoreError> {
+    let mut waiting = newest;
     while !waiting.is_empty() {
         let (rows, sql) = UPSERT.pick(waiting.len());
         let (now, later) = waiting.split_at(rows.min(waiting.len()));
@@ -84,13 +105,14 @@ async fn bring_up(
         for version in now {
             let patient = version.subject.map(|s| int(s.patient.as_u64())).transpose()?;
             upsert = upsert
-                .bind(id)
+                .bind(source)
                 .bind(version.record.as_str())
                 .bind(int(version.seq)?)
                 .bind(patient)
                 .bind(version.subject.map(|s| s.category as i32))
                 .bind(version.subject.map(|s| s.confidentiality.bits()))
-                .bind(version.retracted);
+                .bind(version.retracted)
+                .bind(marks.has(version));
         }
         upsert.execute(&mut *conn).await.map_err(fault)?;
         waiting = later;
@@ -98,11 +120,60 @@ async fn bring_up(
     Ok(())
 }
 
-/// The last version of each record, in the order of the table's key, so that neighbours share a page.
-fn newest(versions: &[RecordVersion]) -> Vec<&RecordVersion> {
-    // The last first; then of those with one record, which a stable sort keeps in this order, the first.
-    let mut newest: Vec<&RecordVersion> = versions.iter().rev().collect();
-    newest.sort_by(|a, b| a.record.cmp(&b.record));
-    newest.dedup_by(|later, kept| later.record == kept.record);
-    newest
+async fn moved(
+    conn: &mut SqliteConnection,
+    source: i64,
+    moved: &[(NhsNumber, &RecordId)],
+) -> Result<(), StoreError> {
+    let mut waiting = moved;
+    while !waiting.is_empty() {
+        let (rows, sql) = MOVE.pick(waiting.len());
+        let (now, later) = waiting.split_at(rows.min(waiting.len()));
+        let mut insert = sqlx::query(sql);
+        for (patient, record) in now {
+            insert = insert
+                .bind(source)
+                .bind(record.as_str())
+                .bind(int(patient.as_u64())?);
+        }
+        insert.execute(&mut *conn).await.map_err(fault)?;
+        waiting = later;
+    }
+    Ok(())
+}
+
+/// Versions as the projection takes them, in the order of its keys, so that neighbours share a page.
+struct Slice<'v> {
+    /// The first seq of all.
+    first_seq: u64,
+    /// The last version of each record.
+    newest: Vec<&'v RecordVersion>,
+    /// Whose a record was before the last version that says so.
+    moved: Vec<(NhsNumber, &'v RecordId)>,
+}
+
+impl<'v> Slice<'v> {
+    fn of(versions: &'v [RecordVersion]) -> Self {
+        let mut sorted: Vec<&RecordVersion> = versions.iter().collect();
+        // Of one record the later ones stay behind the earlier.
+        sorted.sort_by(|a, b| a.record.cmp(&b.record));
+        let mut slice = Self {
+            first_seq: versions.iter().map(|version| version.seq).min().unwrap_or(0),
+            newest: Vec::with_capacity(sorted.len()),
+            moved: Vec::new(),
+        };
+        for of_record in sorted.chunk_by(|a, b| a.record == b.record) {
+            let Some(last) = of_record.last() else {
+                continue;
+            };
+            slice.newest.push(last);
+            let patients = of_record
+                .iter()
+                .filter_map(|version| version.subject.map(|s| s.patient));
+            let patients: Vec<NhsNumber> = patients.collect();
+            let changes = patients.windows(2).filter(|pair| pair[0] != pair[1]);
+            slice.moved.extend(changes.map(|pair| (pair[0], &last.record)));
+        }
+        slice
+    }
 }

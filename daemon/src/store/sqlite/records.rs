@@ -7,12 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use handfast_proto::ids::{NhsNumber, OdsCode};
+use handfast_proto::ids::{NhsNumber, OdsCode, RecordId};
 use sqlx::SqliteConnection;
 
 use super::{
-    audit, audit_index, current, database::Database, fault::fault, log, patient_runs, projection,
-    settings::RECORDS,
+    audit, audit_index, current, database::Database, erasures::Erasure, fault::fault, log, patient_runs,
+    places, places::Places, projection, settings::RECORDS,
 };
 use crate::store::{EntryKeys, EntryQuery, Head, Of, RecordVersion, StoreError, SubjectCount};
 
@@ -84,11 +84,32 @@ impl Records {
 
     pub(super) async fn project(
         &self,
+        main: &Database,
         source: OdsCode,
         versions: &[RecordVersion],
         through: u64,
     ) -> Result<(), StoreError> {
-        let result = projection::project(&self.file, source, versions, through).await;
+        let result = projection::project(&self.file, main, source, versions, through).await;
+        result.inspect_err(|error| self.note_damage(error))
+    }
+
+    pub(super) async fn mark_erased(&self, erasure: &Erasure) -> Result<(), StoreError> {
+        let result = places::mark_erased(&self.file, erasure).await;
+        result.inspect_err(|error| self.note_damage(error))
+    }
+
+    pub(super) async fn places(&self, erasure: &Erasure) -> Result<Places, StoreError> {
+        let result = places::of(&self.file, erasure).await;
+        result.inspect_err(|error| self.note_damage(error))
+    }
+
+    pub(super) async fn erased(
+        &self,
+        source: OdsCode,
+        patient: NhsNumber,
+        limit: u32,
+    ) -> Result<Vec<RecordId>, StoreError> {
+        let result = places::erased_records(&self.file, source, patient, limit).await;
         result.inspect_err(|error| self.note_damage(error))
     }
 
@@ -192,17 +213,19 @@ impl Records {
 }
 
 async fn forget(conn: &mut SqliteConnection, source: OdsCode) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM record WHERE source = (SELECT id FROM source WHERE ods = ?1)")
-        .bind(source.as_str())
-        .execute(&mut *conn)
-        .await
-        .map_err(fault)?;
     patient_runs::forget(conn, source).await?;
-    sqlx::query("UPDATE source SET through = 0 WHERE ods = ?1")
-        .bind(source.as_str())
-        .execute(conn)
-        .await
-        .map_err(fault)?;
+    let steps = [
+        "DELETE FROM record WHERE source = (SELECT id FROM source WHERE ods = ?1)",
+        "DELETE FROM moved WHERE source = (SELECT id FROM source WHERE ods = ?1)",
+        "UPDATE source SET through = 0 WHERE ods = ?1",
+    ];
+    for sql in steps {
+        sqlx::query(sql)
+            .bind(source.as_str())
+            .execute(&mut *conn)
+            .await
+            .map_err(fault)?;
+    }
     Ok(())
 }
 

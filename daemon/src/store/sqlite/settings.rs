@@ -15,7 +15,7 @@ use super::fault::fault;
 use crate::store::StoreError;
 
 /// How long a statement waits where another program (a backup) holds the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One file's settings.
 #[derive(Debug)]

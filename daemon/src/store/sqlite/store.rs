@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use handfast_proto::ids::{NhsNumber, OdsCode, PersonId};
 
 use super::{
-    agreements, append, database::Database, dead_letters, deployment, enrolment, expiry, log, people,
+    agreements, append, database::Database, dead_letters, deployment, enrolment, erase, expiry, log, people,
     records::Records, settings::MAIN, subscriptions, units, withdrawals,
 };
 use crate::{
@@ -63,6 +63,7 @@ impl SqliteStore {
 
     async fn with_records(main: Database, state_dir: &Path) -> Result<Self, StoreError> {
         let records = Records::open(state_dir, &main).await?;
+        erase::finish_all(&main, &records).await?;
         Ok(Self { main, records })
     }
 
@@ -119,7 +120,7 @@ impl Store for SqliteStore {
         versions: &[RecordVersion],
         through: u64,
     ) -> Result<(), StoreError> {
-        self.records.project(source, versions, through).await
+        self.records.project(&self.main, source, versions, through).await
     }
 
     async fn current_records(

@@ -4,17 +4,20 @@
 //! the one before. A transaction marks the connection as open before it begins and as clean once it is
 //! over; one found open (its future was dropped) is rolled back first, one that is lost is opened anew.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
     beside,
     fault::{fault, full_or, is_already_rolled_back},
-    settings::Settings,
+    settings::{BUSY_TIMEOUT, Settings},
 };
 use crate::store::{StoreError, With};
+
+/// How long a checkpoint waits for those who read older states; writers wait behind it.
+const CHECKPOINT_WAIT: Duration = Duration::from_millis(100);
 
 /// The writer of one file.
 #[derive(Debug)]
@@ -38,6 +41,15 @@ enum Condition {
     Open,
     /// The connection is not to be used any more.
     Lost,
+}
+
+/// How far a checkpoint goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Checkpoint {
+    /// What was committed is synced, and taken into the file as far as nobody reads older states.
+    Sync,
+    /// All of the write-ahead log is taken into the file, and the log is cut to nothing.
+    Cut,
 }
 
 /// A transaction that writes. Dropped without [`Write::finish`] it is rolled back before the next begins.
@@ -77,13 +89,31 @@ impl Writer {
         }
     }
 
-    async fn start(&self, slot: &mut Slot) -> Result<(), StoreError> {
+    /// Takes the write-ahead log into the file; whether all of it was, and (with [`Checkpoint::Cut`]) it was cut
+    /// to nothing. What was committed is durable then, however the file is set.
+    pub(super) async fn checkpoint(&self, how: Checkpoint) -> Result<bool, StoreError> {
+        let mut slot = self.slot.lock().await;
+        self.make_clean(&mut slot).await?;
+        // Dropped half-way, or failed, the connection is not as it was set.
+        slot.condition = Condition::Lost;
+        let done = checkpoint(&mut slot.conn, how).await.map_err(fault)?;
+        slot.condition = Condition::Clean;
+        Ok(done)
+    }
+
+    async fn make_clean(&self, slot: &mut Slot) -> Result<(), StoreError> {
         if slot.condition == Condition::Open {
             slot.roll_back().await;
         }
         if slot.condition == Condition::Lost {
             slot.conn = self.settings.connect(&self.state_dir).await?;
+            slot.condition = Condition::Clean;
         }
+        Ok(())
+    }
+
+    async fn start(&self, slot: &mut Slot) -> Result<(), StoreError> {
+        self.make_clean(slot).await?;
         slot.condition = Condition::Open;
         let begun = sqlx::query("BEGIN IMMEDIATE")
             .execute(&mut slot.conn)
@@ -95,6 +125,18 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+async fn checkpoint(conn: &mut SqliteConnection, how: Checkpoint) -> Result<bool, sqlx::Error> {
+    let sql = match how {
+        Checkpoint::Sync => "PRAGMA wal_checkpoint(PASSIVE)",
+        Checkpoint::Cut => "PRAGMA wal_checkpoint(TRUNCATE)",
+    };
+    let wait = |wait: Duration| AssertSqlSafe(format!("PRAGMA busy_timeout = {}", wait.as_millis()));
+    sqlx::query(wait(CHECKPOINT_WAIT)).execute(&mut *conn).await?;
+    let row = sqlx::query(sql).fetch_one(&mut *conn).await?;
+    sqlx::query(wait(BUSY_TIMEOUT)).execute(&mut *conn).await?;
+    Ok(row.try_get::<i64, _>(0)? == 0)
 }
 
 impl Slot {

@@ -32,7 +32,7 @@ pub struct LogBatch {
 pub struct AppendGroup {
     /// In order; those of one source are consecutive.
     pub batches: Vec<Arc<LogBatch>>,
-    /// At most one a pair.
+    /// At most one a grant.
     pub cursors: Vec<CursorMove>,
     /// At most one a job.
     pub catch_ups: Vec<CatchUpMove>,
@@ -92,7 +92,12 @@ pub struct Head {
     pub store: Option<StoreId>,
 }
 
-/// A batch as the log has it.
+/// Whether a payload of the log was erased: nothing of it is left but its length.
+pub fn is_erased(payload: &[u8]) -> bool {
+    !payload.is_empty() && payload.iter().all(|byte| *byte == 0)
+}
+
+/// A batch as the log has it. Payloads that were erased are zeroes of the same length; see [`is_erased`].
 #[derive(Clone, Debug)]
 pub struct LogRow {
     /// The seq of its first amendment.

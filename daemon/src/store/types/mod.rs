@@ -26,7 +26,7 @@ pub use audit::{EntryKeys, EntryQuery, EntryRow, NewEntry};
 pub use deployment::Deployment;
 pub use log::{
     AppendGroup, CatchUpMove, CursorMove, Head, LogBatch, LogRow, Of, RecipientReceipt, RecordVersion,
-    SubjectCount,
+    SubjectCount, is_erased,
 };
 pub use patients::{
     ClaimChange, ClaimRow, FactsRow, JoinedNumbers, Stated, WordChange, WordOutcome, WordRow,
