@@ -17,6 +17,7 @@ use tokio::{net::TcpListener, sync::Notify};
 use tonic::service::{Routes, RoutesBuilder};
 
 use crate::{
+    audit::Scribe,
     clock::{Clock, SystemClock},
     config::{Bounded, Config},
     delivery::{Changes, Delivery, DeliveryParts},
@@ -201,7 +202,8 @@ impl Ground {
             Arc::clone(&self.random),
         );
         let days = Days::of(&deployment.zone).context("read the deployment's zone")?;
-        let alerts = KeptAlerts::new(Arc::clone(&self.store), Arc::clone(&changes));
+        let scribe = Scribe::new(Arc::clone(&self.random));
+        let alerts = KeptAlerts::new(Arc::clone(&self.store), Arc::clone(&changes), scribe.clone());
         Ok(Context {
             store: Arc::clone(&self.store),
             revoker: Arc::new(delivery),
@@ -209,6 +211,7 @@ impl Ground {
             alerts: Arc::new(alerts),
             changes,
             clock: Arc::clone(&self.clock),
+            scribe,
             tokens,
             deployment: Arc::new(deployment),
             days,

@@ -99,7 +99,11 @@ async fn alarmed() -> (World, AlertDesk) {
         .unwrap();
     let claimed = alert(&world, AlertKind::SelfClaimed, "Z00101", "cleo");
     let recovered = alert(&world, AlertKind::OperatorRecovery, "Z00101", "op");
-    world.ctx.raise(&[claimed, recovered]).await.unwrap();
+    world
+        .ctx
+        .raise(&world.caller("op").await, &[claimed, recovered])
+        .await
+        .unwrap();
     let alerts = AlertDesk::new(world.ctx.clone());
     (world, alerts)
 }
@@ -195,7 +199,10 @@ async fn alerts_are_reviewed_by_those_who_see_them_but_not_by_whom_they_are_abou
     );
     world
         .ctx
-        .raise(&[alert(&world, AlertKind::SelfClaimed, "Z00101", "pam")])
+        .raise(
+            &world.caller("op").await,
+            &[alert(&world, AlertKind::SelfClaimed, "Z00101", "pam")],
+        )
         .await
         .unwrap();
     let own = alerts
@@ -228,7 +235,10 @@ async fn watchers_are_told_of_alerts() {
     assert!(next().await.is_empty());
     world
         .ctx
-        .raise(&[alert(&world, AlertKind::SelfClaimed, "Z00101", "cleo")])
+        .raise(
+            &world.caller("op").await,
+            &[alert(&world, AlertKind::SelfClaimed, "Z00101", "cleo")],
+        )
         .await
         .unwrap();
     let raised = next().await;
@@ -243,7 +253,11 @@ async fn watchers_are_told_of_alerts() {
 #[tokio::test]
 async fn a_claim_and_a_dissent_everywhere_are_alerted_where_they_are_made() {
     let world = hospital().await;
-    let kept = KeptAlerts::new(Arc::clone(&world.ctx.store), Arc::clone(&world.ctx.changes));
+    let kept = KeptAlerts::new(
+        Arc::clone(&world.ctx.store),
+        Arc::clone(&world.ctx.changes),
+        world.ctx.scribe.clone(),
+    );
     let (one, other) = ("9990000018".parse().unwrap(), "9990000026".parse().unwrap());
     for patients in [vec![one], vec![one, other]] {
         let claim = SelfClaim {

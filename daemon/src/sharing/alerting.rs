@@ -4,38 +4,70 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use handfast_proto::ids::{NhsNumber, OdsCode, PersonId};
+use handfast_proto::{
+    ids::{Holder, NhsNumber, OdsCode, PersonId},
+    v1::AlertStep,
+};
 
 use super::{ActError, Alerts, Caller, Context, SelfClaim};
 use crate::{
+    audit::{Actor, NotEntered, Scribe, events::Alerted},
     delivery::Changes,
-    store::{AlertKind, NewAlert, Store, StoreError, With},
+    store::{AlertKind, NewAlert, NewEntry, Store, With},
 };
 
 /// Alerts that the store keeps.
 pub struct KeptAlerts {
     store: Arc<dyn Store>,
     changes: Arc<Changes>,
+    scribe: Scribe,
 }
 
 impl KeptAlerts {
     /// Keeps them in `store`, and wakes those who watch.
-    pub fn new(store: Arc<dyn Store>, changes: Arc<Changes>) -> Self {
-        Self { store, changes }
+    pub fn new(store: Arc<dyn Store>, changes: Arc<Changes>, scribe: Scribe) -> Self {
+        Self {
+            store,
+            changes,
+            scribe,
+        }
+    }
+
+    async fn raise(&self, alerts: &[NewAlert], actor: &Actor) -> Result<(), ActError> {
+        let entries = alerts.iter().map(|alert| raised(&self.scribe, alert, actor));
+        let with = With::audit(entries.collect::<Result<_, _>>()?);
+        let kept = self.store.raise_alerts(alerts, &with).await;
+        self.changes.notify();
+        kept?;
+        Ok(())
     }
 }
 
 #[async_trait]
 impl Alerts for KeptAlerts {
     async fn self_claimed(&self, claim: &SelfClaim) -> Result<(), ActError> {
-        let raised = self
-            .store
-            .raise_alerts(&[of_claim(claim)], &With::nothing())
-            .await;
-        self.changes.notify();
-        raised?;
-        Ok(())
+        let alert = of_claim(claim);
+        let actor = match &alert.person {
+            Some(id) => Actor::Holder(Holder::Person(id.clone())),
+            None => Actor::Agent(claim.unit),
+        };
+        self.raise(&[alert], &actor).await
     }
+}
+
+/// What the audit log says of an alert that is raised.
+fn raised(scribe: &Scribe, alert: &NewAlert, actor: &Actor) -> Result<NewEntry, NotEntered> {
+    let event = Alerted {
+        step: AlertStep::Raised,
+        kind: (alert.kind as i32).unsigned_abs(),
+        alert: 0,
+        unit: alert.unit,
+        source: alert.source,
+        patient: alert.patient,
+        justified: false,
+        note: &alert.note,
+    };
+    scribe.entry(alert.at, actor, &event)
 }
 
 /// One alert a claim: of a single patient it names the patient, of more it says how many.
@@ -75,7 +107,7 @@ impl Context {
             at: self.clock.now_ms(),
         };
         let alerts: Vec<NewAlert> = units.iter().map(alert).collect();
-        Ok(self.raise(&alerts).await?)
+        self.raise(caller, &alerts).await
     }
 
     /// Alerts a unit, before the act, that the operator does `what` there in place of its administrators.
@@ -104,14 +136,14 @@ impl Context {
             note: what,
             at: self.clock.now_ms(),
         };
-        Ok(self.raise(&[alert]).await?)
+        self.raise(caller, &[alert]).await
     }
 
-    /// Raises alerts, and wakes those who watch.
-    pub(super) async fn raise(&self, alerts: &[NewAlert]) -> Result<(), StoreError> {
-        let raised = self.store.raise_alerts(alerts, &With::nothing()).await;
-        self.changes.notify();
-        raised.map(drop)
+    /// Raises alerts of what a caller does.
+    pub(super) async fn raise(&self, caller: &Caller, alerts: &[NewAlert]) -> Result<(), ActError> {
+        let (store, changes) = (Arc::clone(&self.store), Arc::clone(&self.changes));
+        let kept = KeptAlerts::new(store, changes, self.scribe.clone());
+        kept.raise(alerts, &caller.actor()).await
     }
 }
 

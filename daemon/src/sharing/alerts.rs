@@ -9,6 +9,7 @@ use futures::{FutureExt as _, Stream};
 use handfast_proto::{
     emergency::MAX_LISTED,
     ids::{NhsNumber, OdsCode, PersonId},
+    v1::AlertStep,
 };
 
 use super::{
@@ -16,6 +17,7 @@ use super::{
     context::{detached, required},
     watching::watch_list,
 };
+use crate::audit::events::Alerted;
 use crate::store::{
     AccessId, AlertId, AlertKind, AlertQuery, AlertRow, AlertState, AlertsOf, ReviewRow, Role, With,
 };
@@ -129,9 +131,14 @@ impl AlertDesk {
         let row = row.ok_or(ActError::Denied)?;
         let review = self.ctx.review_by(caller, finding)?;
         not_their_own(row.alert.person.as_ref(), &review)?;
+        let with = With::audit(vec![self.ctx.entry(
+            caller,
+            review.at,
+            &reviewed(&row, &review),
+        )?]);
         let this = self.clone();
         detached(async move {
-            let kept = this.ctx.store.review(&[id], &review, &With::nothing()).await;
+            let kept = this.ctx.store.review(&[id], &review, &with).await;
             this.ctx.changes.notify();
             kept?;
             let row = this.one(id).await?.ok_or(ActError::Missing("alert"))?;
@@ -148,6 +155,20 @@ impl AlertDesk {
             limit: 1,
         };
         Ok(self.ctx.store.alerts(&query).await?.pop())
+    }
+}
+
+/// What the audit log says of a review.
+fn reviewed<'r>(row: &AlertRow, review: &'r ReviewRow) -> Alerted<'r> {
+    Alerted {
+        step: AlertStep::Reviewed,
+        kind: (row.alert.kind as i32).unsigned_abs(),
+        alert: row.id.0,
+        unit: row.alert.unit,
+        source: row.alert.source,
+        patient: row.alert.patient,
+        justified: review.justified,
+        note: &review.note,
     }
 }
 

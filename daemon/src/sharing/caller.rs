@@ -6,6 +6,7 @@
 use handfast_proto::ids::{Holder, OdsCode, PersonId};
 
 use super::ActError;
+use crate::audit::Actor;
 use crate::store::{Role, Store, StoreError, UnitState};
 
 /// Who asks.
@@ -99,6 +100,18 @@ impl Caller {
         match self {
             Self::Unit(ods) => Some(*ods),
             Self::Person { unit, .. } => *unit,
+        }
+    }
+
+    /// As an entry of the audit log has it.
+    pub fn actor(&self) -> Actor {
+        match self {
+            Self::Unit(ods) => Actor::Agent(*ods),
+            Self::Person { id, unit, role } => Actor::Person {
+                id: id.clone(),
+                unit: *unit,
+                role: *role,
+            },
         }
     }
 

@@ -10,9 +10,10 @@ use handfast_proto::{
 
 use super::{ActError, Caller, Days, TokenMint};
 use crate::{
+    audit::{Event, Scribe},
     clock::Clock,
     delivery::{Changes, Revoker},
-    store::{Deployment, Store, UnitRow, UnitState},
+    store::{Deployment, NewEntry, Store, UnitRow, UnitState},
 };
 
 /// Live connections, so that those of a holder who was revoked can be closed.
@@ -70,6 +71,8 @@ pub struct Context {
     pub changes: Arc<Changes>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Makes entries of the audit log.
+    pub scribe: Scribe,
     /// Makes enrolment tokens.
     pub tokens: TokenMint,
     /// What was chosen when the deployment was made.
@@ -79,6 +82,11 @@ pub struct Context {
 }
 
 impl Context {
+    /// An entry of the audit log about what a caller does at `at`, for the transaction of its effect.
+    pub(super) fn entry(&self, caller: &Caller, at: i64, event: &dyn Event) -> Result<NewEntry, ActError> {
+        Ok(self.scribe.entry(at, &caller.actor(), event)?)
+    }
+
     /// One unit.
     pub(super) async fn unit(&self, ods: OdsCode) -> Result<Option<UnitRow>, ActError> {
         let units = self.store.units(self.clock.now_ms()).await?;

@@ -1,6 +1,6 @@
 //! Why an act was not carried out, as far as callers act on it.
 
-use crate::store::StoreError;
+use crate::{audit::NotEntered, store::StoreError};
 
 /// Why an act was not carried out. Nothing of it was kept, but for [`ActError::Failed`], where that is
 /// unknown.
@@ -47,6 +47,12 @@ impl ActError {
             field,
             why: why.into(),
         }
+    }
+}
+
+impl From<NotEntered> for ActError {
+    fn from(error: NotEntered) -> Self {
+        Self::Failed(error.to_string())
     }
 }
 

@@ -3,13 +3,20 @@
 
 use std::time::Duration;
 
+use handfast_proto::v1::AlertStep;
 use tokio::{sync::watch, time::sleep};
 
 use super::{ActError, Context};
-use crate::store::With;
+use crate::{
+    audit::{Actor, events::Alerted},
+    store::{AlertId, AlertRow, With},
+};
 
 /// How long it sleeps at most where nothing wakes it.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
+
+/// Alerts that are escalated in one transaction.
+const BATCH: u32 = 100;
 
 /// Escalates alerts that nobody reviewed in time.
 pub struct Escalation {
@@ -57,23 +64,45 @@ impl Escalation {
 
     /// Escalates what is due; when the next one is.
     pub(super) async fn look(&self) -> Result<Option<i64>, ActError> {
-        let now = self.ctx.clock.now_ms();
-        let due = |oldest: i64| oldest.saturating_add(self.after_ms);
-        let oldest = self.ctx.store.oldest_open().await?;
-        if oldest.is_none_or(|oldest| due(oldest) > now) {
-            return Ok(oldest.map(due));
+        loop {
+            let now = self.ctx.clock.now_ms();
+            // The first that is not due yet tells when to look again.
+            let waiting = self.ctx.store.not_escalated(BATCH).await?;
+            let is_due = |row: &&AlertRow| row.alert.at.saturating_add(self.after_ms) <= now;
+            let due: Vec<&AlertRow> = waiting.iter().take_while(is_due).collect();
+            if due.is_empty() {
+                return Ok(waiting
+                    .first()
+                    .map(|row| row.alert.at.saturating_add(self.after_ms)));
+            }
+            match self.escalate(&due, now).await {
+                Ok(()) => {
+                    tracing::warn!(alerts = due.len(), "alerts were not reviewed in time");
+                    self.ctx.changes.notify();
+                }
+                // One was reviewed at this very moment: look again.
+                Err(ActError::Conflict(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
-        // One millisecond further: `escalate` takes those raised before a moment.
-        let raised_before = now.saturating_sub(self.after_ms).saturating_add(1);
-        let escalated = self
-            .ctx
-            .store
-            .escalate(raised_before, now, &With::nothing())
-            .await?;
-        if !escalated.is_empty() {
-            tracing::warn!(alerts = escalated.len(), "alerts were not reviewed in time");
-            self.ctx.changes.notify();
-        }
-        Ok(self.ctx.store.oldest_open().await?.map(due))
+    }
+
+    async fn escalate(&self, due: &[&AlertRow], now: i64) -> Result<(), ActError> {
+        let entry = |row: &&AlertRow| {
+            let event = Alerted {
+                step: AlertStep::Escalated,
+                kind: (row.alert.kind as i32).unsigned_abs(),
+                alert: row.id.0,
+                unit: row.alert.unit,
+                source: row.alert.source,
+                patient: row.alert.patient,
+                justified: false,
+                note: "",
+            };
+            self.ctx.scribe.entry(now, &Actor::Daemon, &event)
+        };
+        let with = With::audit(due.iter().map(entry).collect::<Result<_, _>>()?);
+        let ids: Vec<AlertId> = due.iter().map(|row| row.id).collect();
+        Ok(self.ctx.store.escalate(&ids, now, &with).await?)
     }
 }

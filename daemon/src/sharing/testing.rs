@@ -25,6 +25,7 @@ use super::{
     TokenMint,
 };
 use crate::{
+    audit::Scribe,
     clock::{Clock, ManualClock},
     consent::{Facts, GrantId, Pair, Patients, Policy, Side},
     delivery::Changes,
@@ -94,6 +95,7 @@ impl World {
             alerts: Arc::clone(&alerted) as _,
             changes: Arc::new(Changes::default()),
             clock: Arc::clone(&clock) as _,
+            scribe: Scribe::new(Arc::new(Counting::default())),
             tokens: TokenMint::new([7; 32], LIFETIME_MS, Arc::new(Counting::default())),
             days: Days::of(&deployment.zone).unwrap(),
             deployment: Arc::new(deployment),

@@ -64,11 +64,12 @@ pub trait AccessStore: Send + Sync + 'static {
     /// is there already; then none is changed.
     async fn review(&self, alerts: &[AlertId], review: &ReviewRow, with: &With) -> Result<(), StoreError>;
 
-    /// Escalates every open alert that was raised before a moment; which.
-    async fn escalate(&self, raised_before: i64, at: i64, with: &With) -> Result<Vec<AlertId>, StoreError>;
+    /// The open alerts that are not escalated, those raised first, at most `limit`.
+    async fn not_escalated(&self, limit: u32) -> Result<Vec<AlertRow>, StoreError>;
 
-    /// When the oldest open alert that is not escalated was raised.
-    async fn oldest_open(&self) -> Result<Option<i64>, StoreError>;
+    /// Escalates alerts. [`StoreError::Conflict`] where one of them is not open, or is escalated already; then
+    /// none is.
+    async fn escalate(&self, alerts: &[AlertId], at: i64, with: &With) -> Result<(), StoreError>;
 
     // --- hand-off ---
 

@@ -56,11 +56,11 @@ impl AccessStore for FakeStore {
         absent()
     }
 
-    async fn escalate(&self, _: i64, _: i64, _: &With) -> Result<Vec<AlertId>, StoreError> {
+    async fn not_escalated(&self, _: u32) -> Result<Vec<AlertRow>, StoreError> {
         absent()
     }
 
-    async fn oldest_open(&self) -> Result<Option<i64>, StoreError> {
+    async fn escalate(&self, _: &[AlertId], _: i64, _: &With) -> Result<(), StoreError> {
         absent()
     }
 

@@ -156,23 +156,29 @@ pub(crate) async fn nobody_reviews_what_they_did<B: Backend>() {
 pub(crate) async fn what_nobody_reviews_is_escalated_once<B: Backend>() {
     let backend: B = hospital().await;
     let store = backend.store();
-    assert_eq!(store.oldest_open().await.unwrap(), None);
+    let waiting = async || {
+        let rows = store.not_escalated(10).await.unwrap();
+        rows.iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    assert!(waiting().await.is_empty());
     let at = |at| alert(AlertKind::SelfClaimed, WARD, at);
-    let raised = raise(store, &[at(T0), at(T0 + 5), at(T0 + 10)]).await;
+    let raised = raise(store, &[at(T0), at(T0 + 10), at(T0 + 5)]).await;
     store
         .review(&raised[..1], &review("pam", WARD), &With::nothing())
         .await
         .unwrap();
-    assert_eq!(store.oldest_open().await.unwrap(), Some(T0 + 5));
-    let escalate = async |before| store.escalate(before, T0 + 100, &With::nothing()).await.unwrap();
-    assert!(escalate(T0 + 5).await.is_empty());
-    assert_eq!(escalate(T0 + 6).await, raised[1..2]);
-    assert!(escalate(T0 + 6).await.is_empty(), "once");
-    assert_eq!(store.oldest_open().await.unwrap(), Some(T0 + 10));
-    assert_eq!(ids(store, AlertsOf::Escalated(None), true).await, raised[1..2]);
+    assert_eq!(waiting().await, [raised[2], raised[1]], "those raised first");
+    assert_eq!(store.not_escalated(1).await.unwrap().len(), 1);
+    let escalate = async |ids: &[AlertId]| store.escalate(ids, T0 + 100, &With::nothing()).await;
+    assert_fails!(escalate(&[raised[2], raised[0]]).await, StoreError::Conflict(_));
+    assert_eq!(waiting().await.len(), 2, "none of them was");
+    escalate(&raised[2..]).await.unwrap();
+    assert_fails!(escalate(&raised[2..]).await, StoreError::Conflict(_));
+    assert_eq!(waiting().await, [raised[1]]);
+    assert_eq!(ids(store, AlertsOf::Escalated(None), true).await, raised[2..]);
     assert_eq!(
         ids(store, AlertsOf::Escalated(Some(ods(WARD))), true).await,
-        raised[1..2]
+        raised[2..]
     );
     assert!(
         ids(store, AlertsOf::Escalated(Some(ods(HILL))), true)
@@ -180,7 +186,7 @@ pub(crate) async fn what_nobody_reviews_is_escalated_once<B: Backend>() {
             .is_empty()
     );
     store
-        .review(&raised[1..2], &review("pam", WARD), &With::nothing())
+        .review(&raised[2..], &review("pam", WARD), &With::nothing())
         .await
         .unwrap();
     let row = list(store, AlertsOf::Escalated(None), false).await.pop().unwrap();
@@ -273,7 +279,7 @@ pub(crate) async fn what_was_told_is_owed_again_when_it_changes<B: Backend>() {
         .handed_off(&tried(raised[0], AlertState::Open, None))
         .await
         .unwrap();
-    store.escalate(T0 + 6, T0 + 300, &With::nothing()).await.unwrap();
+    store.escalate(&raised, T0 + 300, &With::nothing()).await.unwrap();
     assert_eq!(
         owed(store, Target::Webhook, T0 + 300).await,
         [(raised[0], AlertState::Escalated, 0)]

@@ -59,12 +59,12 @@ impl AccessStore for SqliteStore {
         alerts::review(self.main(), alerts, review, with).await
     }
 
-    async fn escalate(&self, raised_before: i64, at: i64, with: &With) -> Result<Vec<AlertId>, StoreError> {
-        alerts::escalate(self.main(), raised_before, at, with).await
+    async fn not_escalated(&self, limit: u32) -> Result<Vec<AlertRow>, StoreError> {
+        alerts::not_escalated(self.main(), limit).await
     }
 
-    async fn oldest_open(&self) -> Result<Option<i64>, StoreError> {
-        alerts::oldest_open(self.main()).await
+    async fn escalate(&self, due: &[AlertId], at: i64, with: &With) -> Result<(), StoreError> {
+        alerts::escalate(self.main(), due, at, with).await
     }
 
     async fn set_targets(&self, targets: &[Target], at: i64) -> Result<u64, StoreError> {

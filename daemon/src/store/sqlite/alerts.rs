@@ -224,42 +224,54 @@ async fn review_one(
     Ok(())
 }
 
-/// Escalates every open alert that was raised before a moment.
+/// Escalates alerts, all or none.
 pub(super) async fn escalate(
     main: &Database,
-    raised_before: i64,
+    alerts: &[AlertId],
     at: i64,
     with: &With,
-) -> Result<Vec<AlertId>, StoreError> {
+) -> Result<(), StoreError> {
     let mut write = main.write().await?;
     let result = async {
-        let sql = "UPDATE alert SET escalated_at = ?2
-                   WHERE raised_at < ?1 AND reviewed_at IS NULL AND escalated_at IS NULL RETURNING id";
-        let rows = sqlx::query(sql)
-            .bind(raised_before)
-            .bind(at)
-            .fetch_all(write.conn())
-            .await
-            .map_err(fault)?;
-        let mut escalated = Vec::with_capacity(rows.len());
-        for row in &rows {
-            escalated.push(AlertId(row.count("id")?));
+        for alert in alerts {
+            escalate_one(write.conn(), *alert, at).await?;
         }
-        escalated.sort_unstable();
-        for alert in &escalated {
-            hand_off::owe_change(write.conn(), *alert, at).await?;
-        }
-        Ok(escalated)
+        Ok(())
     }
     .await;
     write.finish_with(result, with, at).await
 }
 
-/// When the oldest open alert that is not escalated was raised.
-pub(super) async fn oldest_open(main: &Database) -> Result<Option<i64>, StoreError> {
-    let sql = "SELECT min(raised_at) AS oldest FROM alert WHERE reviewed_at IS NULL AND escalated_at IS NULL";
-    let row = sqlx::query(sql).fetch_one(main.readers()).await.map_err(fault)?;
-    row.column("oldest")
+async fn escalate_one(conn: &mut SqliteConnection, alert: AlertId, at: i64) -> Result<(), StoreError> {
+    let sql = "UPDATE alert SET escalated_at = ?2
+               WHERE id = ?1 AND reviewed_at IS NULL AND escalated_at IS NULL";
+    let done = sqlx::query(sql)
+        .bind(int(alert.0)?)
+        .bind(at)
+        .execute(&mut *conn)
+        .await
+        .map_err(fault)?;
+    match done.rows_affected() {
+        0 => Err(StoreError::Conflict(
+            "the alert does not wait for a review any more",
+        )),
+        _ => hand_off::owe_change(conn, alert, at).await,
+    }
+}
+
+/// The open alerts that are not escalated, those raised first.
+pub(super) async fn not_escalated(main: &Database, limit: u32) -> Result<Vec<AlertRow>, StoreError> {
+    let sql = "SELECT l.id, l.kind, l.unit, l.source, l.patient, l.person, l.by, l.note, l.raised_at,
+                      l.escalated_at, l.reviewed_at, s.access
+               FROM alert AS l LEFT JOIN emergency_source AS s ON s.alert = l.id
+               WHERE l.reviewed_at IS NULL AND l.escalated_at IS NULL
+               ORDER BY l.raised_at, l.id LIMIT ?1";
+    let rows = sqlx::query(sql)
+        .bind(limit)
+        .fetch_all(main.readers())
+        .await
+        .map_err(fault)?;
+    rows.iter().map(alert_row).collect()
 }
 
 fn alert_row(row: &SqliteRow) -> Result<AlertRow, StoreError> {
