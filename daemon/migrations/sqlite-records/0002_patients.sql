@@ -2,7 +2,8 @@
 ALTER TABLE record ADD COLUMN erased INTEGER NOT NULL DEFAULT 0 CHECK (erased IN (0, 1));
 
 DROP INDEX live_record;
-CREATE INDEX live_record ON record (source, seq) WHERE retracted = 0 AND erased = 0;
+CREATE INDEX live_record ON record (source, seq, patient, category, confidentiality)
+    WHERE retracted = 0 AND erased = 0;
 
 -- A patient's current records, and how many there are of each kind, from the index alone.
 CREATE INDEX record_by_patient ON record (source, patient, retracted, category, confidentiality, seq, erased);

@@ -5,6 +5,9 @@ ALTER TABLE deployment ADD COLUMN zone TEXT NOT NULL DEFAULT 'Europe/London';
 ALTER TABLE deployment ADD COLUMN default_patients TEXT NOT NULL DEFAULT 'all'
     CHECK (default_patients IN ('all', 'caseload'));
 
+-- Whether what a suspended unit shared out is withdrawn: then no grant of it is in force.
+ALTER TABLE unit ADD COLUMN withdrawn INTEGER NOT NULL DEFAULT 0 CHECK (withdrawn IN (0, 1));
+
 -- `categories` is a set of bits, by the numbers of the contract. `ends_at` is the first moment behind the day
 -- `ends_on`; both are null together.
 ALTER TABLE agreement ADD COLUMN out_categories  INTEGER NOT NULL DEFAULT 4294967295;

@@ -18,8 +18,8 @@ use super::{
 use crate::{
     consent::{Book, GrantId, Pair, PairTerms, Policy, Standing},
     store::{
-        AgreementRow, ClaimChange, HalfChange, HalfOutcome, NewEntry, StoreError, UnitState,
-        UnitStateOutcome, With, WithdrawalState, WordChange,
+        AgreementRow, ClaimChange, EmergencyRow, HalfChange, HalfOutcome, NewEntry, OpenEmergency,
+        StoreError, UnitChange, UnitState, UnitStateOutcome, With, WithdrawalState, WordChange,
     },
 };
 
@@ -42,17 +42,34 @@ impl Revoker for Delivery {
 
     async fn set_unit_state(
         &self,
-        ods: OdsCode,
-        state: UnitState,
-        by: &str,
-        reason: &str,
-        at: i64,
+        change: UnitChange,
         audit: Vec<NewEntry>,
     ) -> Result<UnitInForce, StoreError> {
         let inner = Arc::clone(&self.inner);
-        let (by, reason) = (by.to_owned(), reason.to_owned());
-        let act = async move { inner.change_unit(ods, state, &by, &reason, at, audit).await };
+        let act = async move { inner.change_unit(change, audit).await };
         tokio::spawn(act).await.map_err(crashed)?
+    }
+
+    async fn open_emergency(
+        &self,
+        open: OpenEmergency,
+        audit: Vec<NewEntry>,
+    ) -> Result<Vec<EmergencyRow>, StoreError> {
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move { inner.open_emergency(open, audit).await })
+            .await
+            .map_err(crashed)?
+    }
+
+    async fn end_emergencies(
+        &self,
+        grants: Vec<GrantId>,
+        audit: Vec<NewEntry>,
+    ) -> Result<InForce, StoreError> {
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move { inner.end_emergencies(grants, audit).await })
+            .await
+            .map_err(crashed)?
     }
 
     async fn record_words(
@@ -281,16 +298,13 @@ impl Inner {
     /// Changes how a unit stands. Not cancellation-safe: runs in a task of its own.
     async fn change_unit(
         self: Arc<Self>,
-        ods: OdsCode,
-        state: UnitState,
-        by: &str,
-        reason: &str,
-        at: i64,
+        change: UnitChange,
         audit: Vec<NewEntry>,
     ) -> Result<UnitInForce, StoreError> {
+        let (ods, state) = (change.ods, change.state);
         let with = With::audit(audit);
         let order = self.order.lock().await;
-        let outcome = match self.store.set_unit_state(ods, state, by, reason, at, &with).await {
+        let outcome = match self.store.set_unit_state(&change, &with).await {
             Ok(outcome) => outcome,
             Err(error) => {
                 if matches!(error, StoreError::Failed(_)) && state != UnitState::Enrolled {
@@ -308,7 +322,7 @@ impl Inner {
         }
         self.fence.refresh(None);
         let drained = self.fence.drain(&flights).await;
-        for half in &outcome.ended {
+        for half in &outcome.pairs {
             if let Some((grant, cursor)) = half.ended {
                 let pair = half.agreement.pair;
                 let own: Vec<InFlight> = flights.iter().filter(|f| f.is_of(pair, grant)).cloned().collect();
@@ -325,7 +339,7 @@ impl Inner {
     fn swap_unit(&self, ods: OdsCode, outcome: &UnitStateOutcome) -> Vec<InFlight> {
         let now = standing(outcome.unit.state);
         let mut which: Vec<Which> = outcome
-            .ended
+            .pairs
             .iter()
             .filter_map(|half| {
                 half.ended
@@ -337,9 +351,54 @@ impl Inner {
         }
         let change = |book: &Book| {
             let next = book.with_unit(ods, now);
-            let pairs = outcome.ended.iter().map(|half| &half.agreement);
+            let pairs = outcome.pairs.iter().map(|half| &half.agreement);
             pairs.fold(next, |next, row| next.with_pair(row.pair, terms(row)))
         };
         self.fence.swap(change, &which)
+    }
+
+    /// Opens emergency accesses. Not cancellation-safe: runs in a task of its own.
+    async fn open_emergency(
+        self: Arc<Self>,
+        open: OpenEmergency,
+        audit: Vec<NewEntry>,
+    ) -> Result<Vec<EmergencyRow>, StoreError> {
+        let _order = self.order.lock().await;
+        let opened = self.store.open_emergency(&open, &With::audit(audit)).await?;
+        let with = |book: &Book, row: &EmergencyRow| book.with_emergency(row.grant, Some(row.emergency()));
+        self.fence.swap(
+            |book| opened.iter().fold(book.clone(), |book, row| with(&book, row)),
+            &[],
+        );
+        self.fence.refresh(Some(open.recipient));
+        Ok(opened)
+    }
+
+    /// Ends emergency accesses. Not cancellation-safe: runs in a task of its own.
+    async fn end_emergencies(
+        self: Arc<Self>,
+        grants: Vec<GrantId>,
+        audit: Vec<NewEntry>,
+    ) -> Result<InForce, StoreError> {
+        let order = self.order.lock().await;
+        let now = self.clock.now_ms();
+        self.store
+            .end_emergencies(&grants, now, &With::audit(audit))
+            .await?;
+        let book = self.fence.book();
+        let ended = book.emergencies().filter(|(grant, _)| grants.contains(grant));
+        let which: Vec<Which> = ended.map(|(grant, e)| Which::Grant(e.pair, grant)).collect();
+        let without = |book: &Book| {
+            grants
+                .iter()
+                .fold(book.clone(), |book, grant| book.with_emergency(*grant, None))
+        };
+        let flights = self.fence.swap(without, &which);
+        drop(order);
+        self.fence.refresh(None);
+        Ok(InForce {
+            in_force: !self.fence.drain(&flights).await.pending,
+            receipts: Vec::new(),
+        })
     }
 }

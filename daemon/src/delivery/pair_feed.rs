@@ -236,8 +236,8 @@ impl CatchUp {
                 CURRENT_RECORDS,
             )
             .await?;
-        self.looked_up = current.last().copied().unwrap_or(self.upto);
-        self.current = current.into();
+        self.looked_up = current.last().map_or(self.upto, |record| record.seq);
+        self.current = current.iter().map(|record| record.seq).collect();
         Ok(!self.current.is_empty())
     }
 

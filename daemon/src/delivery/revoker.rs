@@ -12,8 +12,8 @@ use handfast_proto::ids::OdsCode;
 use crate::{
     consent::{Book, GrantId, Pair, Policy, Reason},
     store::{
-        ClaimChange, HalfChange, HalfOutcome, NewEntry, StoreError, UnitState, UnitStateOutcome, WordChange,
-        WordOutcome,
+        ClaimChange, EmergencyRow, HalfChange, HalfOutcome, NewEntry, OpenEmergency, StoreError, UnitChange,
+        UnitStateOutcome, WordChange, WordOutcome,
     },
 };
 
@@ -54,13 +54,27 @@ pub trait Revoker: Send + Sync + 'static {
     /// Changes how a unit stands, in the same order and with the same wait.
     async fn set_unit_state(
         &self,
-        ods: OdsCode,
-        state: UnitState,
-        by: &str,
-        reason: &str,
-        at: i64,
+        change: UnitChange,
         audit: Vec<NewEntry>,
     ) -> Result<UnitInForce, StoreError>;
+
+    /// Opens one patient's records of some sources at a recipient: a grant of its own for each source, in force
+    /// when this returns. What may not be opened is refused as the store says
+    /// ([`crate::store::EmergencyGrants::open_emergency`]); whether the patient's word at a source lets anything
+    /// through is for the caller to look up in [`Revoker::book`], and for the gate at every amendment.
+    async fn open_emergency(
+        &self,
+        open: OpenEmergency,
+        audit: Vec<NewEntry>,
+    ) -> Result<Vec<EmergencyRow>, StoreError>;
+
+    /// Ends emergency accesses before their time, with the same wait. One that has ended already asks again.
+    /// Those whose time is over end by themselves.
+    async fn end_emergencies(
+        &self,
+        grants: Vec<GrantId>,
+        audit: Vec<NewEntry>,
+    ) -> Result<InForce, StoreError>;
 
     /// A unit was registered, and is committed: the gate may know of it.
     fn registered(&self, ods: OdsCode);
@@ -103,7 +117,7 @@ pub struct HalfInForce {
     pub outcome: HalfOutcome,
     /// False: it could not be established in time that nothing is in flight any more.
     pub in_force: bool,
-    /// Where a grant ended, now or before.
+    /// Where a grant ended, now or before, or something was in flight of what a narrower scope ended.
     pub receipt: Option<Receipt>,
 }
 

@@ -224,7 +224,7 @@ impl CommitterTask {
         };
         moves.write_into(&mut group);
         match self.store.append(&group).await {
-            Ok(()) => self.committed(&taken, heads),
+            Ok(_words) => self.committed(&taken, heads),
             Err(error) => self.not_committed(&taken, moves, &error).await,
         }
     }

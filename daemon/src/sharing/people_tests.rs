@@ -207,7 +207,7 @@ async fn retiring_again_asks_again() {
     world.revoker.pending.store(true, Ordering::Relaxed);
     let first = units.retire(&op, ods("Z00101"), "closed").await.unwrap();
     assert!(!first.in_force);
-    assert_eq!(first.outcome.ended.len(), 1);
+    assert_eq!(first.outcome.pairs.len(), 1);
     assert!(!units.retire(&op, ods("Z00101"), "closed").await.unwrap().in_force);
     world.revoker.pending.store(false, Ordering::Relaxed);
     assert!(units.retire(&op, ods("Z00101"), "closed").await.unwrap().in_force);

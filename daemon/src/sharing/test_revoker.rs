@@ -11,12 +11,13 @@ use parking_lot::Mutex;
 
 use super::testing::START;
 use crate::{
-    consent::{Book, Facts, PairTerms, Policy, Standing},
+    consent::{Book, Facts, GrantId, PairTerms, Policy, Standing},
     delivery::{
         DeliveryStatus, HalfInForce, InForce, PairReceipt, Receipt, Revoker, UnitInForce, WordsInForce,
     },
     store::{
-        AgreementRow, ClaimChange, HalfChange, NewEntry, Store, StoreError, UnitState, With, WordChange,
+        AgreementRow, ClaimChange, EmergencyRow, HalfChange, NewEntry, OpenEmergency, Store, StoreError,
+        UnitChange, UnitState, With, WordChange,
     },
 };
 
@@ -133,32 +134,50 @@ impl Revoker for StoreRevoker {
 
     async fn set_unit_state(
         &self,
-        ods: OdsCode,
-        state: UnitState,
-        by: &str,
-        reason: &str,
-        at: i64,
+        change: UnitChange,
         audit: Vec<NewEntry>,
     ) -> Result<UnitInForce, StoreError> {
         let with = With::audit(audit);
-        let outcome = self
-            .store
-            .set_unit_state(ods, state, by, reason, at, &with)
-            .await?;
-        let standing = match state {
+        let outcome = self.store.set_unit_state(&change, &with).await?;
+        let standing = match change.state {
             UnitState::Enrolled => Standing::Enrolled,
             UnitState::Suspended => Standing::Suspended,
             UnitState::Retired => Standing::NotEnrolled,
         };
-        self.swap(|book| book.with_unit(ods, standing));
+        self.swap(|book| book.with_unit(change.ods, standing));
         outcome
-            .ended
+            .pairs
             .iter()
             .for_each(|half| self.swap_pair(&half.agreement));
         Ok(UnitInForce {
             outcome,
             in_force: self.in_force().in_force,
         })
+    }
+
+    async fn open_emergency(
+        &self,
+        open: OpenEmergency,
+        audit: Vec<NewEntry>,
+    ) -> Result<Vec<EmergencyRow>, StoreError> {
+        let opened = self.store.open_emergency(&open, &With::audit(audit)).await?;
+        for row in &opened {
+            self.swap(|book| book.with_emergency(row.grant, Some(row.emergency())));
+        }
+        Ok(opened)
+    }
+
+    async fn end_emergencies(
+        &self,
+        grants: Vec<GrantId>,
+        audit: Vec<NewEntry>,
+    ) -> Result<InForce, StoreError> {
+        let with = With::audit(audit);
+        self.store.end_emergencies(&grants, START, &with).await?;
+        for grant in grants {
+            self.swap(|book| book.with_emergency(grant, None));
+        }
+        Ok(self.in_force())
     }
 
     fn registered(&self, ods: OdsCode) {

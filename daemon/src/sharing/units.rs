@@ -12,7 +12,7 @@ use super::{
 use crate::{
     consent::Side,
     delivery::UnitInForce,
-    store::{HalfChange, NewUnit, UnitKind, UnitRow, UnitState, UnitStateOutcome, With},
+    store::{HalfChange, NewUnit, UnitChange, UnitKind, UnitRow, UnitState, UnitStateOutcome, With},
 };
 
 /// The acts on units.
@@ -146,12 +146,15 @@ impl Units {
         by: &str,
         reason: &str,
     ) -> Result<UnitInForce, ActError> {
-        let now = self.ctx.clock.now_ms();
-        let changed = self
-            .ctx
-            .revoker
-            .set_unit_state(ods, state, by, reason, now, Vec::new())
-            .await;
+        let change = UnitChange {
+            ods,
+            state,
+            withdraw: false,
+            by: by.to_owned(),
+            reason: reason.to_owned(),
+            at: self.ctx.clock.now_ms(),
+        };
+        let changed = self.ctx.revoker.set_unit_state(change, Vec::new()).await;
         // Also after an error: it may have been committed.
         self.ctx.changes.notify();
         Ok(changed?)
@@ -174,7 +177,7 @@ impl Units {
         }
         let outcome = UnitStateOutcome {
             unit,
-            ended: Vec::new(),
+            pairs: Vec::new(),
         };
         Ok(UnitInForce { outcome, in_force })
     }

@@ -13,20 +13,21 @@ use handfast_proto::ids::{NhsNumber, OdsCode, PersonId};
 use super::{
     access_api::AccessStore,
     audit_api::AuditStore,
+    emergency_api::EmergencyGrants,
     error::StoreError,
     patient_api::PatientStore,
     types::{
-        AgreementRow, AppendGroup, Certificate, ConfirmWithdrawal, DeadLetterRow, Deployment, HalfChange,
-        HalfOutcome, Head, Hello, IssuedToken, Job, LogRow, NewPerson, NewToken, NewUnit, Of, PersonRow,
-        RecordVersion, Role, SubjectCount, Subscription, TokenHash, UnitRow, UnitState, UnitStateOutcome,
-        With,
+        AgreementRow, AppendGroup, Certificate, ConfirmWithdrawal, CurrentRecord, DeadLetterRow, Deployment,
+        HalfChange, HalfOutcome, Head, Hello, IssuedToken, Job, LogRow, NewPerson, NewToken, NewUnit, Of,
+        PersonRow, RecordVersion, Role, SubjectCount, Subscription, TokenHash, UnitChange, UnitRow,
+        UnitStateOutcome, With, WordOutcome,
     },
 };
 use crate::consent::Policy;
 
 /// What is durable at the daemon.
 #[async_trait]
-pub trait Store: PatientStore + AccessStore + AuditStore + Send + Sync + 'static {
+pub trait Store: PatientStore + AccessStore + AuditStore + EmergencyGrants + Send + Sync + 'static {
     /// What was chosen when the deployment was made.
     async fn deployment(&self) -> Result<Deployment, StoreError>;
 
@@ -38,7 +39,8 @@ pub trait Store: PatientStore + AccessStore + AuditStore + Send + Sync + 'static
     /// Commits a group: batches, moves, what the statements among the batches change, and what goes in beside
     /// it. [`StoreError::Conflict`] where a batch does not follow its source's head (seq or
     /// chain): then nothing of the group is kept. A source's first batch may name any chain before it.
-    async fn append(&self, group: &AppendGroup) -> Result<(), StoreError>;
+    /// What became of the words that were stated, in their order.
+    async fn append(&self, group: &AppendGroup) -> Result<Vec<WordOutcome>, StoreError>;
 
     /// Where every source's stream stands.
     async fn heads(&self) -> Result<Vec<(OdsCode, Head)>, StoreError>;
@@ -67,7 +69,7 @@ pub trait Store: PatientStore + AccessStore + AuditStore + Send + Sync + 'static
     ) -> Result<(), StoreError>;
 
     /// The seqs in (`after`, `upto`] that are the current version of their record, not retracted and not
-    /// erased, in order, at most `limit`.
+    /// erased, in order, at most `limit`, with what the gate reads of each.
     async fn current_records(
         &self,
         source: OdsCode,
@@ -75,7 +77,7 @@ pub trait Store: PatientStore + AccessStore + AuditStore + Send + Sync + 'static
         after: u64,
         upto: u64,
         limit: u32,
-    ) -> Result<Vec<u64>, StoreError>;
+    ) -> Result<Vec<CurrentRecord>, StoreError>;
 
     /// Which of these patients have a current record of a source that is not retracted.
     async fn have_records(
@@ -117,18 +119,12 @@ pub trait Store: PatientStore + AccessStore + AuditStore + Send + Sync + 'static
     /// Every unit, by ODS code. `now` tells which tokens of administrators are still good.
     async fn units(&self, now: i64) -> Result<Vec<UnitRow>, StoreError>;
 
-    /// Changes how a unit stands. Retiring turns off every half that is the unit's own, in both directions
+    /// Changes how a unit stands. A suspension that withdraws ends every grant with the unit as source, of
+    /// agreements and emergencies, as if its halves had been turned off, and none starts before the unit is
+    /// enrolled again. Retiring turns off every half that is the unit's own, in both directions
     /// (by whom and why as given), voids its agent's unused tokens, and is for good:
     /// [`StoreError::Conflict`] for a retired unit.
-    async fn set_unit_state(
-        &self,
-        ods: OdsCode,
-        state: UnitState,
-        by: &str,
-        reason: &str,
-        at: i64,
-        with: &With,
-    ) -> Result<UnitStateOutcome, StoreError>;
+    async fn set_unit_state(&self, change: &UnitChange, with: &With) -> Result<UnitStateOutcome, StoreError>;
 
     // --- people ---
 

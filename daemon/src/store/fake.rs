@@ -7,13 +7,13 @@ use handfast_proto::ids::{NhsNumber, OdsCode, PersonId, RecordId};
 use parking_lot::Mutex;
 
 use super::{
-    AgreementRow, AppendGroup, Certificate, ClaimChange, ClaimRow, ConfirmWithdrawal, DeadLetterRow,
-    Deployment, FactsRow, HalfChange, HalfOutcome, Head, Hello, IssuedToken, Job, JoinedNumbers, LogRow,
-    NewPerson, NewToken, NewUnit, Of, PairState, PatientStore, PersonRow, RecordVersion, Role, Store,
-    StoreError, SubjectCount, Subscription, TokenHash, UnitRow, UnitState, UnitStateOutcome, With,
-    WordChange, WordOutcome, WordRow,
+    AgreementRow, AppendGroup, Certificate, ClaimChange, ClaimRow, ConfirmWithdrawal, CurrentRecord,
+    DeadLetterRow, Deployment, EmergencyGrants, EmergencyRow, FactsRow, HalfChange, HalfOutcome, Head, Hello,
+    IssuedToken, Job, JoinedNumbers, LogRow, NewPerson, NewToken, NewUnit, Of, OpenEmergency, PairState,
+    PatientStore, PersonRow, RecordVersion, Role, Store, StoreError, SubjectCount, Subscription, TokenHash,
+    UnitChange, UnitRow, UnitStateOutcome, With, WordChange, WordOutcome, WordRow,
 };
-use crate::consent::{Pair, Policy};
+use crate::consent::{GrantId, Pair, Policy};
 
 /// How the next commit goes wrong.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +59,7 @@ pub(super) fn absent<T>() -> Result<T, StoreError> {
 
 #[async_trait]
 impl Store for FakeStore {
-    async fn append(&self, group: &AppendGroup) -> Result<(), StoreError> {
+    async fn append(&self, group: &AppendGroup) -> Result<Vec<WordOutcome>, StoreError> {
         let mut state = self.state.lock();
         let fault = state.fault.take();
         if let Some(Fault::Full) = fault {
@@ -87,7 +87,7 @@ impl Store for FakeStore {
         }
         match fault {
             Some(Fault::UnknownButKept) => Err(StoreError::Failed("no answer".to_owned())),
-            _ => Ok(()),
+            _ => Ok(Vec::new()),
         }
     }
 
@@ -133,7 +133,7 @@ impl Store for FakeStore {
         _: u64,
         _: u64,
         _: u32,
-    ) -> Result<Vec<u64>, StoreError> {
+    ) -> Result<Vec<CurrentRecord>, StoreError> {
         absent()
     }
 
@@ -173,15 +173,7 @@ impl Store for FakeStore {
         absent()
     }
 
-    async fn set_unit_state(
-        &self,
-        _: OdsCode,
-        _: UnitState,
-        _: &str,
-        _: &str,
-        _: i64,
-        _: &With,
-    ) -> Result<UnitStateOutcome, StoreError> {
+    async fn set_unit_state(&self, _: &UnitChange, _: &With) -> Result<UnitStateOutcome, StoreError> {
         absent()
     }
 
@@ -314,6 +306,21 @@ impl PatientStore for FakeStore {
     }
 
     async fn erased_records(&self, _: OdsCode, _: NhsNumber, _: u32) -> Result<Vec<RecordId>, StoreError> {
+        absent()
+    }
+}
+
+#[async_trait]
+impl EmergencyGrants for FakeStore {
+    async fn open_emergency(&self, _: &OpenEmergency, _: &With) -> Result<Vec<EmergencyRow>, StoreError> {
+        absent()
+    }
+
+    async fn end_emergencies(&self, _: &[GrantId], _: i64, _: &With) -> Result<Vec<HalfOutcome>, StoreError> {
+        absent()
+    }
+
+    async fn emergencies(&self) -> Result<Vec<EmergencyRow>, StoreError> {
         absent()
     }
 }

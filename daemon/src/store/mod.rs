@@ -5,6 +5,7 @@ mod api;
 mod audit_api;
 #[cfg(test)]
 pub(crate) mod conformance;
+mod emergency_api;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -19,6 +20,7 @@ mod types;
 pub use access_api::AccessStore;
 pub use api::Store;
 pub use audit_api::AuditStore;
+pub use emergency_api::EmergencyGrants;
 pub use error::StoreError;
 pub use patient_api::PatientStore;
 pub use sqlite::SqliteStore;
@@ -29,9 +31,10 @@ pub use types::{
 };
 pub use types::{
     AgreementRow, AppendGroup, CatchUpMove, Certificate, ClaimChange, ClaimRow, ConfirmWithdrawal,
-    CursorMove, DeadLetterRow, Deployment, EntryKeys, EntryQuery, EntryRow, FactsRow, HalfChange,
-    HalfOutcome, HalfRow, HalfScope, Head, Hello, IssuedToken, Job, JobId, JobKind, JoinedNumbers, LogBatch,
-    LogRow, NewEntry, NewJob, NewPerson, NewToken, NewUnit, Of, PairState, PersonRow, RecipientReceipt,
-    RecordVersion, Role, Stated, SubjectCount, Subscription, TokenHash, UnitKind, UnitRow, UnitState,
-    UnitStateOutcome, With, WithdrawalRow, WithdrawalState, WordChange, WordOutcome, WordRow, is_erased,
+    CurrentRecord, CursorMove, DeadLetterRow, Deployment, EmergencyRow, EntryKeys, EntryQuery, EntryRow,
+    FactsRow, HalfChange, HalfOutcome, HalfRow, HalfScope, Head, Hello, IssuedToken, Job, JobId, JobKind,
+    JoinedNumbers, LogBatch, LogRow, NewEntry, NewJob, NewPerson, NewToken, NewUnit, Of, OpenEmergency,
+    PairState, PersonRow, RecipientReceipt, RecordVersion, Role, Stated, SubjectCount, Subscription,
+    TokenHash, UnitChange, UnitKind, UnitRow, UnitState, UnitStateOutcome, With, WithdrawalRow,
+    WithdrawalState, WordChange, WordOutcome, WordRow, is_erased,
 };

@@ -27,8 +27,8 @@ use crate::{
     delivery::{Delivery, DeliveryParts, Revoker as _},
     ingest::{Committer, Publishers, committer, projector, tests::batch_of},
     store::{
-        Deployment, HalfChange, LogBatch, NewToken, NewUnit, SqliteStore, Store as _, UnitKind, UnitState,
-        With,
+        Deployment, HalfChange, LogBatch, NewToken, NewUnit, SqliteStore, Store as _, UnitChange, UnitKind,
+        UnitState, With,
     },
 };
 
@@ -213,7 +213,7 @@ impl World {
         }
         let changed = self
             .delivery
-            .set_unit_state(ods, state, "walk", "", 1, Vec::new())
+            .set_unit_state(unit_change(ods, state), Vec::new())
             .await
             .unwrap();
         if state == UnitState::Suspended && changed.in_force {
@@ -263,7 +263,7 @@ impl World {
         self.oracle.lock().unwrap().suspended.clear();
         for unit in &units {
             self.delivery
-                .set_unit_state(*unit, UnitState::Enrolled, "walk", "", 1, Vec::new())
+                .set_unit_state(unit_change(*unit, UnitState::Enrolled), Vec::new())
                 .await
                 .unwrap();
         }
@@ -302,6 +302,17 @@ impl World {
         others
             .into_iter()
             .all(|s| recipient.held.get(&s.ods).is_some_and(|held| *held == s.current))
+    }
+}
+
+fn unit_change(ods: OdsCode, state: UnitState) -> UnitChange {
+    UnitChange {
+        ods,
+        state,
+        withdraw: false,
+        by: "walk".to_owned(),
+        reason: String::new(),
+        at: 1,
     }
 }
 

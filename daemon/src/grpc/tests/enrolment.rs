@@ -12,7 +12,7 @@ use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 use super::door::{DAY_MS, Door, Wanted};
 use crate::{
     config::Limits,
-    store::{NewPerson, Role, UnitState, With},
+    store::{NewPerson, Role, UnitChange, UnitState, With},
 };
 
 /// A request that asks for names that it must not get.
@@ -126,10 +126,16 @@ async fn a_certificate_is_renewed_only_for_whom_it_names_and_while_they_belong()
     assert_eq!(stranger.code(), Code::PermissionDenied);
 
     let ods = "Z00101".parse().unwrap();
-    let nothing = With::nothing();
-    let set = |state| {
-        door.store
-            .set_unit_state(ods, state, "a test", "", door.now, &nothing)
+    let set = async |state| {
+        let change = UnitChange {
+            ods,
+            state,
+            withdraw: false,
+            by: "a test".to_owned(),
+            reason: String::new(),
+            at: door.now,
+        };
+        door.store.set_unit_state(&change, &With::nothing()).await
     };
     set(UnitState::Suspended).await.unwrap();
     assert!(

@@ -4,7 +4,7 @@ use super::{
     backend::Backend,
     kit::{
         HILL, Outbox, T0, VALE, WARD, assert_fails, catch_up, cursor, group, jobs, join, ods, pair, part,
-        publish, turn, with_units,
+        publish, turn, unit_change, with_units,
     },
 };
 use crate::{
@@ -214,26 +214,12 @@ pub(crate) async fn halves_need_units_that_take_part<B: Backend>() {
     let own = turn(store, pair(HILL, HILL), Side::ShareOut, true).await;
     assert_fails!(own, StoreError::Conflict(_));
     store
-        .set_unit_state(
-            ods(VALE),
-            UnitState::Suspended,
-            "operator",
-            "",
-            T0,
-            &With::nothing(),
-        )
+        .set_unit_state(&unit_change(VALE, UnitState::Suspended), &With::nothing())
         .await
         .unwrap();
     turn(store, pair(HILL, VALE), Side::ShareIn, true).await.unwrap();
     store
-        .set_unit_state(
-            ods(VALE),
-            UnitState::Retired,
-            "operator",
-            "",
-            T0,
-            &With::nothing(),
-        )
+        .set_unit_state(&unit_change(VALE, UnitState::Retired), &With::nothing())
         .await
         .unwrap();
     for (source, recipient) in [(HILL, VALE), (VALE, HILL)] {

@@ -4,7 +4,7 @@ use handfast_proto::ids::NhsNumber;
 
 use crate::{
     consent::{GrantId, Pair},
-    store::{Deployment, Store, StoreError},
+    store::{Deployment, EmergencyGrants as _, OpenEmergency, Store, StoreError, With},
 };
 
 /// A backend with a store of its own for one test.
@@ -28,7 +28,17 @@ pub(crate) trait Backend: Sized {
         patient: NhsNumber,
         until: i64,
         at: i64,
-    ) -> Result<GrantId, StoreError>;
+    ) -> Result<GrantId, StoreError> {
+        let open = OpenEmergency {
+            recipient: pair.recipient,
+            patient,
+            sources: vec![pair.source],
+            at,
+            until,
+        };
+        let opened = self.store().open_emergency(&open, &With::nothing()).await?;
+        Ok(opened[0].grant)
+    }
 
     /// Leaves the store no room to grow.
     async fn fill(&self);

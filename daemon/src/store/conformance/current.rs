@@ -80,6 +80,7 @@ pub(crate) async fn a_patients_records_are_found<B: Backend>() {
             .current_records(ods(HILL), of, after, upto, limit)
             .await
             .unwrap();
+        let found: Vec<u64> = found.iter().map(|record| record.seq).collect();
         assert_eq!(found, expected, "{of:?} in ({after}, {upto}], at most {limit}");
     }
 }

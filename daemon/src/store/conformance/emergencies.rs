@@ -6,15 +6,15 @@ use super::{
     backend::Backend,
     kit::{
         HILL, Outbox, T0, VALE, WARD, assert_fails, catch_up, group, hello, jobs, join, ods, pair, part,
-        publish, turn, with_units,
+        publish, turn, unit_change, with_units,
     },
     patients_kit::{ann, ben, cleo, followed_by, patient_jobs},
 };
 use crate::{
     consent::{GrantId, Pair, Side},
     store::{
-        AppendGroup, CursorMove, JobKind, JoinedNumbers, NewJob, PairState, Stated, Store, StoreError,
-        UnitState, With,
+        AppendGroup, CursorMove, EmergencyGrants as _, JobKind, JoinedNumbers, NewJob, OpenEmergency,
+        PairState, Stated, Store, StoreError, UnitChange, UnitState, With,
     },
 };
 
@@ -204,18 +204,11 @@ pub(crate) async fn a_unit_that_retires_loses_its_accesses<B: Backend>() {
         let (backend, access): (B, GrantId) = opened().await;
         let store = backend.store();
         let outcome = store
-            .set_unit_state(
-                ods(retired),
-                UnitState::Retired,
-                "operator",
-                "closed",
-                T0 + 5,
-                &With::nothing(),
-            )
+            .set_unit_state(&unit_change(retired, UnitState::Retired), &With::nothing())
             .await
             .unwrap();
         let ended: Vec<_> = outcome
-            .ended
+            .pairs
             .iter()
             .map(|half| half.emergencies_ended.clone())
             .collect();
@@ -266,4 +259,79 @@ pub(crate) async fn an_access_carries_every_number_of_its_patient<B: Backend>() 
 
 fn other() -> NhsNumber {
     *super::patients_kit::patients(9).last().unwrap()
+}
+
+pub(crate) async fn an_access_ends_before_its_time<B: Backend>() {
+    let (backend, access): (B, GrantId) = opened().await;
+    let store = backend.store();
+    let open = store.emergencies().await.unwrap();
+    assert_eq!((open.len(), open[0].grant, open[0].pair), (1, access, ours()));
+    assert_eq!(
+        (open[0].patient, open[0].from, open[0].until),
+        (ann(), T0 + 2, UNTIL)
+    );
+    let nothing = With::nothing();
+    let ended = store.end_emergencies(&[access], T0 + 9, &nothing).await.unwrap();
+    assert_eq!(
+        ended[0]
+            .emergencies_ended
+            .iter()
+            .map(|(g, _)| *g)
+            .collect::<Vec<_>>(),
+        [access]
+    );
+    assert_eq!(kinds(store).await, [(access, withdraw(Some(ann())))]);
+    assert!(store.emergencies().await.unwrap().is_empty());
+    let again = store.end_emergencies(&[access], T0 + 10, &nothing).await.unwrap();
+    assert!(again.is_empty(), "what has ended stays so");
+}
+
+pub(crate) async fn accesses_to_several_sources_are_opened_together_or_not_at_all<B: Backend>() {
+    let backend: B = with_units().await;
+    let store = backend.store();
+    turn(store, ours(), Side::ShareOut, true).await.unwrap();
+    let open = OpenEmergency {
+        recipient: ods(WARD),
+        patient: ann(),
+        sources: vec![ods(HILL), ods(VALE)],
+        at: T0 + 2,
+        until: UNTIL,
+    };
+    let refused = store.open_emergency(&open, &With::nothing()).await;
+    assert_fails!(refused, StoreError::Conflict(_));
+    assert!(store.emergencies().await.unwrap().is_empty());
+    turn(store, pair(VALE, WARD), Side::ShareOut, true).await.unwrap();
+    let opened = store.open_emergency(&open, &With::nothing()).await.unwrap();
+    assert_eq!(
+        opened.iter().map(|row| row.pair.source).collect::<Vec<_>>(),
+        open.sources
+    );
+    assert_eq!(store.emergencies().await.unwrap(), opened);
+}
+
+pub(crate) async fn a_suspension_that_withdraws_ends_grants_until_it_is_over<B: Backend>() {
+    let (backend, access): (B, GrantId) = opened().await;
+    let store = backend.store();
+    let (grant, other) = (join(store, ours()).await, join(store, pair(WARD, HILL)).await);
+    let suspend = UnitChange {
+        withdraw: true,
+        ..unit_change(HILL, UnitState::Suspended)
+    };
+    let outcome = store.set_unit_state(&suspend, &With::nothing()).await.unwrap();
+    assert_eq!(outcome.pairs.len(), 1, "only what the unit shares out");
+    assert_eq!(outcome.pairs[0].ended.unwrap().0, grant);
+    assert_eq!(outcome.pairs[0].emergencies_ended[0].0, access);
+    for side in [Side::ShareOut, Side::ShareIn] {
+        let turned = turn(store, ours(), side, true).await.unwrap();
+        assert_eq!((turned.started, turned.agreement.grant), (None, None));
+    }
+    let again = unit_change(HILL, UnitState::Suspended);
+    store.set_unit_state(&again, &With::nothing()).await.unwrap();
+    let open = backend.open_emergency(ours(), ann(), UNTIL, T0 + 3).await;
+    assert_fails!(open, StoreError::Conflict(_));
+    let resume = unit_change(HILL, UnitState::Enrolled);
+    let outcome = store.set_unit_state(&resume, &With::nothing()).await.unwrap();
+    assert!(outcome.pairs[0].started.is_some_and(|started| started > grant));
+    let untouched = store.agreements(Some(ods(HILL))).await.unwrap();
+    assert!(untouched.iter().any(|row| row.grant == Some(other)));
 }

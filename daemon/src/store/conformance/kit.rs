@@ -13,7 +13,8 @@ use crate::{
     consent::{GrantId, Pair, Patients, Policy, Side},
     store::{
         AppendGroup, Certificate, Deployment, HalfChange, HalfOutcome, Hello, Job, JobId, JobKind, LogBatch,
-        NewPerson, NewToken, NewUnit, Role, Store, StoreError, Subscription, UnitKind, With,
+        NewPerson, NewToken, NewUnit, Role, Store, StoreError, Subscription, UnitChange, UnitKind, UnitState,
+        With,
     },
 };
 
@@ -151,6 +152,18 @@ pub(crate) async fn add_person(
 }
 
 // === Agreements ===
+
+/// A unit is to stand otherwise, without a withdrawal.
+pub(crate) fn unit_change(code: &str, state: UnitState) -> UnitChange {
+    UnitChange {
+        ods: ods(code),
+        state,
+        withdraw: false,
+        by: "operator".to_owned(),
+        reason: "a reason".to_owned(),
+        at: T0 + 5,
+    }
+}
 
 pub(crate) async fn turn(
     store: &impl Store,

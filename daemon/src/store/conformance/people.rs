@@ -4,7 +4,10 @@ use handfast_proto::ids::Holder;
 
 use super::{
     backend::Backend,
-    kit::{HILL, T0, VALE, add_person, assert_fails, hash, ods, person, person_id, token, with_units},
+    kit::{
+        HILL, T0, VALE, add_person, assert_fails, hash, ods, person, person_id, token, unit_change,
+        with_units,
+    },
 };
 use crate::store::{NewPerson, Role, Store, StoreError, UnitState, With};
 
@@ -110,14 +113,7 @@ pub(crate) async fn people_that_are_not_there_are_missing<B: Backend>() {
         .await;
     assert_fails!(lost, StoreError::Missing(_));
     store
-        .set_unit_state(
-            ods(HILL),
-            UnitState::Retired,
-            "operator",
-            "closed",
-            T0,
-            &With::nothing(),
-        )
+        .set_unit_state(&unit_change(HILL, UnitState::Retired), &With::nothing())
         .await
         .unwrap();
     let late = store

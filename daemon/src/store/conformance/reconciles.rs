@@ -6,7 +6,7 @@ use super::{
     backend::Backend,
     kit::{
         HILL, Outbox, T0, VALE, WARD, assert_fails, certificate, group, hello, jobs, join, joined, ods, pair,
-        part, person, publish, token, with_units,
+        part, person, publish, token, unit_change, with_units,
     },
     patients_kit::{about, ann, ben, followed_by, patient_jobs, patients},
 };
@@ -296,7 +296,7 @@ pub(crate) async fn jobs_go_in_with_every_change<B: Backend>() {
     store.revoke_person(&zoe.id, "left", T0, &with(6)).await.unwrap();
     let suspended = UnitState::Suspended;
     store
-        .set_unit_state(ods(VALE), suspended, "operator", "", T0, &with(7))
+        .set_unit_state(&unit_change(VALE, suspended), &with(7))
         .await
         .unwrap();
     store.end_expired(T0, &with(8)).await.unwrap();

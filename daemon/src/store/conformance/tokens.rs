@@ -6,7 +6,7 @@ use super::{
     backend::Backend,
     kit::{
         HILL, T0, TOKEN_MS, VALE, add_person, assert_fails, certificate, hash, ods, person_id, token,
-        with_units,
+        unit_change, with_units,
     },
 };
 use crate::store::{Role, Store, StoreError, UnitState, With};
@@ -165,14 +165,7 @@ pub(crate) async fn those_who_left_enrol_no_more<B: Backend>() {
         .await
         .unwrap();
     store
-        .set_unit_state(
-            ods(HILL),
-            UnitState::Retired,
-            "operator",
-            "closed",
-            T0,
-            &With::nothing(),
-        )
+        .set_unit_state(&unit_change(HILL, UnitState::Retired), &With::nothing())
         .await
         .unwrap();
     for (holder, name) in [(hill(), FIRST), (Holder::Person(person_id("ann")), "ann")] {

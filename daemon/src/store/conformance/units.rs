@@ -6,7 +6,7 @@ use super::{
     backend::Backend,
     kit::{
         HILL, T0, TOKEN_MS, VALE, WARD, add_person, assert_fails, certificate, empty, hash, join, ods, pair,
-        person_id, register, token, turn, with_units,
+        person_id, register, token, turn, unit_change, with_units,
     },
 };
 use crate::{
@@ -21,7 +21,7 @@ async fn unit(store: &impl Store, code: &str, now: i64) -> UnitRow {
 
 async fn set_state(store: &impl Store, code: &str, state: UnitState) -> Result<UnitStateOutcome, StoreError> {
     store
-        .set_unit_state(ods(code), state, "operator", "a reason", T0 + 5, &With::nothing())
+        .set_unit_state(&unit_change(code, state), &With::nothing())
         .await
 }
 
@@ -93,7 +93,7 @@ pub(crate) async fn a_unit_is_suspended_and_resumed<B: Backend>() {
     for state in [UnitState::Suspended, UnitState::Suspended, UnitState::Enrolled] {
         let outcome = set_state(store, HILL, state).await.unwrap();
         assert_eq!(outcome.unit.state, state);
-        assert!(outcome.ended.is_empty(), "its grants stand");
+        assert!(outcome.pairs.is_empty(), "its grants stand");
         assert_eq!(unit(store, HILL, T0).await, outcome.unit);
     }
     assert_eq!(store.agreements(None).await.unwrap()[0].grant, Some(grant));
@@ -127,7 +127,7 @@ pub(crate) async fn retiring_turns_off_its_own_halves<B: Backend>() {
     let outcome = set_state(store, HILL, UnitState::Retired).await.unwrap();
     assert_eq!(outcome.unit.state, UnitState::Retired);
     let ended: Vec<_> = outcome
-        .ended
+        .pairs
         .iter()
         .map(|o| (o.agreement.pair, o.ended.unwrap().0))
         .collect();

@@ -68,6 +68,16 @@ pub(super) async fn set_half(
     write.finish_with(result, with, change.at).await
 }
 
+/// The pairs of which a half was ever set, with a unit as source.
+pub(super) async fn of_source(conn: &mut SqliteConnection, ods: OdsCode) -> Result<Vec<Pair>, StoreError> {
+    let rows = sqlx::query("SELECT source, recipient FROM agreement WHERE source = ?1 ORDER BY recipient")
+        .bind(ods.as_str())
+        .fetch_all(conn)
+        .await
+        .map_err(fault)?;
+    rows.iter().map(Columns::pair).collect()
+}
+
 /// One agreement, where a half of it was ever set.
 pub(super) async fn one(conn: &mut SqliteConnection, pair: Pair) -> Result<Option<AgreementRow>, StoreError> {
     let row = sqlx::query(select_agreements!("WHERE a.source = ?1 AND a.recipient = ?2"))

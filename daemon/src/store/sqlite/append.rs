@@ -17,7 +17,7 @@ use handfast_proto::{
 use sqlx::SqliteConnection;
 
 use super::{caseload, database::Database, fault::fault, shapes::Shapes, values::int, words};
-use crate::store::{AppendGroup, LogBatch, Stated, StoreError};
+use crate::store::{AppendGroup, LogBatch, Stated, StoreError, WordOutcome};
 
 /// Batches in the largest insert, and in the next.
 const INSERT_ROWS: [usize; 2] = [32, 8];
@@ -99,17 +99,21 @@ pub(super) const MOVES: [&str; 7] = [
 ];
 
 /// Commits a group. Not cancellation-safe: dropped half-way, it may or may not have committed.
-pub(super) async fn append(main: &Database, group: &AppendGroup) -> Result<(), StoreError> {
+pub(super) async fn append(main: &Database, group: &AppendGroup) -> Result<Vec<WordOutcome>, StoreError> {
     let moves = Moves::of(group)?;
     if moves.is_empty() && group.stated.is_empty() && group.with.is_nothing() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let mut write = main.write().await?;
     let result = keep(write.conn(), group, moves).await;
     write.finish_with(result, &group.with, group.at).await
 }
 
-async fn keep(conn: &mut SqliteConnection, group: &AppendGroup, moves: Moves) -> Result<(), StoreError> {
+async fn keep(
+    conn: &mut SqliteConnection,
+    group: &AppendGroup,
+    moves: Moves,
+) -> Result<Vec<WordOutcome>, StoreError> {
     if let Some(heads) = &moves.heads.text {
         // First, so that a conflict costs no writing.
         let moved = sqlx::query(MOVE_HEADS)
@@ -122,9 +126,10 @@ async fn keep(conn: &mut SqliteConnection, group: &AppendGroup, moves: Moves) ->
         }
         insert_batches(conn, &group.batches, group.at).await?;
     }
+    let mut outcomes = Vec::new();
     for stated in &group.stated {
         match stated {
-            Stated::Words(changes) => drop(words::apply(conn, changes).await?),
+            Stated::Words(changes) => outcomes.extend(words::apply(conn, changes).await?),
             Stated::Joined(joined) => caseload::join(conn, joined, group.at).await?,
         }
     }
@@ -145,7 +150,7 @@ async fn keep(conn: &mut SqliteConnection, group: &AppendGroup, moves: Moves) ->
                 .map_err(fault)?;
         }
     }
-    Ok(())
+    Ok(outcomes)
 }
 
 async fn insert_batches(

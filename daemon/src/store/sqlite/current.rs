@@ -11,19 +11,20 @@ use super::{
     fault::fault,
     values::{Columns, corrupt, int},
 };
-use crate::store::{Of, StoreError, SubjectCount};
+use crate::store::{CurrentRecord, Of, StoreError, SubjectCount};
 
 /// Rows that one patient may have in a count, at most: categories times marks.
 const ROWS_OF_A_PATIENT: u32 = 64;
 
-const SEQS: &str = "
-    SELECT seq FROM record
+pub(super) const RECORDS: &str = "
+    SELECT seq, patient, category, confidentiality FROM record
     WHERE source = (SELECT id FROM source WHERE ods = ?1) AND retracted = 0 AND erased = 0
       AND seq > ?2 AND seq <= ?3
     ORDER BY seq LIMIT ?4";
 
-pub(super) const SEQS_OF_PATIENT: &str = "
-    SELECT seq FROM record INDEXED BY record_by_patient
+/// By the index of patients, however many records others have.
+pub(super) const RECORDS_OF_PATIENT: &str = "
+    SELECT seq, patient, category, confidentiality FROM record INDEXED BY record_by_patient
     WHERE source = (SELECT id FROM source WHERE ods = ?1) AND retracted = 0 AND erased = 0
       AND seq > ?2 AND seq <= ?3 AND patient = ?5
     ORDER BY seq LIMIT ?4";
@@ -58,25 +59,26 @@ const SUBJECTS: &str = "
 /// For the test that looks at their plans: the index of each.
 #[cfg(test)]
 pub(super) const READS: [(&str, &str); 5] = [
-    (SEQS, "USING COVERING INDEX live_record"),
-    (SEQS_OF_PATIENT, "USING COVERING INDEX record_by_patient"),
+    (RECORDS, "USING COVERING INDEX live_record"),
+    (RECORDS_OF_PATIENT, "USING COVERING INDEX record_by_patient"),
     (HAVE, "USING COVERING INDEX record_by_patient"),
     (PATIENTS, "USING COVERING INDEX record_by_patient"),
     (SUBJECTS, "USING COVERING INDEX record_by_patient"),
 ];
 
-/// The seqs in (`after`, `upto`] that are a current version, neither retracted nor erased, in order.
-pub(super) async fn seqs(
+/// The seqs in (`after`, `upto`] that are a current version, neither retracted nor erased, in order, with what
+/// the gate reads of each.
+pub(super) async fn records(
     records: &Database,
     source: OdsCode,
     of: Of,
     after: u64,
     upto: u64,
     limit: u32,
-) -> Result<Vec<u64>, StoreError> {
+) -> Result<Vec<CurrentRecord>, StoreError> {
     let query = match of {
-        Of::Everyone => sqlx::query(SEQS),
-        Of::Patient(_) => sqlx::query(SEQS_OF_PATIENT),
+        Of::Everyone => sqlx::query(RECORDS),
+        Of::Patient(_) => sqlx::query(RECORDS_OF_PATIENT),
     };
     let query = query
         .bind(source.as_str().to_owned())
@@ -88,7 +90,13 @@ pub(super) async fn seqs(
         Of::Patient(patient) => query.bind(int(patient.as_u64())?),
     };
     let rows = query.fetch_all(records.readers()).await.map_err(fault)?;
-    rows.iter().map(|row| row.count("seq")).collect()
+    let record = |row: &SqliteRow| {
+        Ok(CurrentRecord {
+            seq: row.count("seq")?,
+            subject: subject(row)?,
+        })
+    };
+    rows.iter().map(record).collect()
 }
 
 /// Which of these patients have a current record that is not retracted.
@@ -151,14 +159,18 @@ pub(super) async fn subjects(
 }
 
 fn subject_count(row: &SqliteRow) -> Result<SubjectCount, StoreError> {
+    Ok(SubjectCount {
+        subject: subject(row)?,
+        records: row.count("records")?,
+    })
+}
+
+fn subject(row: &SqliteRow) -> Result<Subject, StoreError> {
     let category = Category::try_from(row.column::<i32>("category")?);
     let marks = Confidentiality::from_bits(row.column("confidentiality")?);
-    Ok(SubjectCount {
-        subject: Subject {
-            patient: row.patient("patient")?,
-            category: category.map_err(|_| corrupt("a record's category is unknown"))?,
-            confidentiality: marks.ok_or_else(|| corrupt("a record's marks are unknown"))?,
-        },
-        records: row.count("records")?,
+    Ok(Subject {
+        patient: row.patient("patient")?,
+        category: category.map_err(|_| corrupt("a record's category is unknown"))?,
+        confidentiality: marks.ok_or_else(|| corrupt("a record's marks are unknown"))?,
     })
 }

@@ -11,7 +11,7 @@ use sqlx::SqliteConnection;
 use super::{
     caseload,
     fault::fault,
-    grants, jobs,
+    grants, jobs, units,
     values::{Columns, int},
 };
 use crate::{
@@ -130,10 +130,6 @@ async fn in_force(conn: &mut SqliteConnection, pair: Pair) -> Result<Vec<InForce
 /// Begins an emergency access in a transaction of the caller's: its cursor is the source's head, and a
 /// reconcile of the patient is due. [`StoreError::Conflict`] where the source's half does not hold, or where
 /// one of this pair and patient is in force.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the act that opens one comes with its service")
-)]
 pub(super) async fn open(
     conn: &mut SqliteConnection,
     pair: Pair,
@@ -142,7 +138,8 @@ pub(super) async fn open(
     at: i64,
 ) -> Result<GrantId, StoreError> {
     let agreement = super::agreements::one(conn, pair).await?;
-    if !agreement.is_some_and(|found| found.share_out.holds(at)) {
+    let withdrawn = units::is_withdrawn(conn, pair.source).await?;
+    if withdrawn || !agreement.is_some_and(|found| found.share_out.holds(at)) {
         return Err(StoreError::Conflict("the source does not share out to this unit"));
     }
     let sql = "INSERT INTO sharing_grant (source, recipient, cursor, started_at, patient, until)

@@ -146,10 +146,8 @@ async fn a_projection_made_anew_knows_what_was_erased() {
 }
 
 async fn current(store: &SqliteStore) -> Vec<u64> {
-    store
-        .current_records(ods(HILL), Of::Everyone, 0, 100, 100)
-        .await
-        .unwrap()
+    let found = store.current_records(ods(HILL), Of::Everyone, 0, 100, 100).await;
+    found.unwrap().iter().map(|record| record.seq).collect()
 }
 
 async fn erased_records(store: &SqliteStore) -> Vec<String> {

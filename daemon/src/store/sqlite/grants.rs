@@ -1,7 +1,8 @@
 //! The halves of an agreement and the grants that follow from them.
 //!
 //! Invariant, at the end of each transaction: a pair has an agreement's grant in force exactly where both its
-//! halves are on and neither had ended when the pair was last settled; a grant in force has no withdrawal and
+//! halves are on, neither had ended when the pair was last settled, and what the source shares out is not
+//! withdrawn by a suspension; a grant in force has no withdrawal and
 //! at most one catch-up, one that ended has one withdrawal and no catch-up. Emergency accesses are settled
 //! beside them (see `emergencies`).
 
@@ -154,7 +155,7 @@ pub(super) async fn settle(
     at: i64,
 ) -> Result<HalfOutcome, StoreError> {
     let found = present(conn, pair).await?;
-    let share_out = found.share_out.holds(at);
+    let share_out = found.share_out.holds(at) && !units::is_withdrawn(conn, pair.source).await?;
     let both = share_out && found.share_in.holds(at);
     let (mut ended, mut started) = (None, None);
     match found.grant {

@@ -17,6 +17,7 @@ mod database;
 mod dead_letters;
 mod deployment;
 mod emergencies;
+mod emergency_store;
 mod enrolment;
 mod erase;
 mod erasures;

@@ -64,7 +64,7 @@ async fn current_records_are_read_from_an_index_alone() {
         }
         let sorts = steps.iter().filter(|step| step.contains("TEMP B-TREE"));
         // A patient's own records, and those who are asked for, are few: they may be sorted.
-        let few = [current::SEQS_OF_PATIENT, current::HAVE].contains(&sql);
+        let few = [current::RECORDS_OF_PATIENT, current::HAVE].contains(&sql);
         assert!(few || sorts.count() == 0, "{steps:?} in {sql}");
     }
 }

@@ -14,7 +14,7 @@ use super::{
     audit, audit_index, current, database::Database, erasures::Erasure, fault::fault, log, patient_runs,
     places, places::Places, projection, settings::RECORDS,
 };
-use crate::store::{EntryKeys, EntryQuery, Head, Of, RecordVersion, StoreError, SubjectCount};
+use crate::store::{CurrentRecord, EntryKeys, EntryQuery, Head, Of, RecordVersion, StoreError, SubjectCount};
 
 /// Beside the file: it was found damaged while in use and is to be made anew when opened next.
 const DAMAGED_SUFFIX: &str = ".damaged";
@@ -120,8 +120,8 @@ impl Records {
         after: u64,
         upto: u64,
         limit: u32,
-    ) -> Result<Vec<u64>, StoreError> {
-        let result = current::seqs(&self.file, source, of, after, upto, limit).await;
+    ) -> Result<Vec<CurrentRecord>, StoreError> {
+        let result = current::records(&self.file, source, of, after, upto, limit).await;
         result.inspect_err(|error| self.note_damage(error))
     }
 

@@ -13,10 +13,10 @@ use super::{
 use crate::{
     consent::{Pair, Policy},
     store::{
-        AgreementRow, AppendGroup, Certificate, ConfirmWithdrawal, DeadLetterRow, Deployment, HalfChange,
-        HalfOutcome, Head, Hello, IssuedToken, Job, LogRow, NewPerson, NewToken, NewUnit, Of, PairState,
-        PersonRow, RecordVersion, Role, Store, StoreError, SubjectCount, Subscription, TokenHash, UnitRow,
-        UnitState, UnitStateOutcome, With,
+        AgreementRow, AppendGroup, Certificate, ConfirmWithdrawal, CurrentRecord, DeadLetterRow, Deployment,
+        HalfChange, HalfOutcome, Head, Hello, IssuedToken, Job, LogRow, NewPerson, NewToken, NewUnit, Of,
+        PairState, PersonRow, RecordVersion, Role, Store, StoreError, SubjectCount, Subscription, TokenHash,
+        UnitChange, UnitRow, UnitStateOutcome, With, WordOutcome,
     },
 };
 
@@ -93,7 +93,7 @@ impl Store for SqliteStore {
         deployment::touch(&self.main, at).await
     }
 
-    async fn append(&self, group: &AppendGroup) -> Result<(), StoreError> {
+    async fn append(&self, group: &AppendGroup) -> Result<Vec<WordOutcome>, StoreError> {
         append::append(&self.main, group).await
     }
 
@@ -130,7 +130,7 @@ impl Store for SqliteStore {
         after: u64,
         upto: u64,
         limit: u32,
-    ) -> Result<Vec<u64>, StoreError> {
+    ) -> Result<Vec<CurrentRecord>, StoreError> {
         self.records.current(source, of, after, upto, limit).await
     }
 
@@ -174,16 +174,8 @@ impl Store for SqliteStore {
         units::all(&self.main, now).await
     }
 
-    async fn set_unit_state(
-        &self,
-        ods: OdsCode,
-        state: UnitState,
-        by: &str,
-        reason: &str,
-        at: i64,
-        with: &With,
-    ) -> Result<UnitStateOutcome, StoreError> {
-        units::set_state(&self.main, ods, state, by, reason, at, with).await
+    async fn set_unit_state(&self, change: &UnitChange, with: &With) -> Result<UnitStateOutcome, StoreError> {
+        units::set_state(&self.main, change, with).await
     }
 
     async fn add_person(

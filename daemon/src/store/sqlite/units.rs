@@ -4,13 +4,16 @@ use handfast_proto::ids::OdsCode;
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
+    agreements,
     database::Database,
     emergencies, enrolment,
     fault::{fault, is_taken},
     grants,
     values::{Columns, unit_kind, unit_state, unit_state_text},
 };
-use crate::store::{NewToken, NewUnit, Role, StoreError, UnitRow, UnitState, UnitStateOutcome, With};
+use crate::store::{
+    NewToken, NewUnit, Role, StoreError, UnitChange, UnitRow, UnitState, UnitStateOutcome, With,
+};
 
 /// `?1` = now, `?2` = the role of an administrator; whoever uses it adds a WHERE or an ORDER BY.
 macro_rules! select_units {
@@ -84,48 +87,64 @@ async fn insert(
 
 pub(super) async fn set_state(
     main: &Database,
-    ods: OdsCode,
-    state: UnitState,
-    by: &str,
-    reason: &str,
-    at: i64,
+    change: &UnitChange,
     with: &With,
 ) -> Result<UnitStateOutcome, StoreError> {
     let mut write = main.write().await?;
-    let result = change_state(write.conn(), ods, state, by, reason, at).await;
-    write.finish_with(result, with, at).await
+    let result = change_state(write.conn(), change).await;
+    write.finish_with(result, with, change.at).await
 }
 
 async fn change_state(
     conn: &mut SqliteConnection,
-    ods: OdsCode,
-    state: UnitState,
-    by: &str,
-    reason: &str,
-    at: i64,
+    change: &UnitChange,
 ) -> Result<UnitStateOutcome, StoreError> {
+    let (ods, at) = (change.ods, change.at);
     if state_of(conn, ods).await? == UnitState::Retired {
         return Err(StoreError::Conflict("the unit is retired, for good"));
     }
-    sqlx::query("UPDATE unit SET state = ?2, state_by = ?3, state_reason = ?4, state_at = ?5 WHERE ods = ?1")
+    let suspended = change.state == UnitState::Suspended;
+    let sql = "UPDATE unit SET state = ?2, state_by = ?3, state_reason = ?4, state_at = ?5,
+                   withdrawn = (?6 AND (withdrawn OR ?7))
+               WHERE ods = ?1";
+    sqlx::query(sql)
         .bind(ods.as_str())
-        .bind(unit_state_text(state))
-        .bind(by)
-        .bind(reason)
+        .bind(unit_state_text(change.state))
+        .bind(change.by.as_str())
+        .bind(change.reason.as_str())
         .bind(at)
+        .bind(suspended)
+        .bind(change.withdraw)
         .execute(&mut *conn)
         .await
         .map_err(fault)?;
-    let mut ended = Vec::new();
-    if state == UnitState::Retired {
+    let mut pairs = Vec::new();
+    if change.state == UnitState::Retired {
         enrolment::void_tokens(conn, &super::values::unit_holder(ods), at).await?;
-        ended = grants::turn_all_off(conn, ods, by, reason, at).await?;
+        pairs = grants::turn_all_off(conn, ods, &change.by, &change.reason, at).await?;
         for pair in emergencies::end_all(conn, ods, at).await? {
-            ended.push(grants::settle(conn, pair, at).await?);
+            pairs.push(grants::settle(conn, pair, at).await?);
+        }
+    } else {
+        for pair in agreements::of_source(conn, ods).await? {
+            let settled = grants::settle(conn, pair, at).await?;
+            if settled.started.is_some() || settled.ends_anything() {
+                pairs.push(settled);
+            }
         }
     }
     let unit = one(conn, ods, at).await?;
-    Ok(UnitStateOutcome { unit, ended })
+    Ok(UnitStateOutcome { unit, pairs })
+}
+
+/// Whether what a unit shares out is withdrawn by its suspension.
+pub(super) async fn is_withdrawn(conn: &mut SqliteConnection, ods: OdsCode) -> Result<bool, StoreError> {
+    let row = sqlx::query("SELECT withdrawn FROM unit WHERE ods = ?1")
+        .bind(ods.as_str())
+        .fetch_optional(conn)
+        .await
+        .map_err(fault)?;
+    row.ok_or(StoreError::Missing("unit"))?.column("withdrawn")
 }
 
 /// How a unit stands.

@@ -2,7 +2,7 @@
 
 use handfast_proto::ids::{NhsNumber, OdsCode};
 
-use super::people::UnitRow;
+use super::people::{UnitRow, UnitState};
 use crate::consent::{CategorySet, GrantId, HalfTerms, Pair, Patients, Scope, Side, Terms};
 
 /// One half as the store keeps it.
@@ -136,13 +136,31 @@ impl HalfOutcome {
     }
 }
 
+/// A unit is to stand otherwise.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UnitChange {
+    /// Which unit.
+    pub ods: OdsCode,
+    /// How it is to stand.
+    pub state: UnitState,
+    /// With a suspension: what it shared out is withdrawn, not only frozen. Its grants as a source end, whatever
+    /// its halves say; when the suspension ends they start anew where both halves are on.
+    pub withdraw: bool,
+    /// Who changes it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub at: i64,
+}
+
 /// What changing a unit's state did.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UnitStateOutcome {
     /// The unit afterwards.
     pub unit: UnitRow,
-    /// The agreements whose grants it ended (a retired unit's halves go off).
-    pub ended: Vec<HalfOutcome>,
+    /// The agreements whose grants it ended (a retired unit's halves go off), or started.
+    pub pairs: Vec<HalfOutcome>,
 }
 
 /// Numbers a reconcile job. Rises in a deployment; the jobs of a pair are carried out in its order.

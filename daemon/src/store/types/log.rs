@@ -132,6 +132,15 @@ pub enum Of {
     Patient(NhsNumber),
 }
 
+/// The current version of a record: where it stands, and what the gate reads of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CurrentRecord {
+    /// The seq that last changed it.
+    pub seq: u64,
+    /// What the gate reads.
+    pub subject: Subject,
+}
+
 /// How many current records of a source the gate reads alike.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SubjectCount {

@@ -5,6 +5,7 @@ mod agreements;
 mod alerts;
 mod audit;
 mod deployment;
+mod emergencies;
 mod log;
 mod patients;
 mod people;
@@ -16,7 +17,7 @@ pub use accesses::{
 };
 pub use agreements::{
     AgreementRow, ConfirmWithdrawal, HalfChange, HalfOutcome, HalfRow, HalfScope, Job, JobId, JobKind,
-    NewJob, UnitStateOutcome, WithdrawalRow, WithdrawalState,
+    NewJob, UnitChange, UnitStateOutcome, WithdrawalRow, WithdrawalState,
 };
 pub use alerts::{
     AlertId, AlertKind, AlertQuery, AlertRow, AlertState, AlertsOf, HandOff, HandedOff, NewAlert, ReviewRow,
@@ -24,9 +25,10 @@ pub use alerts::{
 };
 pub use audit::{EntryKeys, EntryQuery, EntryRow, NewEntry};
 pub use deployment::Deployment;
+pub use emergencies::{EmergencyRow, OpenEmergency};
 pub use log::{
-    AppendGroup, CatchUpMove, CursorMove, Head, LogBatch, LogRow, Of, RecipientReceipt, RecordVersion,
-    SubjectCount, is_erased,
+    AppendGroup, CatchUpMove, CurrentRecord, CursorMove, Head, LogBatch, LogRow, Of, RecipientReceipt,
+    RecordVersion, SubjectCount, is_erased,
 };
 pub use patients::{
     ClaimChange, ClaimRow, FactsRow, JoinedNumbers, Stated, WordChange, WordOutcome, WordRow,

@@ -1,0 +1,110 @@
+//! What the store on SQLite does about emergency accesses as grants.
+
+use async_trait::async_trait;
+
+use super::{
+    database::Database,
+    emergencies,
+    fault::fault,
+    grants,
+    store::SqliteStore,
+    values::{Columns, int},
+};
+use crate::{
+    consent::{GrantId, Pair},
+    store::{EmergencyGrants, EmergencyRow, HalfOutcome, OpenEmergency, StoreError, With},
+};
+
+const IN_FORCE: &str = "
+    SELECT id, source, recipient, patient, started_at, until FROM sharing_grant
+    WHERE patient IS NOT NULL AND ended_at IS NULL ORDER BY id";
+
+const CUT_SHORT: &str = "
+    UPDATE sharing_grant SET until = min(until, ?2)
+    WHERE id IN (SELECT value FROM json_each(?1)) AND patient IS NOT NULL AND ended_at IS NULL
+    RETURNING source, recipient";
+
+#[async_trait]
+impl EmergencyGrants for SqliteStore {
+    async fn open_emergency(
+        &self,
+        open: &OpenEmergency,
+        with: &With,
+    ) -> Result<Vec<EmergencyRow>, StoreError> {
+        let mut write = self.main().write().await?;
+        let result = async {
+            let mut opened = Vec::with_capacity(open.sources.len());
+            for source in &open.sources {
+                let pair = Pair {
+                    source: *source,
+                    recipient: open.recipient,
+                };
+                let grant = emergencies::open(write.conn(), pair, open.patient, open.until, open.at).await?;
+                opened.push(EmergencyRow {
+                    grant,
+                    pair,
+                    patient: open.patient,
+                    from: open.at,
+                    until: open.until,
+                });
+            }
+            Ok(opened)
+        }
+        .await;
+        write.finish_with(result, with, open.at).await
+    }
+
+    async fn end_emergencies(
+        &self,
+        grants: &[GrantId],
+        at: i64,
+        with: &With,
+    ) -> Result<Vec<HalfOutcome>, StoreError> {
+        let meant = grants
+            .iter()
+            .map(|grant| int(grant.0))
+            .collect::<Result<Vec<_>, _>>()?;
+        let meant = serde_json::to_string(&meant).map_err(|error| StoreError::Failed(error.to_string()))?;
+        let mut write = self.main().write().await?;
+        let result = async {
+            let rows = sqlx::query(CUT_SHORT)
+                .bind(meant)
+                .bind(at)
+                .fetch_all(&mut *write.conn())
+                .await
+                .map_err(fault)?;
+            let mut pairs = rows.iter().map(Columns::pair).collect::<Result<Vec<_>, _>>()?;
+            pairs.sort_unstable();
+            pairs.dedup();
+            let mut outcomes = Vec::with_capacity(pairs.len());
+            for pair in pairs {
+                outcomes.push(grants::settle(write.conn(), pair, at).await?);
+            }
+            Ok(outcomes)
+        }
+        .await;
+        write.finish_with(result, with, at).await
+    }
+
+    async fn emergencies(&self) -> Result<Vec<EmergencyRow>, StoreError> {
+        in_force(self.main()).await
+    }
+}
+
+async fn in_force(main: &Database) -> Result<Vec<EmergencyRow>, StoreError> {
+    let rows = sqlx::query(IN_FORCE)
+        .fetch_all(main.readers())
+        .await
+        .map_err(fault)?;
+    let access = |row| {
+        let row: &sqlx::sqlite::SqliteRow = row;
+        Ok(EmergencyRow {
+            grant: GrantId(row.count("id")?),
+            pair: row.pair()?,
+            patient: row.patient("patient")?,
+            from: row.column("started_at")?,
+            until: row.column("until")?,
+        })
+    };
+    rows.iter().map(access).collect()
+}
