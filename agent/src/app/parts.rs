@@ -39,6 +39,8 @@ pub(super) struct Parts {
     pub(super) connector: Connector,
     pub(super) outbox: Arc<Outbox>,
     pub(super) inbox: Inbox,
+    /// The daemon's.
+    pub(super) trust_domain: String,
 }
 
 impl Parts {
@@ -118,6 +120,7 @@ impl Parts {
             connector: self.connector.clone(),
             inbox: self.inbox.clone(),
             board: self.board.clone(),
+            trust_domain: self.trust_domain.clone(),
         };
         tasks.spawn("the downlink", endless(downlink::run(downlink, tasks.stop())));
     }
@@ -140,6 +143,11 @@ impl Parts {
         tasks.spawn("the writer of status.json", writer.run(tasks.stop()));
         let disk = show_disk(Arc::clone(&self.outbox), self.board.clone(), tasks.stop());
         tasks.spawn("the watch on the outbox's disk", disk);
+        let (inbox, stop) = (self.inbox.clone(), tasks.stop());
+        let clean = async move {
+            stop.run_until_cancelled(inbox.keep_clean()).await;
+        };
+        tasks.spawn("the cleaning of the inbox", endless(clean));
         tasks.spawn("the watchdog", endless(watchdog(tasks.stop())));
     }
 }

@@ -60,6 +60,7 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
         connector: Connector::new(Arc::clone(&current)),
         outbox,
         inbox,
+        trust_domain: current.get().profile().trust_domain.clone(),
     };
     let mut tasks = Supervisor::new();
     parts.start_outputs(&mut tasks).await?;

@@ -177,7 +177,12 @@ pub struct Format {
     long_about = "Show how the agent stands: its two streams to the daemon, its certificate, what waits, what it \
                   holds of each source, and what needs a person.\n\nReads what the agent last wrote about itself; \
                   says how old that is, and whether the agent runs.",
-    after_help = "Example:\n  handfast-agent status --state-dir state --output json | jq .agent.outbox.waiting"
+    after_help = "The daemon's audit log: the agent keeps its newest signed head and checks that each later one continues \
+                  it. Where one does not, records flow on, and ALARM is shown until a person has looked into it \
+                  with the deployment's auditors and clears it with --clear-alarm. The next head is then taken as \
+                  the first.\n\n\
+                  Examples:\n  handfast-agent status --state-dir state --output json | jq .agent.outbox.waiting\n  \
+                  handfast-agent status --state-dir state --clear-alarm"
 )]
 pub struct StatusArgs {
     /// The state folder.
@@ -186,6 +191,9 @@ pub struct StatusArgs {
     /// How the answer looks.
     #[command(flatten)]
     pub format: Format,
+    /// Clear the alarm about the daemon's audit log, once it was looked into
+    #[arg(long)]
+    pub clear_alarm: bool,
 }
 
 /// `dead-letters`.

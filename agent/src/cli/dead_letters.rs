@@ -42,7 +42,8 @@ pub(super) async fn act(command: DeadLettersCommand) -> anyhow::Result<()> {
     }
 }
 
-async fn open(state_dir: &Path) -> anyhow::Result<Inbox> {
+/// The inbox of a state folder.
+pub(super) async fn open(state_dir: &Path) -> anyhow::Result<Inbox> {
     let path = state_dir.join(INBOX_FILE);
     if !path.exists() {
         bail!(

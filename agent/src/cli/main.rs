@@ -33,6 +33,7 @@ fn act(command: Command) -> anyhow::Result<()> {
             clap_complete::generate(shell, &mut Cli::command(), "handfast-agent", &mut script);
             page::put(&script)
         }
+        Command::Status(args) if args.clear_alarm => on_runtime(status::clear_alarm(args)),
         Command::Status(args) => status::show(&args),
         Command::Run(args) if args.print_config => run::print(&args),
         Command::Run(args) => {

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::{
     args::{OutputFormat, StatusArgs},
+    dead_letters::open,
     page::{self, moment, span},
 };
 use crate::{
@@ -13,7 +14,10 @@ use crate::{
     identity::Identity,
     lifecycle::StateLock,
     status::{ConnectorState, ConnectorStatus, LinkState},
-    store::outbox::StatementCounts,
+    store::{
+        inbox::{Alarm, NoticeCode, SourceSummary},
+        outbox::StatementCounts,
+    },
 };
 
 /// A running agent that has not written for longer than this has a fault.
@@ -50,6 +54,23 @@ pub(super) fn show(args: &StatusArgs) -> anyhow::Result<()> {
         OutputFormat::Json => page::json(&shown),
         OutputFormat::Table => page::put(for_people(&shown, now).as_bytes()),
     }
+}
+
+/// Clears the alarm about the audit log, whether the agent runs or not.
+pub(super) async fn clear_alarm(args: StatusArgs) -> anyhow::Result<()> {
+    let cleared = open(&args.state.state_dir).await?.clear_alarm().await?;
+    if args.format.output == OutputFormat::Json {
+        return page::json(&cleared);
+    }
+    page::line(match cleared {
+        Some(alarm) => format!(
+            "Cleared: {} (since {}, {} heads). The next head of the audit log is taken as the first.",
+            alarm.why,
+            moment(alarm.at),
+            alarm.heads
+        ),
+        None => "There is no alarm.".to_owned(),
+    })
 }
 
 fn for_people(shown: &Shown, now: i64) -> String {
@@ -100,6 +121,9 @@ fn for_people(shown: &Shown, now: i64) -> String {
     }
     for full in &report.status.disk_full {
         say(format!("NO ROOM for {full}: make room; it goes on by itself"));
+    }
+    if let Some(alarm) = report.inbox.as_ref().and_then(|i| i.audit_log.alarm.as_ref()) {
+        say(alarm_line(alarm));
     }
     streams(&mut say, report, now);
     outbox(&mut say, report);
@@ -213,27 +237,26 @@ fn sources(say: &mut impl FnMut(String), report: &Report, now: i64) {
     let mut table = page::table(&[
         "source",
         "held",
-        "last",
+        "as of",
+        "scope",
         "state",
         "dead letters",
-        "withdrawals pending",
+        "withdrawals",
     ]);
+    let ago = |at: i64| format!("{} ago", span(now.saturating_sub(at)));
     for source in &inbox.sources {
-        let state = match (source.granted, source.catching_up, source.stale) {
-            (_, _, true) => "STALE: held, and nothing granted",
-            (true, true, _) => "catching up: may be incomplete",
-            (true, false, _) => "in step",
-            (false, ..) => "not granted",
+        let pending = match source.withdrawals_pending {
+            0 => String::new(),
+            pending => format!("{pending} pending"),
         };
         table.add_row([
             source.source.clone(),
             source.held.to_string(),
-            source
-                .last_applied_at
-                .map_or_else(String::new, |at| format!("{} ago", span(now.saturating_sub(at)))),
-            state.to_owned(),
+            source.as_of.map_or_else(String::new, ago),
+            scope(source),
+            state(source),
             source.dead_letters.to_string(),
-            source.withdrawals_pending.to_string(),
+            pending,
         ]);
     }
     say(String::new());
@@ -241,4 +264,38 @@ fn sources(say: &mut impl FnMut(String), report: &Report, now: i64) {
     if inbox.dead_letters > 0 {
         say("See what could not be written: handfast-agent dead-letters list".to_owned());
     }
+}
+
+fn scope(source: &SourceSummary) -> String {
+    match (source.granted, &source.categories) {
+        (false, _) => "nothing".to_owned(),
+        (true, None) => "every category".to_owned(),
+        (true, Some(categories)) => categories.join(", "),
+    }
+}
+
+/// How a source stands: what its clinicians are told, if anything.
+fn state(source: &SourceSummary) -> String {
+    let notices = source.notices.iter().map(|notice| {
+        let text = notice.text();
+        match notice.code {
+            NoticeCode::Stale => format!("STALE: {text}"),
+            NoticeCode::Withdrawn | NoticeCode::PossiblyIncomplete => text,
+        }
+    });
+    let told: Vec<String> = notices.collect();
+    match (told.is_empty(), source.granted) {
+        (false, _) => told.join(" "),
+        (true, true) => "in step".to_owned(),
+        (true, false) => "not granted".to_owned(),
+    }
+}
+
+fn alarm_line(alarm: &Alarm) -> String {
+    format!(
+        "ALARM since {}: {}. Ask the deployment's auditors to look into it, then clear it with \
+         handfast-agent status --clear-alarm",
+        moment(alarm.at),
+        alarm.why
+    )
 }

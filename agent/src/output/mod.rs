@@ -5,6 +5,7 @@ pub mod directory;
 pub mod fhir;
 mod model;
 mod runner;
+mod telling;
 
 pub use model::{Output, Pause, Step};
 pub use runner::run;

@@ -2,7 +2,9 @@
 
 use std::{io, time::Duration};
 
-use crate::store::inbox::{Change, InboxError, OutputRow, Progress};
+use handfast_proto::ids::OdsCode;
+
+use crate::store::inbox::{About, Change, InboxError, OutputRow, Progress};
 
 /// Why an output has stopped for now. It goes on by itself; nothing is lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,16 @@ pub struct Step {
 pub trait Output: Send {
     /// Brings what was written into step with the inbox's entry. Called first, and again after a pause.
     async fn start(&mut self, row: &OutputRow) -> Result<(), Pause>;
+
+    /// Tells clinicians how this unit stands with sources, before anything that it is about is carried out.
+    /// Returns those of which it was told; the others are given again by and by. What cannot be told must
+    /// not hold up records, but for what concerns both.
+    ///
+    /// Not cancellation-safe: after a drop `start` must come first.
+    async fn tell(&mut self, abouts: &[About]) -> Result<Vec<OdsCode>, Pause>;
+
+    /// How much time may pass before a newer `as_of` is told where nothing else changed.
+    fn as_of_step(&self) -> Duration;
 
     /// Carries out changes in their order, or as many of the first as it can.
     ///

@@ -6,7 +6,10 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::model::{Output, Pause, Step};
+use super::{
+    model::{Output, Pause, Step},
+    telling::Telling,
+};
 use crate::{
     retry::{MAX_DELAY_ON_A_FULL_DISK, Retry},
     status::ConnectorBoard,
@@ -39,11 +42,12 @@ pub async fn run(
 
 async fn drive(output: &mut dyn Output, inbox: &Inbox, board: &ConnectorBoard) {
     let mut news = inbox.changes();
+    let mut telling = Telling::new(inbox);
     let mut retry = Retry::new();
     let mut started = false;
     let mut paused = false;
     loop {
-        match turn(output, inbox, board, &mut started).await {
+        match turn(output, inbox, board, &mut telling, &mut started).await {
             Ok(turn) => {
                 if paused {
                     tracing::info!(output = board.name(), "output goes on");
@@ -78,15 +82,18 @@ async fn turn(
     output: &mut dyn Output,
     inbox: &Inbox,
     board: &ConnectorBoard,
+    telling: &mut Telling,
     started: &mut bool,
 ) -> Result<Turn, Pause> {
     let row = inbox.output(board.name()).await?;
     if !*started {
         output.start(&row).await?;
+        telling.begin_anew();
         *started = true;
         return Ok(Turn::Did);
     }
     let group = inbox.pending(row.position).await?;
+    telling.tell(output, inbox, board.name(), &group).await?;
     let changes = group.len() as u64;
     let step = if group.is_empty() {
         output.idle(row.position).await

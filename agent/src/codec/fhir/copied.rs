@@ -23,12 +23,21 @@ const ORIGIN: &str = "urn:handfast:";
 
 /// An id of 35 characters; FHIR R4 allows 64 (datatypes, `id`).
 pub fn derived_id(source: OdsCode, record: &RecordId) -> String {
+    id_of(source, record.as_bytes())
+}
+
+/// The id of what is told about a source itself. No record has it: none is without a name.
+pub fn about_id(source: OdsCode) -> String {
+    id_of(source, b"")
+}
+
+fn id_of(source: OdsCode, name: &[u8]) -> String {
     let hash = Sha256::new()
         .chain_update(b"handfast output id 1")
         .chain_update([0])
         .chain_update(source.as_str())
         .chain_update([0])
-        .chain_update(record.as_bytes())
+        .chain_update(name)
         .finalize();
     let mut id = String::from(PREFIX);
     let (mut bits, mut held) = (0_u32, 0_u32);

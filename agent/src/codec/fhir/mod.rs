@@ -31,7 +31,7 @@ pub use bundle::{Bundle, BundleType, Entry};
 pub use canonical::{content_digest, copy_digest};
 pub use category::category;
 pub use change::{Change, Content, Expected, NumberStanding, PatientFacts, PatientLink, Version};
-pub use copied::{derived_id, is_derived_id};
+pub use copied::{about_id, derived_id, is_derived_id};
 pub use fault::Fault;
 pub use parse::{Codec, Document};
 pub use privacy::{PrivateCodes, PrivateCodesError};

@@ -2,6 +2,7 @@
 //! what is durable, and what became of withdrawals and dead letters.
 
 mod assemble;
+mod heads;
 mod outbound;
 mod queue;
 mod report;
@@ -13,5 +14,7 @@ mod translate;
 mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod told_tests;
 
 pub use run::{DownlinkContext, run};

@@ -18,6 +18,9 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(50);
 /// While the disk is full, reports are tried again this often.
 const FULL_DISK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// What may be confirmed later, because something is purged first, is looked for again after this.
+const AGAIN_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Which letters the daemon was told of on this connection, and how they stood.
 type Told = HashMap<i64, (LetterState, String)>;
 
@@ -30,41 +33,45 @@ pub(super) async fn report(inbox: &Inbox, outbound: &Outbound) -> Result<(), Inb
     loop {
         progress.mark_unchanged();
         news.mark_unchanged();
-        match report_once(inbox, outbound, first, &mut told).await {
-            Ok(true) => first = false,
-            Ok(false) => return Ok(()),
+        let again = match report_once(inbox, outbound, first, &mut told).await {
+            Ok(Some(again)) => {
+                first = false;
+                again
+            }
+            Ok(None) => return Ok(()),
             Err(error) if error.is_disk_full() => {
                 sleep(FULL_DISK_INTERVAL).await;
                 continue;
             }
             Err(error) => return Err(error),
-        }
+        };
         sleep(REPORT_INTERVAL).await;
         tokio::select! {
             _ = progress.changed() => {}
             _ = news.changed() => {}
+            () = sleep(AGAIN_INTERVAL), if again => {}
         }
     }
 }
 
-/// Reports what has changed; at first also what was reported on earlier connections. False where the
-/// stream has ended.
+/// Reports what has changed; at first also what was reported on earlier connections. Says whether there will be
+/// more to confirm by and by; `None` where the stream has ended.
 async fn report_once(
     inbox: &Inbox,
     outbound: &Outbound,
     first: bool,
     told: &mut Told,
-) -> Result<bool, InboxError> {
+) -> Result<Option<bool>, InboxError> {
     if first {
         inbox.forget_old_letters().await?;
     }
     let confirmations = inbox.confirmations(first).await?;
-    for confirmation in &confirmations {
+    for confirmation in &confirmations.list {
         if !outbound.report(confirmed(*confirmation)).await {
-            return Ok(false);
+            return Ok(None);
         }
     }
-    let jobs: Vec<u64> = confirmations.iter().map(|c| c.job).collect();
+    let jobs: Vec<u64> = confirmations.list.iter().map(|c| c.job).collect();
     if !jobs.is_empty() {
         inbox.confirmed(&jobs).await?;
     }
@@ -72,12 +79,12 @@ async fn report_once(
         let state = (letter.state, letter.reason.clone());
         if told.get(&letter.id) != Some(&state) {
             if !outbound.report(dead_letter(&letter)).await {
-                return Ok(false);
+                return Ok(None);
             }
             told.insert(letter.id, state);
         }
     }
-    Ok(true)
+    Ok(Some(confirmations.again || first))
 }
 
 fn confirmed(confirmation: Confirmation) -> Message {

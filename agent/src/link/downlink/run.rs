@@ -29,6 +29,8 @@ pub struct DownlinkContext {
     pub inbox: Inbox,
     /// Where it reports how it stands.
     pub board: StatusBoard,
+    /// The daemon's trust domain, for which its audit log is signed.
+    pub trust_domain: String,
 }
 
 /// Receives until `shutdown`. What is dropped half-way was not acknowledged and comes again.

@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 use tonic::{Status, Streaming, transport::Channel};
 
 use super::{
+    heads,
     outbound::Outbound,
     queue::{Emptying, Filling, queue},
     report::report,
@@ -19,7 +20,7 @@ use super::{
     translate::{Arrival, ProtocolError, Translator},
 };
 use crate::{
-    link::Retry,
+    link::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, Retry},
     retry::{MAX_DELAY_ON_A_FULL_DISK, START_DELAY},
     status::LinkState,
     store::inbox::{Applied, Group, InboxError, Incoming, Message},
@@ -27,6 +28,12 @@ use crate::{
 
 /// How long the daemon may take to say welcome.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often it is noted that the stream stands.
+const HEARD_EVERY: Duration = Duration::from_secs(10);
+
+/// A stream that stands now was answered by the daemon no longer ago than this.
+const HEARD_WITHIN: Duration = KEEPALIVE_INTERVAL.saturating_add(KEEPALIVE_TIMEOUT);
 
 /// Why a subscription has ended.
 #[derive(Debug, thiserror::Error)]
@@ -59,13 +66,17 @@ pub(super) async fn subscribe(ctx: &DownlinkContext, channel: Channel, retry: &m
         Ok(hello) => hello,
         Err(error) => return error.into(),
     };
+    let tree_size = match ctx.inbox.kept_head().await {
+        Ok(kept) => kept.map_or(0, |kept| kept.size),
+        Err(error) => return error.into(),
+    };
     let (outbound, requests) = Outbound::new(SubscribeHello {
         store_id: hello.store.as_bytes().to_vec().into(),
         session: hello.session,
         durable: hello.durable,
         credit_bytes: MAX_CREDIT_BYTES,
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-        tree_size: 0,
+        tree_size,
     });
     let mut client = SyncClient::new(channel).max_decoding_message_size(MAX_SYNC_MESSAGE_BYTES);
     let welcomed = timeout(WELCOME_TIMEOUT, async {
@@ -117,6 +128,7 @@ async fn follow(
         },
         durable: 1,
         weight: 0,
+        head: None,
     };
     let reading = read(stream, translator, filling, first, outbound);
     let applying = apply(ctx, welcome.session, emptying, outbound);
@@ -133,6 +145,24 @@ async fn follow(
     tokio::select! {
         ended = both => ended,
         failed = report(&ctx.inbox, outbound).map_err(Ended::from) => failed,
+        never = note_heard(ctx) => never,
+    }
+}
+
+/// Notes for ever that the stream stands: what is shown of each source is as old as this.
+async fn note_heard(ctx: &DownlinkContext) -> Result<(), Ended> {
+    let within = i64::try_from(HEARD_WITHIN.as_millis()).unwrap_or(i64::MAX);
+    loop {
+        sleep(HEARD_EVERY).await;
+        heard(ctx, ctx.inbox.now_ms().saturating_sub(within)).await?;
+    }
+}
+
+/// A full disk is no reason to end: the time is noted in memory all the same.
+async fn heard(ctx: &DownlinkContext, at: i64) -> Result<(), Ended> {
+    match ctx.inbox.heard(at).await {
+        Err(error) if !error.is_disk_full() => Err(error.into()),
+        _ => Ok(()),
     }
 }
 
@@ -164,8 +194,11 @@ async fn apply(
     mut emptying: Emptying,
     outbound: &Outbound,
 ) -> Result<(), Ended> {
+    let mut head_before = false;
+    heard(ctx, ctx.inbox.now_ms()).await?;
     while let Some(taken) = emptying.take().await {
         let mut arrivals = taken.arrivals;
+        let heads: Vec<_> = arrivals.iter_mut().filter_map(|a| a.head.take()).collect();
         let durable = arrivals.last().map_or(0, |a| a.durable);
         let group = Group {
             session,
@@ -182,6 +215,10 @@ async fn apply(
                 grant: violation.grant,
             }
             .into());
+        }
+        for head in heads {
+            heads::take(&ctx.inbox, &ctx.trust_domain, &head, !head_before).await?;
+            head_before = true;
         }
     }
     Ok(())

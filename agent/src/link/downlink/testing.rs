@@ -19,10 +19,14 @@ use super::{DownlinkContext, run};
 use crate::{
     link::Connector,
     status::StatusBoard,
-    store::inbox::{Inbox, testing::*},
+    store::inbox::{
+        Inbox,
+        testing::{Line, encoded, ods, open},
+    },
 };
 
 pub(super) const A: &str = "Z00101";
+pub(super) const TRUST_DOMAIN: &str = "care.example";
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One subscription as the daemon sees it.
@@ -188,6 +192,7 @@ pub(super) async fn agent(folder: &Path, daemon: &Daemon) -> Agent {
         connector: Connector::plaintext(daemon.addr).unwrap(),
         inbox: inbox.clone(),
         board: board.clone(),
+        trust_domain: TRUST_DOMAIN.to_owned(),
     };
     tokio::spawn(run(ctx, stop.clone()));
     Agent {

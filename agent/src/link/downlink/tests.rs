@@ -11,7 +11,10 @@ use handfast_proto::{
 use super::testing::*;
 use crate::{
     status::LinkState,
-    store::inbox::{LetterOp, LetterState, NewLetter, Progress, testing::*},
+    store::inbox::{
+        LetterOp, LetterState, NewLetter, Progress,
+        testing::{Line, encoded, ods, open_with_output},
+    },
 };
 
 #[tokio::test]
@@ -28,7 +31,6 @@ async fn what_is_durable_is_in_the_inbox_and_not_asked_for_again() {
             source: A.to_owned(),
             grant: 1,
             complete: false,
-            upto_seq: 0,
             ..CatchUp::default()
         }))
         .await;
@@ -38,7 +40,6 @@ async fn what_is_durable_is_in_the_inbox_and_not_asked_for_again() {
             source: A.to_owned(),
             grant: 1,
             complete: true,
-            upto_seq: 0,
             ..CatchUp::default()
         }))
         .await;
@@ -250,6 +251,7 @@ async fn dead_letters_are_reported_and_their_end_too() {
         source: ods(A),
         record: "Observation/1".parse().unwrap(),
         seq: 7,
+        job: 0,
         op: LetterOp::Write,
         state: LetterState::Refused,
         status: Some(422),

@@ -2,13 +2,16 @@
 //! breaks the protocol ends the connection; it is never passed over.
 
 use handfast_proto::{
-    amendment::{Batch, BatchError, Form},
-    ids::OdsCode,
-    v1::{Deliver, SubscribeResponse, SubscribeWelcome, subscribe_response::Message as Content},
+    amendment::{Batch, BatchError, Category, Form},
+    ids::{NhsNumber, OdsCode},
+    v1::{
+        CatchUp, Deliver, GrantInForce, ReconcileScope, SignedTreeHead, SubscribeResponse, SubscribeWelcome,
+        subscribe_response::Message as Content,
+    },
 };
 
 use super::assemble::Assembler;
-use crate::store::inbox::{Incoming, Message};
+use crate::store::inbox::{Grant, Incoming, Message, Scope};
 
 /// How the daemon broke the protocol. Names no content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +25,12 @@ pub(super) enum ProtocolError {
     Welcome,
     #[error("a source's ODS code is not valid")]
     Source,
+    #[error("a patient's number is missing or not valid")]
+    Patient,
+    #[error(
+        "a grant's category or a job's scope is of a kind that this agent does not know; it may be older than the daemon"
+    )]
+    Kind,
     #[error("a batch: {0}")]
     Batch(#[from] BatchError),
     #[error("a piece of an amendment: {0}")]
@@ -41,6 +50,8 @@ pub(super) struct Arrival {
     pub(super) durable: u64,
     /// Bytes that it takes in memory, about.
     pub(super) weight: usize,
+    /// A head of the audit log, which the message brought.
+    pub(super) head: Option<Box<SignedTreeHead>>,
 }
 
 /// Reads one session's messages.
@@ -61,19 +72,15 @@ impl Translator {
     }
 
     /// What a welcome that was accepted says.
-    pub(super) fn grants(welcome: &SubscribeWelcome) -> Result<Vec<(OdsCode, u64)>, ProtocolError> {
-        welcome
-            .grants
-            .iter()
-            .map(|g| Ok((source(&g.source)?, g.grant)))
-            .collect()
+    pub(super) fn grants(welcome: &SubscribeWelcome) -> Result<Vec<Grant>, ProtocolError> {
+        welcome.grants.iter().map(grant).collect()
     }
 
     /// Any later message.
     pub(super) fn read(&mut self, response: SubscribeResponse) -> Result<Arrival, ProtocolError> {
         let number = response.number;
         self.count(number)?;
-        let mut weight = 0;
+        let (mut weight, mut head) = (0, None);
         let content = match response.message {
             None => return Err(ProtocolError::Unknown(number)),
             Some(Content::Welcome(_)) => return Err(ProtocolError::Welcome),
@@ -112,22 +119,17 @@ impl Translator {
                     job: withdraw.job,
                     source: from,
                     ended_grant: withdraw.ended_grant,
+                    patient: patient(withdraw.patient)?,
                 }
             }
-            Some(Content::GrantStands(_) | Content::TreeHead(_)) => Incoming::Nothing,
-            Some(Content::CatchUp(c)) => {
-                let (source, grant, job) = (source(&c.source)?, c.grant, c.job);
-                if c.complete {
-                    Incoming::CatchUpComplete {
-                        source,
-                        grant,
-                        job,
-                        upto_seq: c.upto_seq,
-                    }
-                } else {
-                    Incoming::CatchUpBegins { source, grant, job }
-                }
+            Some(Content::GrantStands(stands)) => {
+                Incoming::Stands(grant(&stands.grant.ok_or(ProtocolError::Unknown(number))?)?)
             }
+            Some(Content::TreeHead(tree_head)) => {
+                head = Some(Box::new(tree_head));
+                Incoming::Nothing
+            }
+            Some(Content::CatchUp(edge)) => job_edge(&edge)?,
         };
         let durable = self
             .assembler
@@ -137,6 +139,7 @@ impl Translator {
             message: Message { number, content },
             durable,
             weight,
+            head,
         })
     }
 
@@ -160,6 +163,58 @@ fn delivered(deliver: Deliver) -> Result<(Incoming, usize), ProtocolError> {
         batch: Box::new(batch),
     };
     Ok((content, weight))
+}
+
+fn job_edge(edge: &CatchUp) -> Result<Incoming, ProtocolError> {
+    let (source, grant, job) = (source(&edge.source)?, edge.grant, edge.job);
+    let scope = match ReconcileScope::try_from(edge.scope).map_err(|_| ProtocolError::Kind)? {
+        ReconcileScope::Everything => Scope::Everything,
+        ReconcileScope::Patient => Scope::Patient(patient(edge.patient)?.ok_or(ProtocolError::Patient)?),
+        ReconcileScope::Changes => Scope::Changes,
+    };
+    Ok(if edge.complete {
+        Incoming::JobComplete {
+            source,
+            grant,
+            job,
+            scope,
+            upto_seq: edge.upto_seq,
+        }
+    } else {
+        Incoming::JobBegins {
+            source,
+            grant,
+            job,
+            scope,
+        }
+    })
+}
+
+fn grant(wire: &GrantInForce) -> Result<Grant, ProtocolError> {
+    let category = |raw: &u32| {
+        let category = i32::try_from(*raw).ok().and_then(|c| Category::try_from(c).ok());
+        category
+            .filter(|c| *c != Category::Unspecified)
+            .ok_or(ProtocolError::Kind)
+    };
+    Ok(Grant {
+        source: source(&wire.source)?,
+        number: wire.grant,
+        patient: patient(wire.patient)?,
+        // One that is not known must not be left out: an empty list means every category.
+        categories: wire.categories.iter().map(category).collect::<Result<_, _>>()?,
+        stale: wire.stale,
+    })
+}
+
+/// 0 = none.
+fn patient(raw: u64) -> Result<Option<NhsNumber>, ProtocolError> {
+    if raw == 0 {
+        return Ok(None);
+    }
+    NhsNumber::from_u64(raw)
+        .map(Some)
+        .map_err(|_| ProtocolError::Patient)
 }
 
 fn source(text: &str) -> Result<OdsCode, ProtocolError> {

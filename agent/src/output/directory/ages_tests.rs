@@ -43,7 +43,7 @@ async fn a_reinstalled_agent_loses_and_repeats_nothing() {
     inbox.apply(&group(5, 5, withdrawal)).await.unwrap();
     settle(&mut out, &inbox).await;
     assert!(
-        inbox.confirmations(false).await.unwrap().is_empty(),
+        inbox.confirmations(false).await.unwrap().list.is_empty(),
         "what it had of B is still in the folder"
     );
     inbox
@@ -64,7 +64,7 @@ async fn a_reinstalled_agent_loses_and_repeats_nothing() {
         "Z00101/Patient/1.json",
     ];
     assert_eq!(names, expected);
-    assert_eq!(inbox.confirmations(false).await.unwrap().len(), 1);
+    assert_eq!(inbox.confirmations(false).await.unwrap().list.len(), 1);
     assert!(!inbox.output("out").await.unwrap().resync);
 }
 

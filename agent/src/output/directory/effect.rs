@@ -6,7 +6,10 @@
 
 use std::{io, path::Path};
 
+use handfast_proto::ids::OdsCode;
+
 use super::{
+    about::AboutPages,
     journal::{Journal, Line, Mark, rfc3339},
     known::{Action, Known},
     tree::{Effect, Tree},
@@ -17,6 +20,7 @@ use crate::store::inbox::{Change, ChangeOp, Current};
 pub(super) struct Folder {
     pub(super) tree: Tree,
     pub(super) journal: Journal,
+    pub(super) about: AboutPages,
     /// Up to this change the lines are in the file already.
     pub(super) written_through: u64,
     /// While everything is being compared.
@@ -32,14 +36,15 @@ impl Folder {
         let folder = Self {
             tree,
             journal: Journal::open(&path.join("changes.ndjson"))?,
+            about: AboutPages::new(path.join("about")),
             written_through: 0,
             known: None,
         };
         Ok((folder, fresh))
     }
 
-    /// Reads the whole file, to compare everything with it.
-    pub(super) fn begin_comparing(&mut self) -> io::Result<()> {
+    /// Reads the whole file, to compare everything with it. Gives the sources that were ever written of here.
+    pub(super) fn begin_comparing(&mut self) -> io::Result<Vec<OdsCode>> {
         let mut known = Known::default();
         let odd = self.journal.scan(|line| known.note(&line))?;
         if odd > 0 {
@@ -49,7 +54,9 @@ impl Folder {
             );
         }
         self.known = Some(known);
-        Ok(())
+        let mut sources = self.about.sources()?;
+        sources.extend(self.tree.sources()?);
+        Ok(sources)
     }
 
     /// Carries out a group.

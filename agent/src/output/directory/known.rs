@@ -106,6 +106,7 @@ mod tests {
             op,
             version: 1,
             applied_at: 0,
+            job: 0,
             current: Current::Gone,
         }
     }

@@ -1,6 +1,7 @@
-//! Output `directory`: `current/<source>/<ResourceType>/<id>.json`, kept in step, and `changes.ndjson`, a
-//! line for each applied change.
+//! Output `directory`: `current/<source>/<ResourceType>/<id>.json`, kept in step, `changes.ndjson`, a line for
+//! each applied change, and `about/<source>.json` for clinicians.
 
+mod about;
 mod effect;
 mod journal;
 mod known;
@@ -8,6 +9,8 @@ mod output;
 mod sweep;
 mod tree;
 
+#[cfg(test)]
+mod about_tests;
 #[cfg(test)]
 mod ages_tests;
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The output: runs the blocking work, and finds out at the start whether folder and inbox are of one age.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
+
+use handfast_proto::ids::OdsCode;
 
 use super::{
     effect::{Folder, is_line_of},
@@ -8,11 +10,14 @@ use super::{
 };
 use crate::{
     output::{Output, Pause, Step},
-    store::inbox::{Change, Inbox, OutputRow, Progress},
+    store::inbox::{About, Change, Inbox, OutputRow, Progress},
 };
 
 /// Lines behind the inbox's mark that a crash can leave: a group's, and some to spare.
 const MAX_TAIL_LINES: usize = 4096;
+
+/// How old `as_of` may be in `about/` while nothing else changes.
+const AS_OF_STEP: Duration = Duration::from_secs(60);
 
 /// Keeps a folder in step with the inbox.
 pub struct DirectoryOutput {
@@ -115,8 +120,10 @@ impl DirectoryOutput {
             return Ok(());
         }
         tracing::info!(output = self.name, "comparing the folder with all that is held");
-        self.with_folder("read changes.ndjson", Folder::begin_comparing)
+        let sources = self
+            .with_folder("read changes.ndjson", Folder::begin_comparing)
             .await?;
+        self.inbox.note_sources(&sources, false).await?;
         self.sweep = Some(Sweep::default());
         // Durable before anything else: no withdrawal is confirmed until the comparison is done.
         let progress = self.progress(row.position);
@@ -140,6 +147,10 @@ impl DirectoryOutput {
             return Ok(None);
         };
         let done = work.is_last();
+        let gone = work.gone();
+        if !gone.is_empty() {
+            self.inbox.note_sources(&gone, true).await?;
+        }
         self.with_folder("compare", move |folder| work.carry_out(folder))
             .await?;
         if !done {
@@ -158,6 +169,17 @@ impl DirectoryOutput {
 impl Output for DirectoryOutput {
     async fn start(&mut self, row: &OutputRow) -> Result<(), Pause> {
         self.begin(row).await
+    }
+
+    async fn tell(&mut self, abouts: &[About]) -> Result<Vec<OdsCode>, Pause> {
+        let pages = abouts.to_vec();
+        self.with_folder("write about/", move |folder| folder.about.write(&pages))
+            .await?;
+        Ok(abouts.iter().map(|about| about.source).collect())
+    }
+
+    fn as_of_step(&self) -> Duration {
+        AS_OF_STEP
     }
 
     async fn apply(&mut self, group: Vec<Change>) -> Step {

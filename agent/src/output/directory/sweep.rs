@@ -133,6 +133,17 @@ impl Work {
         matches!(self, Self::Gone(_, _, true))
     }
 
+    /// The sources of what it takes away.
+    pub(super) fn gone(&self) -> Vec<OdsCode> {
+        let Self::Gone(names, ..) = self else {
+            return Vec::new();
+        };
+        let mut sources: Vec<OdsCode> = names.iter().map(|(source, _)| *source).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        sources
+    }
+
     /// Puts right what differs. Blocking.
     pub(super) fn carry_out(self, folder: &mut Folder) -> io::Result<()> {
         let known = folder.known.take().unwrap_or_default();

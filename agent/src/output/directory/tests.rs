@@ -46,7 +46,7 @@ async fn the_folder_follows_the_inbox() {
     assert_eq!(lines(folder.path())[4..], expected);
     let left = BTreeMap::from([("Z00101/Observation/1.json".to_owned(), "a 1, twice".to_owned())]);
     assert_eq!(tree(folder.path()), left);
-    assert_eq!(inbox.confirmations(false).await.unwrap().len(), 1);
+    assert_eq!(inbox.confirmations(false).await.unwrap().list.len(), 1);
 }
 
 /// Applies the next group, as the runner does, but stops before the position is committed.

@@ -78,6 +78,12 @@ impl Tree {
         }
     }
 
+    /// The sources that have a folder.
+    pub(super) fn sources(&self) -> io::Result<Vec<OdsCode>> {
+        let folders = folders_in(&self.root)?;
+        Ok(folders.iter().filter_map(|(name, _)| name.parse().ok()).collect())
+    }
+
     /// The records that have a file, as far as `wanted` says; temporary files are removed on the way.
     pub(super) fn files(
         &self,

@@ -168,7 +168,7 @@ async fn a_deletion_that_is_refused_is_said_so_in_the_confirmation() {
     rig.receive(vec![withdraw(A, 9, 1)]).await;
     assert_eq!(rig.settle().await, None);
     assert!(
-        rig.inbox.confirmations(false).await.unwrap().is_empty(),
+        rig.inbox.confirmations(false).await.unwrap().list.is_empty(),
         "one deletion is tried again"
     );
     let letters = rig.inbox.letters(false).await.unwrap();
@@ -176,6 +176,6 @@ async fn a_deletion_that_is_refused_is_said_so_in_the_confirmation() {
     rig.clock.advance(3_600_000);
     assert_eq!(rig.settle().await, None);
     assert_eq!(rig.held(), [at(A, "Observation/1")]);
-    let confirmed = rig.inbox.confirmations(false).await.unwrap();
+    let confirmed = rig.inbox.confirmations(false).await.unwrap().list;
     assert_eq!((confirmed[0].removed, confirmed[0].not_removed), (2, 1));
 }

@@ -1,5 +1,6 @@
 //! Output `fhir`: keeps a FHIR server in step, under ids of Handfast's own making.
 
+mod about;
 mod client;
 mod credentials;
 mod outcome;
@@ -8,6 +9,8 @@ mod patience;
 mod tls;
 mod work;
 
+#[cfg(test)]
+mod about_tests;
 #[cfg(test)]
 mod letters_tests;
 #[cfg(test)]

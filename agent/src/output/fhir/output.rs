@@ -9,15 +9,16 @@ use std::{
 use handfast_proto::ids::{OdsCode, RecordId};
 
 use super::{
+    about::{self, ABOUT_TYPE},
     client::FhirClient,
     outcome::{Fault, Outcome},
     patience::{MAX_TRIES, MAX_WAITING, Patience, next_try},
     work::Item,
 };
 use crate::{
-    codec::fhir::{derived_id, rewrite},
+    codec::fhir::{about_id, derived_id, rewrite},
     output::{Output, Pause, Step},
-    store::inbox::{Change, Inbox, LetterState, NewLetter, OutputRow, Progress},
+    store::inbox::{About, Change, Inbox, LetterState, NewLetter, OutputRow, Progress},
 };
 
 pub use super::client::FhirSettings;
@@ -30,6 +31,9 @@ const PAGE_RECORDS: u32 = 64;
 
 /// While changes keep coming, letters that are due are looked for this often.
 const LETTERS_EVERY: Duration = Duration::from_secs(2);
+
+/// How old the time that clinicians are told may be while nothing else changes: a server keeps every version.
+const AS_OF_STEP: Duration = Duration::from_secs(15 * 60);
 
 /// Keeps a FHIR server in step with the inbox.
 pub struct FhirOutput {
@@ -207,7 +211,7 @@ impl FhirOutput {
             // Only the version that is held by now; if there is none, it is to be gone.
             let mut item = match self.inbox.held(source, &record).await? {
                 Some(held) => Item::write(held),
-                None => Item::delete(source, record, letter.seq),
+                None => Item::delete(source, record, letter.seq, letter.job),
             };
             item.tries = letter.attempts.max(1);
             items.push(item);
@@ -247,8 +251,40 @@ impl FhirOutput {
         if orphans.is_empty() {
             return Ok(None);
         }
-        let items = orphans.into_iter().map(|(s, r)| Item::delete(s, r, 0)).collect();
+        let items = orphans
+            .into_iter()
+            .map(|(s, r)| Item::delete(s, r, 0, 0))
+            .collect();
         self.run(items).await.map(Some)
+    }
+
+    /// Tells of one source. False where it is to be tried again.
+    async fn tell_one(&self, client: &FhirClient, about: &About) -> Result<bool, Pause> {
+        let id = about_id(about.source);
+        self.inbox.prepare_about(&self.name, about.source, &id).await?;
+        let Ok(body) = serde_json::to_vec(&about::resource(about)) else {
+            return Ok(true);
+        };
+        match client.put(ABOUT_TYPE, &id, body, self.inbox.now_ms()).await {
+            Outcome::Done => Ok(true),
+            Outcome::Refused(fault) => {
+                tracing::warn!(
+                    output = self.name,
+                    source = %about.source,
+                    reason = fault.reason,
+                    "the server does not take what is told about a source: its clinicians see no notices"
+                );
+                Ok(true)
+            }
+            Outcome::Again { fault, .. } => {
+                tracing::debug!(
+                    output = self.name,
+                    reason = fault.reason,
+                    "not told about a source yet"
+                );
+                Ok(false)
+            }
+        }
     }
 
     async fn carry_out(&mut self, group: Vec<Change>) -> Result<Step, Pause> {
@@ -300,6 +336,24 @@ impl Output for FhirOutput {
         let made = tokio::task::spawn_blocking(move || FhirClient::new(&settings)).await;
         self.client = Some(made.map_err(|_| Pause::because("the client could not be made"))??);
         Ok(())
+    }
+
+    async fn tell(&mut self, abouts: &[About]) -> Result<Vec<OdsCode>, Pause> {
+        let Some(client) = &self.client else {
+            return Err(Pause::because("the server is being connected to again"));
+        };
+        let mut told = Vec::new();
+        for about in abouts {
+            if !self.tell_one(client, about).await? {
+                break;
+            }
+            told.push(about.source);
+        }
+        Ok(told)
+    }
+
+    fn as_of_step(&self) -> Duration {
+        AS_OF_STEP
     }
 
     async fn apply(&mut self, group: Vec<Change>) -> Step {

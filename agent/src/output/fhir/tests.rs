@@ -41,13 +41,13 @@ async fn two_sources_and_the_unit_itself_may_have_the_same_ids() {
     // One source is withdrawn: only its own records go, the patient last.
     rig.asked();
     rig.receive(vec![withdraw(A, 7, 1)]).await;
-    assert!(rig.inbox.confirmations(false).await.unwrap().is_empty());
+    assert!(rig.inbox.confirmations(false).await.unwrap().list.is_empty());
     assert_eq!(rig.settle().await, None);
     let expected = [at(A, "Observation/1"), at(A, "Patient/1")].map(|name| format!("DELETE {name}"));
     assert_eq!(rig.asked(), expected);
     assert_eq!(rig.server.shelf.lock().held["Observation/1"], own);
     assert_eq!(rig.held().len(), 3);
-    let confirmed = rig.inbox.confirmations(false).await.unwrap();
+    let confirmed = rig.inbox.confirmations(false).await.unwrap().list;
     assert_eq!((confirmed[0].removed, confirmed[0].not_removed), (2, 0));
 }
 

@@ -13,6 +13,8 @@ pub(super) struct Item {
     pub(super) source: OdsCode,
     pub(super) record: RecordId,
     pub(super) seq: u64,
+    /// The withdrawal to be confirmed that asks for it; 0 = none.
+    pub(super) job: u64,
     /// `None`: not there.
     pub(super) held: Option<HeldRecord>,
     /// How often it was tried before.
@@ -36,6 +38,7 @@ impl Item {
             source: change.source,
             record: change.record,
             seq: held.as_ref().map_or(change.seq, |h| h.seq),
+            job: change.job,
             held,
             tries: 0,
         })
@@ -48,18 +51,20 @@ impl Item {
             source: held.source,
             record: held.record.clone(),
             seq: held.seq,
+            job: 0,
             held: Some(held),
             tries: 0,
         }
     }
 
     /// A record that is not held any more.
-    pub(super) fn delete(source: OdsCode, record: RecordId, seq: u64) -> Self {
+    pub(super) fn delete(source: OdsCode, record: RecordId, seq: u64, job: u64) -> Self {
         Self {
             number: 0,
             source,
             record,
             seq,
+            job,
             held: None,
             tries: 0,
         }
@@ -84,6 +89,7 @@ impl Item {
             source: self.source,
             record: self.record.clone(),
             seq: self.seq,
+            job: self.job,
             op: if self.held.is_some() {
                 LetterOp::Write
             } else {

@@ -3,22 +3,18 @@
 //! Invariant: content, positions, ended grants, withdrawals, the queue for outputs and (session, durable)
 //! change in the same transaction, so whatever is interrupted comes again and finds its place.
 
-use std::{
-    collections::HashSet,
-    sync::{LazyLock, atomic::Ordering},
-};
+use std::{collections::HashSet, sync::atomic::Ordering};
 
 use handfast_proto::ids::OdsCode;
 use sqlx::{Connection as _, SqliteConnection};
 
 use super::{
-    columns::{Bulk, count},
-    edges,
+    edges::{self, Edge},
     error::InboxError,
     fold::{Delivery, Fold},
-    model::{Applied, Group, Incoming, Message, Violation},
+    model::{Applied, Group, Incoming, Message, Scope, Violation},
     open::Inbox,
-    state::{Granted, State},
+    state::State,
 };
 
 impl Inbox {
@@ -36,7 +32,7 @@ impl Inbox {
             Some(v) => group.durable.min(v.number.saturating_sub(1)),
             None => group.durable,
         };
-        let news_before = writer.state.last_change;
+        let (news_before, residue_before) = (writer.state.last_change, writer.state.residue);
         writer.clean = false;
         let mut tx = writer.conn.begin_with("BEGIN IMMEDIATE").await?;
         let state = &mut writer.state;
@@ -48,7 +44,7 @@ impl Inbox {
         apply_all(&mut tx, state, messages, now, &mut applied).await?;
         state.session = group.session;
         state.durable = durable;
-        flush(&mut tx, state).await?;
+        state.flush(&mut tx).await?;
         tx.commit().await?;
         writer.clean = true;
         if messages
@@ -58,12 +54,21 @@ impl Inbox {
             self.0.welcomed.store(true, Ordering::Release);
         }
         let news = writer.state.last_change;
+        let told = writer.state.residue != residue_before || messages.iter().any(is_told);
         drop(guard);
+        if told {
+            self.standing_changed();
+        }
         if news != news_before || applied.withdrawals > 0 {
             self.0.news.send_replace(news);
         }
         Ok(applied)
     }
+}
+
+/// Whether a message may change what is told of a source.
+fn is_told(message: &Message) -> bool {
+    !matches!(message.content, Incoming::Deliver { .. } | Incoming::Nothing)
 }
 
 /// The messages up to the first that belongs to an ended grant, and that one.
@@ -72,8 +77,8 @@ fn lawful<'a>(messages: &'a [Message], state: &State) -> (&'a [Message], Option<
     for (place, message) in messages.iter().enumerate() {
         let (source, grant) = match &message.content {
             Incoming::Deliver { source, grant, .. }
-            | Incoming::CatchUpBegins { source, grant, .. }
-            | Incoming::CatchUpComplete { source, grant, .. } => (*source, *grant),
+            | Incoming::JobBegins { source, grant, .. }
+            | Incoming::JobComplete { source, grant, .. } => (*source, *grant),
             Incoming::Fenced { source, grant } => {
                 ended.insert((*source, *grant));
                 continue;
@@ -84,7 +89,7 @@ fn lawful<'a>(messages: &'a [Message], state: &State) -> (&'a [Message], Option<
                 ended.insert((*source, *ended_grant));
                 continue;
             }
-            Incoming::Welcome { .. } | Incoming::Nothing => continue,
+            Incoming::Welcome { .. } | Incoming::Stands(_) | Incoming::Nothing => continue,
         };
         let known = state
             .sources
@@ -122,7 +127,7 @@ async fn apply_all(
                 run.push(Delivery {
                     source: *source,
                     grant: *grant,
-                    job: state.stamp(*job),
+                    job: *job,
                     batch,
                 });
                 continue;
@@ -151,70 +156,52 @@ async fn edge(
 ) -> Result<(), InboxError> {
     match content {
         Incoming::Welcome { anew: true, grants } => edges::welcome_anew(conn, state, grants, now).await,
-        Incoming::CatchUpBegins { source, grant, job } => {
-            let job = state.stamp(*job);
-            edges::catch_up_begins(conn, state, *source, *grant, job).await
+        Incoming::Welcome { anew: false, grants } => {
+            for grant in grants {
+                edges::stands(conn, state, grant).await?;
+            }
+            Ok(())
         }
-        Incoming::CatchUpComplete {
+        Incoming::Stands(grant) => edges::stands(conn, state, grant).await,
+        Incoming::JobBegins {
             source,
             grant,
             job,
+            scope,
+        } => edges::job_begins(conn, state, edge_of(*source, *grant, *job, *scope)).await,
+        Incoming::JobComplete {
+            source,
+            grant,
+            job,
+            scope,
             upto_seq,
         } => {
-            let job = state.stamp(*job);
-            edges::catch_up_complete(conn, state, (*source, *grant, job), *upto_seq, now).await
+            let edge = edge_of(*source, *grant, *job, *scope);
+            if *scope == Scope::Everything {
+                return edges::catch_up_complete(conn, state, edge, *upto_seq, now).await;
+            }
+            applied.withdrawals += 1;
+            edges::job_complete(conn, state, edge, *upto_seq, now).await
         }
         Incoming::Fenced { source, grant } => edges::fenced(conn, state, *source, *grant).await,
         Incoming::Withdraw {
             job,
             source,
             ended_grant,
+            patient,
         } => {
             applied.withdrawals += 1;
-            edges::withdraw(conn, state, (*job, *source, *ended_grant), now).await
+            edges::withdraw(conn, state, (*job, *source, *ended_grant), *patient, now).await
         }
-        Incoming::Welcome { anew: false, grants } => edges::welcome_back(conn, state, grants).await,
         Incoming::Deliver { .. } | Incoming::Nothing => Ok(()),
     }
 }
 
-/// Writes what changed of the writer's state.
-async fn flush(conn: &mut SqliteConnection, state: &mut State) -> Result<(), InboxError> {
-    static GRANTED: LazyLock<Bulk> = LazyLock::new(|| {
-        Bulk::new(
-            "INSERT INTO granted (source_id, grant_no, position, catch_up_job, anew)",
-            5,
-            "ON CONFLICT (source_id, grant_no) DO UPDATE SET position = excluded.position, \
-             catch_up_job = excluded.catch_up_job, anew = excluded.anew",
-        )
-    });
-    let mut granted: Vec<(i64, u64, Granted)> = Vec::new();
-    for source in state.sources.values_mut().filter(|s| s.dirty) {
-        source.dirty = false;
-        granted.extend(source.grants.iter().map(|(number, g)| (source.id, *number, *g)));
-        sqlx::query("UPDATE source SET held = ?2, last_applied_at = ?3 WHERE id = ?1")
-            .bind(source.id)
-            .bind(count(source.held))
-            .bind(source.last_applied_at)
-            .execute(&mut *conn)
-            .await?;
+fn edge_of(source: OdsCode, grant: u64, job: u64, scope: Scope) -> Edge {
+    Edge {
+        source,
+        grant,
+        job,
+        scope,
     }
-    GRANTED
-        .write(conn, &granted, |query, (source, number, g)| {
-            query
-                .bind(*source)
-                .bind(count(*number))
-                .bind(g.position.map(count))
-                .bind(g.catch_up.map(count))
-                .bind(g.anew)
-        })
-        .await?;
-    sqlx::query("UPDATE meta SET session = ?1, durable = ?2, last_change = ?3, epoch = ?4")
-        .bind(count(state.session))
-        .bind(count(state.durable))
-        .bind(count(state.last_change))
-        .bind(count(state.epoch))
-        .execute(conn)
-        .await?;
-    Ok(())
 }

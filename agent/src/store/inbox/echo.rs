@@ -4,7 +4,7 @@ use bytes::Bytes;
 use handfast_proto::ids::{NhsNumber, OdsCode, RecordId};
 use sqlx::{Row as _, sqlite::SqliteRow};
 
-use super::{error::InboxError, feed::record, open::Inbox, state::ods};
+use super::{error::InboxError, feed::record, open::Inbox, source::ods};
 
 /// Of what something may be a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,25 +1,27 @@
-//! Messages that concern a whole source: a welcome, the edges of a catch-up, a fence, a withdrawal.
-//! Each runs within the caller's transaction.
+//! Messages that concern a whole source or a whole patient: a welcome, how a grant stands, the edges of a job, a
+//! fence, a withdrawal. Each runs within the caller's transaction.
 
-use std::collections::HashSet;
-
-use handfast_proto::ids::OdsCode;
+use handfast_proto::ids::{NhsNumber, OdsCode};
 use sqlx::SqliteConnection;
 
 use super::{
     columns::count,
     error::InboxError,
-    model::ChangeOp,
-    state::{Granted, State},
+    job::{self, Over, Place},
+    model::{Grant, Scope},
+    source::Granted,
+    state::State,
+    sweep::{self, Unconfirmed, Which},
+    tombstone,
 };
 
-/// Which records of a source go.
-#[derive(Debug, Clone)]
-enum Which {
-    /// Those that the catch-up did not name.
-    Unconfirmed { job: u64, grant: u64, live_after: u64 },
-    /// Those held under none of these grants.
-    NotUnder(Vec<u64>),
+/// A job's edge: its source, grant and number, and what it goes over.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Edge {
+    pub(super) source: OdsCode,
+    pub(super) grant: u64,
+    pub(super) job: u64,
+    pub(super) scope: Scope,
 }
 
 /// A store that is new to the daemon: what no grant in force carries goes, the rest waits for its
@@ -27,112 +29,177 @@ enum Which {
 pub(super) async fn welcome_anew(
     conn: &mut SqliteConnection,
     state: &mut State,
-    grants: &[(OdsCode, u64)],
+    grants: &[Grant],
     now: i64,
 ) -> Result<(), InboxError> {
     state.epoch += 1;
-    for (ods, _) in grants {
-        state.source(conn, *ods).await?;
+    // What the daemon has not seen confirmed it sends again, and it may have numbered its jobs anew.
+    for sql in ["DELETE FROM withdrawal", "DELETE FROM job"] {
+        sqlx::query(sql).execute(&mut *conn).await?;
     }
-    let granted: HashSet<OdsCode> = grants.iter().map(|(ods, _)| *ods).collect();
+    for grant in grants {
+        state.source(conn, grant.source).await?;
+    }
     let known: Vec<OdsCode> = state.sources.keys().copied().collect();
     for ods in known {
-        if !granted.contains(&ods) {
-            remove(conn, state, ods, Which::NotUnder(Vec::new()), now).await?;
+        let heard = state.heard;
+        state.source(conn, ods).await?.keep_as_of(heard);
+        let of_source = || grants.iter().filter(|g| g.source == ods);
+        if of_source().all(|g| g.patient.is_some()) {
+            let patients = of_source().filter_map(|g| g.patient).collect();
+            sweep::remove(conn, state, ods, Which::NotOf(patients), 0, now).await?;
         }
         let source = state.source(conn, ods).await?;
         sqlx::query("DELETE FROM granted WHERE source_id = ?1")
             .bind(source.id)
             .execute(&mut *conn)
             .await?;
-        sqlx::query("DELETE FROM record WHERE source_id = ?1 AND removed = 1")
-            .bind(source.id)
-            .execute(&mut *conn)
-            .await?;
         source.grants.clear();
         source.dirty = true;
+        tombstone::forget_ended(conn, source).await?;
     }
-    for (ods, grant) in grants {
-        let source = state.source(conn, *ods).await?;
+    for grant in grants {
+        let source = state.source(conn, grant.source).await?;
         let fresh = Granted {
             anew: true,
             ..Granted::default()
         };
-        source.grants.insert(*grant, fresh);
+        source.grants.insert(grant.number, fresh);
         // The daemon's word on what is in force outweighs what was remembered.
-        if source.ended.remove(grant) {
+        if source.ended.remove(&grant.number) {
             sqlx::query("DELETE FROM ended_grant WHERE source_id = ?1 AND grant_no = ?2")
                 .bind(source.id)
-                .bind(count(*grant))
+                .bind(count(grant.number))
                 .execute(&mut *conn)
                 .await?;
         }
+        stands(conn, state, grant).await?;
     }
     Ok(())
 }
 
-/// A store that the daemon knows: a grant that is new here is not caught up yet.
-pub(super) async fn welcome_back(
+/// How a grant stands. One that is new here is not caught up yet; one that has ended stays so.
+pub(super) async fn stands(
     conn: &mut SqliteConnection,
     state: &mut State,
-    grants: &[(OdsCode, u64)],
+    grant: &Grant,
 ) -> Result<(), InboxError> {
-    for (ods, grant) in grants {
-        let source = state.source(conn, *ods).await?;
-        if !source.ended.contains(grant) && !source.grants.contains_key(grant) {
-            source.grants.insert(*grant, Granted::default());
-            source.dirty = true;
-        }
+    let patient = grant.patient.map(|p| state.tags.patient(p));
+    let heard = state.heard;
+    let source = state.source(conn, grant.source).await?;
+    if source.ended.contains(&grant.number) {
+        return Ok(());
     }
-    Ok(())
-}
-
-/// What is held of the source is unconfirmed until this catch-up names it.
-pub(super) async fn catch_up_begins(
-    conn: &mut SqliteConnection,
-    state: &mut State,
-    ods: OdsCode,
-    grant: u64,
-    job: u64,
-) -> Result<(), InboxError> {
-    let source = state.source(conn, ods).await?;
-    source.grants.entry(grant).or_default().catch_up = Some(job);
+    source.keep_as_of(heard);
+    let granted = source.grants.entry(grant.number).or_default();
+    granted.patient = patient;
+    granted.categories.clone_from(&grant.categories);
+    granted.stale = grant.stale;
     source.dirty = true;
     Ok(())
 }
 
-/// What the catch-up did not name goes; the live feed goes on after `upto_seq`.
+/// A job begins. Over everything: what is held of the source is unconfirmed until the job names it.
+pub(super) async fn job_begins(
+    conn: &mut SqliteConnection,
+    state: &mut State,
+    edge: Edge,
+) -> Result<(), InboxError> {
+    let stamp = state.stamp(edge.job);
+    let (over, heard) = (over(state, edge.scope), state.heard);
+    let source = state.source(conn, edge.source).await?;
+    source.keep_as_of(heard);
+    let granted = source.grants.entry(edge.grant).or_default();
+    source.dirty = true;
+    let Some(over) = over else {
+        granted.catch_up = Some(stamp);
+        return Ok(());
+    };
+    let place = Place {
+        source: source.id,
+        grant: edge.grant,
+        job: stamp,
+    };
+    job::begin(conn, place, over).await
+}
+
+/// A catch-up is complete: what it did not name goes; the live feed goes on after `upto`.
 pub(super) async fn catch_up_complete(
     conn: &mut SqliteConnection,
     state: &mut State,
-    (ods, grant, job): (OdsCode, u64, u64),
-    upto_seq: u64,
+    edge: Edge,
+    upto: u64,
     now: i64,
 ) -> Result<(), InboxError> {
-    let granted = state.sources.get(&ods).and_then(|s| s.grants.get(&grant));
-    if let Some(granted) = granted.filter(|g| g.catch_up == Some(job)) {
-        // A catch-up may be repeated, edges and all, after it was applied: what the live feed brought since
-        // stays. An inbox that is new to the daemon has nothing of that.
-        let live_after = if granted.anew { u64::MAX } else { upto_seq };
-        let unconfirmed = Which::Unconfirmed {
-            job,
-            grant,
-            live_after,
-        };
-        remove(conn, state, ods, unconfirmed, now).await?;
+    let stamp = state.stamp(edge.job);
+    let source = state.source(conn, edge.source).await?;
+    let granted = source.grants.entry(edge.grant).or_default();
+    if granted.catch_up == Some(stamp) {
+        // With a new grant all that may be held is here. What is only sent again says nothing about what was
+        // withdrawn, and what the sweep takes is said anew.
+        if !granted.anew {
+            source.withdrawn_at = None;
+        }
+        let unconfirmed = Which::Unconfirmed(Unconfirmed {
+            patient: None,
+            grant: edge.grant,
+            job: stamp,
+            upto,
+        });
+        sweep::remove(conn, state, edge.source, unconfirmed, 0, now).await?;
     }
-    let source = state.source(conn, ods).await?;
-    sqlx::query("DELETE FROM record WHERE source_id = ?1 AND removed = 1 AND grant_no <> ?2")
-        .bind(source.id)
-        .bind(count(grant))
-        .execute(conn)
-        .await?;
-    let granted = source.grants.entry(grant).or_default();
-    granted.position = Some(granted.position.unwrap_or(0).max(upto_seq));
+    let source = state.source(conn, edge.source).await?;
+    tombstone::forget_ended(conn, source).await?;
+    let granted = source.grants.entry(edge.grant).or_default();
+    granted.position = Some(granted.position.unwrap_or(0).max(upto));
     granted.catch_up = None;
     granted.anew = false;
     source.dirty = true;
     Ok(())
+}
+
+/// A job over a patient or over changes is complete. Of a patient's records what it did not name goes. Then it
+/// is confirmed as a withdrawal is, with all that it removed.
+pub(super) async fn job_complete(
+    conn: &mut SqliteConnection,
+    state: &mut State,
+    edge: Edge,
+    upto: u64,
+    now: i64,
+) -> Result<(), InboxError> {
+    let stamp = state.stamp(edge.job);
+    let patient = match edge.scope {
+        Scope::Patient(patient) => Some(patient),
+        Scope::Everything | Scope::Changes => None,
+    };
+    let over = Over::of(&state.tags, patient);
+    let source = state.source(conn, edge.source).await?;
+    let place = Place {
+        source: source.id,
+        grant: edge.grant,
+        job: stamp,
+    };
+    let counted = job::complete(&mut *conn, place, over).await?;
+    let mut removed = counted.unwrap_or(0);
+    if let (Some(_), Some(patient)) = (counted, patient) {
+        let unconfirmed = Which::Unconfirmed(Unconfirmed {
+            patient: Some(patient),
+            grant: edge.grant,
+            job: stamp,
+            upto,
+        });
+        removed += sweep::remove(conn, state, edge.source, unconfirmed, edge.job, now).await?;
+        let source = state.source(conn, edge.source).await?;
+        let granted = source.grants.entry(edge.grant).or_default();
+        // An emergency is caught up with its patient; a grant that had no catch-up yet may be one, untold.
+        if granted.patient.is_some() {
+            (granted.caught_up, granted.anew) = (true, false);
+        } else if !granted.anew && granted.catch_up.is_none() && granted.position.is_none() {
+            granted.caught_up = true;
+        }
+        source.dirty = true;
+    }
+    enter(conn, state, edge.source, edge.job, removed, true).await
 }
 
 /// Nothing of the grant is applied any more.
@@ -142,51 +209,62 @@ pub(super) async fn fenced(
     ods: OdsCode,
     grant: u64,
 ) -> Result<(), InboxError> {
+    let heard = state.heard;
     let source = state.source(conn, ods).await?;
-    source.end(&mut *conn, grant).await?;
-    sqlx::query("DELETE FROM granted WHERE source_id = ?1 AND grant_no = ?2")
-        .bind(source.id)
-        .bind(count(grant))
-        .execute(conn)
-        .await?;
-    Ok(())
+    source.keep_as_of(heard);
+    source.end(conn, grant).await
 }
 
-/// Removes what is held of a source, its tombstones and dead letters, and enters the withdrawal, to be
-/// confirmed when every output has carried it out. What a later grant brought already stays.
+/// Removes what is held of a source, or of one patient of it, and stands under no grant in force; and enters the
+/// withdrawal, to be confirmed when every output has carried it out.
 pub(super) async fn withdraw(
     conn: &mut SqliteConnection,
     state: &mut State,
     (job, ods, ended_grant): (u64, OdsCode, u64),
+    patient: Option<NhsNumber>,
     now: i64,
 ) -> Result<(), InboxError> {
     fenced(&mut *conn, state, ods, ended_grant).await?;
+    let grants = state.source(conn, ods).await?.live();
+    let which = Which::NotUnder { grants, patient };
+    let removed = sweep::remove(conn, state, ods, which, job, now).await?;
     let source = state.source(conn, ods).await?;
-    let live: Vec<u64> = source.grants.keys().copied().collect();
-    if live.is_empty() {
-        overtake(&mut *conn, source.id).await?;
+    tombstone::forget_ended(conn, source).await?;
+    if patient.is_none() {
+        close_letters(conn, source.id, now).await?;
     }
-    let removed = remove(conn, state, ods, Which::NotUnder(live), now).await?;
-    let change_no = count(state.last_change);
-    let source = state.source(conn, ods).await?;
-    if source.grants.is_empty() {
-        sqlx::query("DELETE FROM record WHERE source_id = ?1 AND removed = 1")
-            .bind(source.id)
-            .execute(&mut *conn)
-            .await?;
-    }
-    // A letter about a deletion stays: it says that something could not be removed.
+    enter(conn, state, ods, job, removed, patient.is_some()).await
+}
+
+/// Closes letters about writing what is not held: their records went before, by whatever way.
+async fn close_letters(conn: &mut SqliteConnection, source_id: i64, now: i64) -> Result<(), InboxError> {
     sqlx::query(
         "UPDATE dead_letter SET state = 'resolved', closed_at = ?2 \
-         WHERE source_id = ?1 AND state IN ('waiting', 'refused') AND op = 'write'",
+         WHERE source_id = ?1 AND state IN ('waiting', 'refused') AND op = 'write' \
+         AND NOT EXISTS (SELECT 1 FROM record AS r WHERE r.source_id = ?1 AND r.record = dead_letter.record \
+         AND r.removed = 0)",
     )
-    .bind(source.id)
+    .bind(source_id)
     .bind(now)
-    .execute(&mut *conn)
+    .execute(conn)
     .await?;
+    Ok(())
+}
+
+/// Enters what is to be confirmed once every output has carried it out.
+async fn enter(
+    conn: &mut SqliteConnection,
+    state: &mut State,
+    ods: OdsCode,
+    job: u64,
+    removed: u64,
+    partial: bool,
+) -> Result<(), InboxError> {
+    let change_no = count(state.last_change);
+    let source = state.source(conn, ods).await?;
     sqlx::query(
-        "INSERT INTO withdrawal (job, source_id, change_no, removed, purged, confirmed_at) \
-         VALUES (?1, ?2, ?3, ?4, 0, NULL) \
+        "INSERT INTO withdrawal (job, source_id, change_no, removed, purged, confirmed_at, partial) \
+         VALUES (?1, ?2, ?3, ?4, 0, NULL, ?5) \
          ON CONFLICT (job) DO UPDATE SET change_no = excluded.change_no, purged = 0, confirmed_at = NULL, \
          removed = withdrawal.removed + excluded.removed",
     )
@@ -194,79 +272,17 @@ pub(super) async fn withdraw(
     .bind(source.id)
     .bind(change_no)
     .bind(count(removed))
+    .bind(partial)
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Lets a withdrawal overtake what no output has carried out yet: an output that lags behind must not go on
-/// to write what is withdrawn.
-async fn overtake(conn: &mut SqliteConnection, source_id: i64) -> Result<(), InboxError> {
-    sqlx::query("DELETE FROM change WHERE source_id = ?1 AND op IN (?2, ?3)")
-        .bind(source_id)
-        .bind(ChangeOp::Create.code())
-        .bind(ChangeOp::Amend.code())
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-/// Removes records of a source with their payloads, and queues a change for each. What others refer to
-/// goes last (patients, then by age), so that a server which keeps references intact lets go of it.
-async fn remove(
-    conn: &mut SqliteConnection,
-    state: &mut State,
-    ods: OdsCode,
-    which: Which,
-    now: i64,
-) -> Result<u64, InboxError> {
-    let (has_outputs, base) = (state.has_outputs, count(state.last_change));
-    let source = state.source(conn, ods).await?;
-    let (queue, delete, argument) = match which {
-        Which::Unconfirmed {
-            job,
-            grant,
-            live_after,
-        } => (
-            "INSERT INTO change (number, source_id, seq, op, record, version, applied_at) \
-             SELECT ?3 + row_number() OVER (ORDER BY record GLOB 'Patient/*', seq DESC), source_id, seq, ?4, \
-             record, version, ?5 FROM record WHERE source_id = ?1 AND removed = 0 \
-             AND confirmed_job <> ?2 ->> 0 AND NOT (grant_no = ?2 ->> 1 AND seq > ?2 ->> 2)",
-            "DELETE FROM record WHERE source_id = ?1 AND removed = 0 \
-             AND confirmed_job <> ?2 ->> 0 AND NOT (grant_no = ?2 ->> 1 AND seq > ?2 ->> 2)",
-            format!("[{job},{grant},{}]", count(live_after)),
-        ),
-        Which::NotUnder(grants) => (
-            "INSERT INTO change (number, source_id, seq, op, record, version, applied_at) \
-             SELECT ?3 + row_number() OVER (ORDER BY record GLOB 'Patient/*', seq DESC), source_id, seq, ?4, \
-             record, version, ?5 FROM record WHERE source_id = ?1 AND removed = 0 \
-             AND grant_no NOT IN (SELECT value FROM json_each(?2))",
-            "DELETE FROM record WHERE source_id = ?1 AND removed = 0 \
-             AND grant_no NOT IN (SELECT value FROM json_each(?2))",
-            format!("{grants:?}"),
-        ),
-    };
-    if has_outputs {
-        sqlx::query(queue)
-            .bind(source.id)
-            .bind(argument.clone())
-            .bind(base)
-            .bind(ChangeOp::Withdraw.code())
-            .bind(now)
-            .execute(&mut *conn)
-            .await?;
+/// What a job goes over; `None`: everything.
+fn over(state: &State, scope: Scope) -> Option<Over> {
+    match scope {
+        Scope::Everything => None,
+        Scope::Patient(patient) => Some(Over::of(&state.tags, Some(patient))),
+        Scope::Changes => Some(Over::Changes),
     }
-    let removed = sqlx::query(delete)
-        .bind(source.id)
-        .bind(argument)
-        .execute(&mut *conn)
-        .await?
-        .rows_affected();
-    if removed > 0 {
-        source.held = source.held.saturating_sub(removed);
-        source.last_applied_at = Some(now);
-        source.dirty = true;
-        state.last_change += removed;
-    }
-    Ok(removed)
 }

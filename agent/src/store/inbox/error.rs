@@ -28,6 +28,12 @@ pub enum InboxError {
         /// What it is.
         value: String,
     },
+    /// SQLite was built without something that the inbox rests on.
+    #[error(
+        "this agent was built without SQLite's {0}, and could leave behind what is withdrawn; build it within its \
+         workspace, where .cargo/config.toml says how"
+    )]
+    Build(&'static str),
     /// What stands in the file breaks its own rules.
     #[error("the inbox is damaged: {0}; move inbox.db away and start again, its content will be sent anew")]
     Damaged(&'static str),

@@ -15,7 +15,7 @@ use super::{
     letters::{self, NewLetter},
     model::{Change, ChangeOp, Current, HeldHead, HeldRecord},
     open::Inbox,
-    state::ods,
+    source::{Source, ods},
     target,
 };
 
@@ -69,7 +69,7 @@ impl Inbox {
     pub async fn pending(&self, position: u64) -> Result<Vec<Change>, InboxError> {
         let limits = self.0.limits;
         let rows = sqlx::query(
-            "SELECT c.number, c.seq, c.op, c.record, c.version, c.applied_at, s.ods AS ods, r.id AS row_id, \
+            "SELECT c.number, c.seq, c.op, c.record, c.version, c.applied_at, c.job, s.ods AS ods, r.id AS row_id, \
              coalesce(length(r.payload), 0) AS size \
              FROM change AS c JOIN source AS s ON s.id = c.source_id \
              LEFT JOIN record AS r ON r.source_id = c.source_id AND r.record = c.record AND r.removed = 0 \
@@ -155,6 +155,9 @@ impl Inbox {
         writer.clean = true;
         drop(guard);
         self.0.progress.send_modify(|n| *n = n.wrapping_add(1));
+        if !progress.letters.is_empty() {
+            self.standing_changed();
+        }
         Ok(())
     }
 
@@ -241,9 +244,21 @@ impl Inbox {
     }
 
     /// Whether what is held is all that is to be held by now: the daemon has welcomed this inbox since it
-    /// was opened, and every grant is caught up.
+    /// was opened, every grant is caught up, and no other job is under way.
     pub async fn is_settled(&self) -> Result<bool, InboxError> {
-        Ok(self.is_welcomed() && self.writer().await?.state.is_caught_up())
+        if !self.is_welcomed() {
+            return Ok(false);
+        }
+        let mut guard = self.writer().await?;
+        let writer = &mut *guard;
+        if !writer.state.sources.values().all(Source::is_caught_up) {
+            return Ok(false);
+        }
+        let open: bool = sqlx::query("SELECT EXISTS (SELECT 1 FROM job)")
+            .fetch_one(&mut writer.conn)
+            .await?
+            .try_get(0)?;
+        Ok(!open)
     }
 
     /// The number of the newest change.
@@ -262,6 +277,7 @@ fn change(row: &SqliteRow) -> Result<Change, InboxError> {
         op: ChangeOp::from_code(op).ok_or(InboxError::Damaged("a change's op"))?,
         version: unsigned(row, "version")?,
         applied_at: row.try_get("applied_at")?,
+        job: unsigned(row, "job")?,
         current: Current::Gone,
     })
 }

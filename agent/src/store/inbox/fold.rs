@@ -1,51 +1,62 @@
-//! Applies a run of deliveries: looks up the records they name in one statement a source, works out in
-//! memory what becomes of each, and writes the outcome in a few statements.
+//! Works out a run of deliveries: looks up the records they name in one statement a source, and decides in
+//! memory what becomes of each. [`super::outcome`] writes it down.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::LazyLock,
-};
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use handfast_proto::{
-    amendment::Batch,
+    amendment::{Batch, Entry},
     ids::{OdsCode, RecordId},
 };
 use sqlx::{Row as _, SqliteConnection};
 
 use super::{
-    columns::{Bulk, count},
     error::InboxError,
+    job::{self, Over, Place},
     model::ChangeOp,
-    rule::{Around, Kind, Row, Touched, decide},
-    state::{Granted, State},
+    outcome,
+    rule::{Around, Kind, Marks, Row, Touched, decide},
+    source::{Granted, Source},
+    state::{State, job_of},
+    tombstone,
 };
 
 /// One delivery of a run.
 pub(super) struct Delivery<'a> {
     pub(super) source: OdsCode,
     pub(super) grant: u64,
+    /// 0 = live.
     pub(super) job: u64,
     pub(super) batch: &'a Batch,
 }
 
 /// A row of `change` to be written.
 pub(super) struct ChangeRow {
-    number: u64,
-    source: i64,
-    seq: u64,
-    op: ChangeOp,
-    record: RecordId,
-    version: u64,
+    pub(super) number: u64,
+    pub(super) source: i64,
+    pub(super) seq: u64,
+    pub(super) op: ChangeOp,
+    pub(super) record: RecordId,
+    pub(super) version: u64,
+    /// The job to be confirmed by which the record went; 0 = none.
+    pub(super) job: u64,
 }
 
 /// A run of deliveries being worked out.
 #[derive(Default)]
 pub(super) struct Fold {
-    rows: Vec<Row>,
+    pub(super) rows: Vec<Row>,
     index: HashMap<(i64, RecordId), usize>,
-    changes: Vec<ChangeRow>,
+    pub(super) changes: Vec<ChangeRow>,
     amendments: u64,
+}
+
+/// What is the same for all of a delivery.
+struct Delivered {
+    place: Place,
+    in_job: bool,
+    over: Option<Over>,
+    marks: Marks,
 }
 
 impl Fold {
@@ -61,14 +72,15 @@ impl Fold {
             let source = state.source(conn, delivery.source).await?.id;
             fold.note(source, delivery.batch);
         }
-        fold.look_up(conn).await?;
+        fold.look_up(conn, state).await?;
         for delivery in run {
-            fold.deliver(conn, state, delivery, now).await?;
+            let delivered = delivered(conn, state, delivery).await?;
+            let removed = fold.deliver(conn, state, delivery, &delivered, now).await?;
+            if removed > 0 && delivered.over.is_some() {
+                job::count_removed(conn, delivered.place, removed).await?;
+            }
         }
-        if state.has_outputs {
-            write_changes(conn, &fold.changes, now).await?;
-        }
-        fold.write(conn).await?;
+        outcome::write(conn, state, &fold, now).await?;
         Ok(fold.amendments)
     }
 
@@ -85,64 +97,49 @@ impl Fold {
     }
 
     /// Reads how the records noted stand.
-    async fn look_up(&mut self, conn: &mut SqliteConnection) -> Result<(), InboxError> {
-        let mut by_source: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
-        for (place, row) in self.rows.iter().enumerate() {
-            by_source.entry(row.source).or_default().push(place);
+    async fn look_up(&mut self, conn: &mut SqliteConnection, state: &State) -> Result<(), InboxError> {
+        let mut by_source: BTreeMap<i64, Vec<&mut Row>> = BTreeMap::new();
+        for row in &mut self.rows {
+            by_source.entry(row.source).or_default().push(row);
         }
-        for (source, places) in by_source {
-            // A record id needs no escaping in JSON. One row comes back, whatever the number of records.
-            let mut keys = String::with_capacity(places.len() * 48);
-            for place in &places {
-                keys.push(if keys.is_empty() { '[' } else { ',' });
-                keys.push('"');
-                keys.push_str(self.rows.get(*place).map_or("", |r| r.record.as_str()));
-                keys.push('"');
-            }
-            keys.push(']');
-            let found: String = sqlx::query(
-                "SELECT json_group_array(json_array(k.key, r.seq, r.version, r.grant_no, r.confirmed_job, r.removed)) \
-                 FROM json_each(?2) AS k CROSS JOIN record AS r ON r.source_id = ?1 AND r.record = k.value",
-            )
-            .bind(source)
-            .bind(keys)
-            .fetch_one(&mut *conn)
-            .await?
-            .try_get(0)?;
-            let found: Vec<[u64; 6]> =
-                serde_json::from_str(&found).map_err(|_| InboxError::Damaged("a record's numbers"))?;
-            for [key, seq, version, grant, job, removed] in found {
-                let place = usize::try_from(key).ok().and_then(|k| places.get(k)).copied();
-                if let Some(row) = place.and_then(|p| self.rows.get_mut(p)) {
-                    (row.seq, row.version, row.grant, row.job) = (seq, version, grant, job);
-                    row.kind = if removed == 0 { Kind::Held } else { Kind::Removed };
-                }
+        for (source, mut rows) in by_source {
+            look_up_held(conn, source, &mut rows).await?;
+            rows.retain(|row| row.kind == Kind::Absent);
+            let buried = state.sources.values().any(|s| s.id == source && s.tombstones);
+            if buried && !rows.is_empty() {
+                tombstone::look_up(conn, &state.tags, source, rows).await?;
             }
         }
         Ok(())
     }
 
-    /// Works out one delivery.
+    /// Works out one delivery. Returns how many records it removed.
     async fn deliver(
         &mut self,
         conn: &mut SqliteConnection,
         state: &mut State,
         delivery: &Delivery<'_>,
+        delivered: &Delivered,
         now: i64,
-    ) -> Result<(), InboxError> {
+    ) -> Result<u64, InboxError> {
+        let fresh_from = state.fresh_from();
         let State {
-            sources, last_change, ..
+            sources,
+            last_change,
+            residue,
+            ..
         } = state;
         let Some(source) = sources.get_mut(&delivery.source) else {
             return Err(InboxError::Damaged("a source vanished"));
         };
-        let granted = source.grants.entry(delivery.grant).or_default();
         source.dirty = true;
-        let before = self.amendments;
+        let (before, mut removed) = (self.amendments, 0);
         for (place, entry) in delivery.batch.entries().enumerate() {
-            if delivery.job == 0 && !advance(granted, entry.seq) {
+            let granted = source.grants.entry(delivery.grant).or_default();
+            if !delivered.in_job && !advance(granted, entry.seq) {
                 continue;
             }
+            let anew = granted.anew;
             let Some(row) = self
                 .index
                 .get(&(source.id, entry.record.clone()))
@@ -153,104 +150,133 @@ impl Fold {
             let payload = delivery.batch.payload(place);
             let mut around = Around {
                 grant: delivery.grant,
-                job: delivery.job,
-                anew: granted.anew,
+                stamp: delivered.place.job,
+                in_job: delivered.in_job,
+                anew,
+                fresh_from,
                 same: true,
+                under_another: row.grant != delivery.grant && source.grants.contains_key(&row.grant),
             };
-            if around.anew && row.kind == Kind::Held && row.touched != Touched::Written {
+            if anew && row.kind == Kind::Held && row.touched != Touched::Written {
                 around.same = is_same(conn, row, &payload).await?;
             }
             let verdict = decide(row, entry.op, entry.seq, around);
-            // What is applied while a catch-up runs is not to be swept by it.
-            let job = if delivery.job == 0 {
-                granted.catch_up.unwrap_or(0)
-            } else {
-                delivery.job
+            let Some(op) = row.take(verdict, &entry, payload, delivered.marks) else {
+                continue;
             };
-            if let Some(op) = row.take(verdict, &entry, payload, delivery.grant, job) {
-                *last_change += 1;
-                self.amendments += 1;
-                match op {
-                    ChangeOp::Create => source.held += 1,
-                    ChangeOp::Amend => {}
-                    ChangeOp::Retract | ChangeOp::Withdraw => source.held = source.held.saturating_sub(1),
-                }
-                self.changes.push(ChangeRow {
-                    number: *last_change,
-                    source: source.id,
-                    seq: entry.seq,
-                    op,
-                    record: row.record.clone(),
-                    version: row.version,
-                });
+            self.amendments += 1;
+            removed += u64::from(!op.holds());
+            *last_change += 1;
+            let job = if delivered.over.is_some() { delivery.job } else { 0 };
+            note_change(source, op, now);
+            if !op.holds() {
+                *residue = *last_change;
             }
+            self.changes
+                .push(change_row(*last_change, source.id, &entry, op, row, job));
         }
         if self.amendments > before {
             source.last_applied_at = Some(now);
         }
-        Ok(())
+        Ok(removed)
     }
+}
 
-    /// Writes what became of the records.
-    async fn write(&self, conn: &mut SqliteConnection) -> Result<(), InboxError> {
-        static UPSERT: LazyLock<Bulk> = LazyLock::new(|| {
-            Bulk::new(
-                "INSERT INTO record (source_id, record, seq, version, grant_no, confirmed_job, removed, patient, \
-                 category, recorded_at, content_type, payload)",
-                12,
-                "ON CONFLICT (source_id, record) DO UPDATE SET seq = excluded.seq, version = excluded.version, \
-                 grant_no = excluded.grant_no, confirmed_job = excluded.confirmed_job, removed = excluded.removed, \
-                 patient = excluded.patient, category = excluded.category, recorded_at = excluded.recorded_at, \
-                 content_type = excluded.content_type, payload = excluded.payload",
-            )
-        });
-        let written: Vec<&Row> = self
-            .rows
-            .iter()
-            .filter(|r| r.touched == Touched::Written)
-            .collect();
-        UPSERT
-            .write(conn, &written, |query, row| {
-                let content = row.content.as_ref();
-                query
-                    .bind(row.source)
-                    .bind(row.record.as_str().to_owned())
-                    .bind(count(row.seq))
-                    .bind(count(row.version))
-                    .bind(count(row.grant))
-                    .bind(count(row.job))
-                    .bind(i64::from(row.kind == Kind::Removed))
-                    .bind(content.map(|c| count(c.patient)))
-                    .bind(content.map(|c| c.category))
-                    .bind(content.map(|c| c.recorded_at))
-                    .bind(content.map(|c| c.content_type.clone()))
-                    .bind(content.map(|c| c.payload.to_vec()))
-            })
-            .await?;
-        self.confirm(conn).await
+fn change_row(number: u64, source: i64, entry: &Entry<'_>, op: ChangeOp, row: &Row, job: u64) -> ChangeRow {
+    ChangeRow {
+        number,
+        source,
+        seq: entry.seq,
+        op,
+        record: row.record.clone(),
+        version: row.version,
+        job: if op.holds() { 0 } else { job },
     }
+}
 
-    /// Writes which records a catch-up confirmed, without touching their payloads.
-    async fn confirm(&self, conn: &mut SqliteConnection) -> Result<(), InboxError> {
-        let confirmed: Vec<_> = self
-            .rows
-            .iter()
-            .filter(|r| r.touched == Touched::Confirmed)
-            .map(|r| (r.source, r.record.as_str(), r.seq, r.grant, r.job))
-            .collect();
-        if confirmed.is_empty() {
-            return Ok(());
+fn note_change(source: &mut Source, op: ChangeOp, now: i64) {
+    match op {
+        ChangeOp::Create => source.held += 1,
+        ChangeOp::Amend => {}
+        ChangeOp::Retract | ChangeOp::Withdraw => {
+            source.held = source.held.saturating_sub(1);
+            source.tombstones = true;
         }
-        let list = serde_json::to_string(&confirmed).map_err(|_| InboxError::Damaged("a record's name"))?;
-        sqlx::query(
-            "UPDATE record SET seq = k.value ->> 2, grant_no = k.value ->> 3, confirmed_job = k.value ->> 4 \
-             FROM json_each(?1) AS k WHERE source_id = k.value ->> 0 AND record = k.value ->> 1",
-        )
-        .bind(list)
-        .execute(conn)
-        .await?;
-        Ok(())
     }
+    // What its source retracted was not withdrawn.
+    if op == ChangeOp::Withdraw {
+        source.withdrawn_at = Some(now);
+    }
+}
+
+/// What a delivery's job is, and what its amendments are marked with.
+async fn delivered(
+    conn: &mut SqliteConnection,
+    state: &mut State,
+    delivery: &Delivery<'_>,
+) -> Result<Delivered, InboxError> {
+    let (stamp, in_job) = (state.stamp(delivery.job), delivery.job != 0);
+    let source = state.source(conn, delivery.source).await?;
+    let catch_up = source.grants.entry(delivery.grant).or_default().catch_up;
+    let place = Place {
+        source: source.id,
+        grant: delivery.grant,
+        job: stamp,
+    };
+    let over = match catch_up {
+        _ if !in_job => None,
+        Some(catch_up) if job_of(catch_up) == delivery.job => None,
+        _ => job::over(conn, place).await?,
+    };
+    Ok(Delivered {
+        place,
+        in_job,
+        over,
+        marks: Marks {
+            grant: delivery.grant,
+            // What is applied while a catch-up runs is not to be swept by it.
+            job: catch_up.unwrap_or(stamp),
+            patient_job: matches!(over, Some(Over::Patient(_))).then_some(stamp),
+            removed_by: if in_job { stamp } else { catch_up.unwrap_or(stamp) },
+        },
+    })
+}
+
+async fn look_up_held(
+    conn: &mut SqliteConnection,
+    source: i64,
+    rows: &mut [&mut Row],
+) -> Result<(), InboxError> {
+    // A record id needs no escaping in JSON. One row comes back, whatever the number of records.
+    let mut keys = String::with_capacity(rows.len() * 48);
+    for row in rows.iter() {
+        keys.push(if keys.is_empty() { '[' } else { ',' });
+        keys.push('"');
+        keys.push_str(row.record.as_str());
+        keys.push('"');
+    }
+    keys.push(']');
+    let found: String = sqlx::query(
+        "SELECT json_group_array(json_array(k.key, r.seq, r.version, r.grant_no, r.confirmed_job, r.patient_job)) \
+         FROM json_each(?2) AS k CROSS JOIN record AS r ON r.source_id = ?1 AND r.record = k.value \
+         AND r.removed = 0",
+    )
+    .bind(source)
+    .bind(keys)
+    .fetch_one(conn)
+    .await?
+    .try_get(0)?;
+    let found: Vec<[u64; 6]> =
+        serde_json::from_str(&found).map_err(|_| InboxError::Damaged("a record's numbers"))?;
+    for [key, seq, version, grant, job, patient_job] in found {
+        let row = usize::try_from(key).ok().and_then(|key| rows.get_mut(key));
+        if let Some(row) = row {
+            (row.seq, row.version, row.grant) = (seq, version, grant);
+            (row.job, row.patient_job) = (job, patient_job);
+            (row.kind, row.filed) = (Kind::Held, Kind::Held);
+        }
+    }
+    Ok(())
 }
 
 /// Whether a live seq is beyond the position, which it then becomes.
@@ -272,30 +298,4 @@ async fn is_same(conn: &mut SqliteConnection, row: &Row, payload: &Bytes) -> Res
             .await?
             .try_get(0)?;
     Ok(same.unwrap_or(false))
-}
-
-async fn write_changes(
-    conn: &mut SqliteConnection,
-    changes: &[ChangeRow],
-    now: i64,
-) -> Result<(), InboxError> {
-    static INSERT: LazyLock<Bulk> = LazyLock::new(|| {
-        Bulk::new(
-            "INSERT INTO change (number, source_id, seq, op, record, version, applied_at)",
-            7,
-            "",
-        )
-    });
-    INSERT
-        .write(conn, changes, |query, c| {
-            query
-                .bind(count(c.number))
-                .bind(c.source)
-                .bind(count(c.seq))
-                .bind(c.op.code())
-                .bind(c.record.as_str().to_owned())
-                .bind(count(c.version))
-                .bind(now)
-        })
-        .await
 }

@@ -10,12 +10,16 @@ use super::{
     error::InboxError,
     feed::{Progress, record},
     open::Inbox,
-    state::ods,
+    source::ods,
     target::names,
 };
 
 /// Closed letters are kept this long, to be reported and looked at: 7 days in milliseconds.
 const CLOSED_FOR_MS: i64 = 7 * 24 * 3600 * 1000;
+
+/// What stands in the place of a record's name that is not to be kept. It is reported as well: whoever was told
+/// of the letter knows it by its source and seq.
+pub(super) const NO_NAME: &str = "Record/withdrawn";
 
 /// Letters in one list.
 const MAX_LIST: i64 = 10_000;
@@ -53,6 +57,8 @@ pub struct NewLetter {
     pub record: RecordId,
     /// The seq of the version, or of the removal.
     pub seq: u64,
+    /// The withdrawal (or job) to be confirmed that asks for it; 0 = none.
+    pub job: u64,
     /// What was to be done.
     pub op: LetterOp,
     /// `Waiting` or `Refused`.
@@ -80,6 +86,8 @@ pub struct Letter {
     pub record: String,
     /// The seq of the version, or of the removal.
     pub seq: u64,
+    /// The withdrawal (or job) to be confirmed that asks for it; 0 = none.
+    pub job: u64,
     /// What was to be done.
     pub op: LetterOp,
     /// How it stands.
@@ -98,7 +106,7 @@ pub struct Letter {
     pub closed_at: Option<i64>,
 }
 
-const SELECT: &str = "SELECT d.id, d.output, s.ods AS ods, d.record, d.seq, d.op, d.state, d.status, d.reason, \
+const SELECT: &str = "SELECT d.id, d.output, s.ods AS ods, d.record, d.seq, d.job, d.op, d.state, d.status, d.reason, \
      d.attempts, d.at, d.retry_requested, d.closed_at FROM dead_letter AS d JOIN source AS s ON s.id = d.source_id ";
 
 impl Inbox {
@@ -209,12 +217,12 @@ pub(super) async fn put(
 ) -> Result<(), InboxError> {
     sqlx::query(
         "INSERT INTO dead_letter (output, source_id, record, seq, op, state, status, reason, attempts, at, \
-         next_at, retry_requested) SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0 FROM source \
+         next_at, retry_requested, job) SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0, ?12 FROM source \
          WHERE ods = ?2 \
          ON CONFLICT (output, source_id, record) WHERE state IN ('waiting', 'refused') DO UPDATE SET \
          seq = excluded.seq, op = excluded.op, state = excluded.state, status = excluded.status, \
          reason = excluded.reason, attempts = excluded.attempts, at = excluded.at, next_at = excluded.next_at, \
-         retry_requested = 0",
+         retry_requested = 0, job = CASE excluded.job WHEN 0 THEN dead_letter.job ELSE excluded.job END",
     )
     .bind(output.to_owned())
     .bind(letter.source.as_str().to_owned())
@@ -227,6 +235,7 @@ pub(super) async fn put(
     .bind(i64::from(letter.attempts))
     .bind(now)
     .bind(letter.next_at)
+    .bind(count(letter.job))
     .execute(conn)
     .await?;
     Ok(())
@@ -258,6 +267,29 @@ pub(super) async fn close(
     Ok(())
 }
 
+/// Whether closed letters name records that are not held any more.
+pub(super) async fn have_names_left(inbox: &Inbox) -> Result<bool, InboxError> {
+    let sql = format!("SELECT EXISTS (SELECT 1 FROM dead_letter AS d WHERE {NAMES_LEFT})");
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(NO_NAME)
+        .fetch_one(inbox.readers())
+        .await?;
+    Ok(row.try_get(0)?)
+}
+
+/// Takes those names out.
+pub(super) async fn forget_names(conn: &mut SqliteConnection) -> Result<(), InboxError> {
+    let sql = format!("UPDATE dead_letter AS d SET record = ?1 WHERE {NAMES_LEFT}");
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(NO_NAME)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+const NAMES_LEFT: &str = "d.state IN ('resolved', 'discarded') AND d.record <> ?1 AND NOT EXISTS \
+     (SELECT 1 FROM record AS r WHERE r.source_id = d.source_id AND r.record = d.record AND r.removed = 0)";
+
 fn select_where(condition: &str) -> String {
     format!("{SELECT}{condition}")
 }
@@ -271,6 +303,7 @@ fn letter(row: &SqliteRow) -> Result<Letter, InboxError> {
         source: ods(row)?.to_string(),
         record: record(row)?.to_string(),
         seq: unsigned(row, "seq")?,
+        job: unsigned(row, "job")?,
         op: if op == "delete" {
             LetterOp::Delete
         } else {

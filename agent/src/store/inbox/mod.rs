@@ -8,32 +8,44 @@ mod edges;
 mod error;
 mod feed;
 mod fold;
+mod heads;
+mod job;
 mod letters;
 mod model;
+mod notice;
 mod open;
+mod outcome;
 mod outputs;
+mod pages;
+mod purge;
 mod rule;
+mod source;
+mod standing;
 mod state;
 mod summary;
+mod sweep;
+mod tag;
 mod target;
+mod tombstone;
 mod withdrawals;
 
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod withdrawals_tests;
 
 pub use echo::{CopyOf, HeldCopy};
 pub use error::InboxError;
 pub use feed::{OutputRow, Progress};
+pub use heads::{Alarm, HeadStanding, KeptHead};
 pub use letters::{Letter, LetterOp, LetterState, NewLetter};
 pub use model::{
-    Applied, Change, ChangeOp, Current, Group, HeldHead, HeldRecord, InboxLimits, Incoming, Message,
-    OutputSpec, Violation,
+    Applied, Change, ChangeOp, Current, Grant, Group, HeldHead, HeldRecord, InboxLimits, Incoming, Message,
+    OutputSpec, Scope, Violation,
 };
+pub use notice::{Notice, NoticeCode, NoticeReason};
 pub use open::Inbox;
+pub use standing::{About, category_name};
 pub use state::Hello;
 pub use summary::{InboxSummary, OutputBacklog, SourceSummary};
-pub use withdrawals::Confirmation;
+pub use withdrawals::{Confirmation, Confirmations};

@@ -2,9 +2,35 @@
 
 use bytes::Bytes;
 use handfast_proto::{
-    amendment::Batch,
-    ids::{OdsCode, RecordId},
+    amendment::{Batch, Category},
+    ids::{NhsNumber, OdsCode, RecordId},
 };
+
+/// A grant in force, and how it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// The source.
+    pub source: OdsCode,
+    /// The grant.
+    pub number: u64,
+    /// The patient of an emergency access; `None`: the grant of an agreement.
+    pub patient: Option<NhsNumber>,
+    /// What it carries at most; empty: every category.
+    pub categories: Vec<Category>,
+    /// The source is suspended.
+    pub stale: bool,
+}
+
+/// What a job goes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything under its grant: the catch-up of a new one.
+    Everything,
+    /// One patient's records.
+    Patient(NhsNumber),
+    /// Whatever is sent in it.
+    Changes,
+}
 
 /// One message of the subscription, parsed and checked, pieces already put together.
 #[derive(Debug)]
@@ -14,38 +40,44 @@ pub enum Incoming {
         /// The store is new to the daemon: what is held of sources without a grant goes, and each grant
         /// is caught up from the beginning.
         anew: bool,
-        /// Source and number of each grant in force.
-        grants: Vec<(OdsCode, u64)>,
+        /// Each grant in force.
+        grants: Vec<Grant>,
     },
+    /// How a grant in force stands.
+    Stands(Grant),
     /// Amendments of one source under one grant.
     Deliver {
         /// The source.
         source: OdsCode,
         /// The grant that carries them.
         grant: u64,
-        /// 0 = live, else the catch-up.
+        /// 0 = live, else the job.
         job: u64,
         /// The amendments.
         batch: Box<Batch>,
     },
-    /// A catch-up begins: what is held of the source is unconfirmed until it is sent again.
-    CatchUpBegins {
+    /// A job begins. Over everything or a patient: what is held of it is unconfirmed until it is sent again.
+    JobBegins {
         /// The source.
         source: OdsCode,
         /// The grant.
         grant: u64,
-        /// The catch-up.
+        /// The job.
         job: u64,
+        /// What it goes over.
+        scope: Scope,
     },
-    /// A catch-up is complete: what is still unconfirmed goes.
-    CatchUpComplete {
+    /// A job is complete: what is still unconfirmed goes.
+    JobComplete {
         /// The source.
         source: OdsCode,
         /// The grant.
         grant: u64,
-        /// The catch-up.
+        /// The job.
         job: u64,
-        /// The live feed goes on after this seq.
+        /// What it goes over.
+        scope: Scope,
+        /// Over everything: the live feed goes on after this seq. Else: what it brought beyond stays.
         upto_seq: u64,
     },
     /// The grant has ended.
@@ -55,7 +87,7 @@ pub enum Incoming {
         /// The grant.
         grant: u64,
     },
-    /// All that is held of the source goes.
+    /// What is held of the source and stands under no grant in force any more goes.
     Withdraw {
         /// The withdrawal.
         job: u64,
@@ -63,6 +95,8 @@ pub enum Incoming {
         source: OdsCode,
         /// The grant that ended.
         ended_grant: u64,
+        /// Only what is held of this patient; `None`: of everyone.
+        patient: Option<NhsNumber>,
     },
     /// Nothing to apply (a piece that is not complete, or one thrown away); it only counts.
     Nothing,
@@ -229,6 +263,8 @@ pub struct Change {
     pub version: u64,
     /// When the inbox applied it, milliseconds since 1970-01-01T00:00:00Z.
     pub applied_at: i64,
+    /// The withdrawal (or job) to be confirmed by which it went; 0 = none.
+    pub job: u64,
     /// How the record stands by now.
     pub current: Current,
 }

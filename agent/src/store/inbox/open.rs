@@ -22,7 +22,7 @@ use sqlx::{
 };
 use tokio::sync::{Mutex, MutexGuard, watch};
 
-use super::{error::InboxError, model::InboxLimits, state::State};
+use super::{error::InboxError, model::InboxLimits, pages::MAX_PAGES, purge::Pace, state::State};
 use crate::clock::Clock;
 
 /// How long another process (the command line) may hold the file before a write fails.
@@ -38,11 +38,15 @@ const PAGE_BYTES: u32 = 8 * 1024;
 const CHECKPOINT_PAGES: &str = "8000";
 
 /// What the inbox rests on beside the write-ahead log: each setting and its value.
-const REQUIRED: [(&str, &str, i64); 3] = [
+const REQUIRED: [(&str, &str, i64); 4] = [
     ("synchronous", "PRAGMA synchronous", 2),
     ("foreign_keys", "PRAGMA foreign_keys", 1),
     ("secure_delete", "PRAGMA secure_delete", 1),
+    ("max_page_count", "PRAGMA max_page_count", MAX_PAGES.cast_signed()),
 ];
+
+/// What the agent's SQLite must have been built with (LIBSQLITE3_FLAGS in .cargo/config.toml).
+const REQUIRED_OPTION: &str = "ENABLE_DBPAGE_VTAB";
 
 /// The inbox. Clones share it.
 #[derive(Clone)]
@@ -58,8 +62,11 @@ pub(super) struct Inner {
     pub(super) news: watch::Sender<u64>,
     /// Raised whenever an output got on or a letter changed; the link waits on it.
     pub(super) progress: watch::Sender<u64>,
+    /// Raised whenever what is to be told of a source changed, but for how old it is.
+    pub(super) standing: watch::Sender<u64>,
     /// Whether the daemon has welcomed this inbox since it was opened.
     pub(super) welcomed: AtomicBool,
+    pub(super) pace: Mutex<Pace>,
 }
 
 pub(super) struct Writer {
@@ -95,7 +102,7 @@ impl Inbox {
             clean: true,
             gave_room: false,
         };
-        Ok(Self(Arc::new(Inner {
+        let inbox = Self(Arc::new(Inner {
             path: path.to_owned(),
             writer: Mutex::new(writer),
             readers,
@@ -103,8 +110,12 @@ impl Inbox {
             limits,
             news,
             progress: watch::Sender::new(0),
+            standing: watch::Sender::new(0),
             welcomed: AtomicBool::new(false),
-        })))
+            pace: Mutex::new(Pace::default()),
+        }));
+        inbox.adopt_named_tombstones().await?;
+        Ok(inbox)
     }
 
     /// The one writer, in step with the file.
@@ -116,7 +127,9 @@ impl Inbox {
         }
         let mut conn = connect(&self.0.path).await?;
         assert_pragmas(&mut conn, &self.0.path).await?;
+        let heard = writer.state.heard;
         writer.state = State::load(&mut conn).await?;
+        writer.state.heard = heard;
         writer.conn = conn;
         if !writer.gave_room {
             writer.gave_room = true;
@@ -166,6 +179,16 @@ impl Inbox {
         Ok(row.try_get::<i64, _>(0)? == 0)
     }
 
+    /// Tells whenever what is to be told of a source changed, but for how old it is.
+    pub fn standing(&self) -> watch::Receiver<u64> {
+        self.0.standing.subscribe()
+    }
+
+    /// What is to be told of a source changed.
+    pub(super) fn standing_changed(&self) {
+        self.0.standing.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
     /// Lets the readers go. The writer's connection closes when the last clone is dropped.
     pub async fn close(&self) {
         self.0.readers.close().await;
@@ -184,6 +207,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
         .pragma("journal_size_limit", "67108864")
         .pragma("secure_delete", "ON")
+        .pragma("max_page_count", MAX_PAGES.to_string())
         .pragma("cache_size", "-16384")
 }
 
@@ -203,6 +227,14 @@ async fn assert_pragmas(conn: &mut SqliteConnection, path: &Path) -> Result<(), 
         .try_get(0)?;
     if mode != "wal" {
         return Err(wrong("journal_mode", mode));
+    }
+    let has_option: bool = sqlx::query("SELECT sqlite_compileoption_used(?1)")
+        .bind(REQUIRED_OPTION)
+        .fetch_one(&mut *conn)
+        .await?
+        .try_get(0)?;
+    if !has_option {
+        return Err(InboxError::Build(REQUIRED_OPTION));
     }
     for (pragma, sql, wanted) in REQUIRED {
         let value: i64 = sqlx::query(sql).fetch_one(&mut *conn).await?.try_get(0)?;

@@ -1,19 +1,18 @@
 //! The small part of the inbox that its writer keeps in memory: how far the subscription got, and how
 //! each source's grants stand. Its size goes with the number of units, not of records.
 
-use std::collections::{BTreeMap, HashMap, HashSet, hash_map::Entry};
+use std::collections::{HashMap, hash_map::Entry};
 
 use handfast_proto::ids::{OdsCode, StoreId};
-use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{Row as _, SqliteConnection};
 
 use super::{
     columns::{count, unsigned},
     error::InboxError,
     open::Inbox,
+    source::{self, Source},
+    tag::TagKey,
 };
-
-/// Ended grants remembered per source; beyond that the oldest are forgotten.
-const MAX_ENDED_GRANTS: usize = 10_000;
 
 /// Bits of a stamp that hold the job; the epoch stands above them.
 const JOB_BITS: u32 = 40;
@@ -36,88 +35,53 @@ pub(super) struct State {
     pub(super) last_change: u64,
     /// Raised whenever the daemon begins anew.
     pub(super) epoch: u64,
+    /// The last change that removed something of which traces may be left in the file; 0 = none.
+    pub(super) residue: u64,
+    /// Until when the daemon's stream is known to have stood, since this inbox was opened.
+    pub(super) heard: Option<i64>,
     /// Without outputs no changes are queued; an output that is added later starts with a resync.
     pub(super) has_outputs: bool,
+    pub(super) tags: TagKey,
     pub(super) sources: HashMap<OdsCode, Source>,
-}
-
-pub(super) struct Source {
-    pub(super) id: i64,
-    pub(super) held: u64,
-    pub(super) last_applied_at: Option<i64>,
-    pub(super) grants: BTreeMap<u64, Granted>,
-    pub(super) ended: HashSet<u64>,
-    /// Counts or grants differ from what stands in the file.
-    pub(super) dirty: bool,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Granted {
-    /// Everything live up to this seq is applied. None until the catch-up is complete.
-    pub(super) position: Option<u64>,
-    pub(super) catch_up: Option<u64>,
-    /// What is held may be ahead of the daemon: the catch-up decides, not the seq.
-    pub(super) anew: bool,
 }
 
 impl State {
     pub(super) async fn load(conn: &mut SqliteConnection) -> Result<Self, InboxError> {
-        let select = "SELECT store_id, session, durable, last_change, epoch, \
+        let select = "SELECT store_id, session, durable, last_change, epoch, residue, tag_key, \
                       EXISTS (SELECT 1 FROM output) AS has_outputs FROM meta";
         let row = match sqlx::query(select).fetch_optional(&mut *conn).await? {
-            Some(row) => row,
-            None => {
-                sqlx::query("INSERT INTO meta (id, store_id, session, durable, last_change, epoch) VALUES (1, ?1, 0, 0, 0, 0)")
-                    .bind(random_store()?.as_bytes().to_vec())
-                    .execute(&mut *conn)
-                    .await?;
+            Some(row) if row.try_get::<Option<Vec<u8>>, _>("tag_key")?.is_some() => row,
+            _ => {
+                make(conn).await?;
                 sqlx::query(select).fetch_one(&mut *conn).await?
             }
         };
-        let store: Vec<u8> = row.try_get("store_id")?;
-        let mut state = Self {
+        let (store, key): (Vec<u8>, Vec<u8>) = (row.try_get("store_id")?, row.try_get("tag_key")?);
+        Ok(Self {
             store: StoreId::from_slice(&store).map_err(|_| InboxError::Damaged("the store id"))?,
             session: unsigned(&row, "session")?,
             durable: unsigned(&row, "durable")?,
             last_change: unsigned(&row, "last_change")?,
             epoch: unsigned(&row, "epoch")?,
+            residue: unsigned(&row, "residue")?,
+            heard: None,
             has_outputs: row.try_get("has_outputs")?,
-            sources: HashMap::new(),
-        };
-        state.load_sources(conn).await?;
-        Ok(state)
+            tags: TagKey::from_slice(&key)?,
+            sources: source::load(conn).await?.collect(),
+        })
     }
 
-    async fn load_sources(&mut self, conn: &mut SqliteConnection) -> Result<(), InboxError> {
-        let mut by_id = HashMap::new();
-        for row in sqlx::query("SELECT id, ods, held, last_applied_at FROM source")
-            .fetch_all(&mut *conn)
-            .await?
-        {
-            by_id.insert(row.try_get::<i64, _>("id")?, (ods(&row)?, Source::read(&row)?));
-        }
-        let orphan = InboxError::Damaged("a grant of no source");
-        for row in sqlx::query("SELECT source_id, grant_no, position, catch_up_job, anew FROM granted")
-            .fetch_all(&mut *conn)
-            .await?
-        {
-            let Some((_, source)) = by_id.get_mut(&row.try_get::<i64, _>("source_id")?) else {
-                return Err(orphan);
-            };
-            source
-                .grants
-                .insert(unsigned(&row, "grant_no")?, Granted::read(&row)?);
-        }
-        for row in sqlx::query("SELECT source_id, grant_no FROM ended_grant")
-            .fetch_all(&mut *conn)
-            .await?
-        {
-            let Some((_, source)) = by_id.get_mut(&row.try_get::<i64, _>("source_id")?) else {
-                return Err(orphan);
-            };
-            source.ended.insert(unsigned(&row, "grant_no")?);
-        }
-        self.sources = by_id.into_values().collect();
+    /// Writes what a transaction changed.
+    pub(super) async fn flush(&mut self, conn: &mut SqliteConnection) -> Result<(), InboxError> {
+        source::flush(&mut *conn, self.sources.values_mut()).await?;
+        sqlx::query("UPDATE meta SET session = ?1, durable = ?2, last_change = ?3, epoch = ?4, residue = ?5")
+            .bind(count(self.session))
+            .bind(count(self.durable))
+            .bind(count(self.last_change))
+            .bind(count(self.epoch))
+            .bind(count(self.residue))
+            .execute(conn)
+            .await?;
         Ok(())
     }
 
@@ -140,79 +104,22 @@ impl State {
         }
     }
 
-    /// A job as it is remembered: a daemon that began anew may number its jobs anew. 0 stays 0.
+    /// A job as it is remembered: a daemon that began anew may number its jobs anew. 0 is the live feed.
     pub(super) fn stamp(&self, job: u64) -> u64 {
-        if job == 0 {
-            return 0;
-        }
-        let low = (1 << JOB_BITS) - 1;
-        (self.epoch << JOB_BITS) | (job & low)
+        self.fresh_from() | (job & LOW_BITS)
     }
 
-    /// Whether every grant known has been caught up.
-    pub(super) fn is_caught_up(&self) -> bool {
-        self.sources
-            .values()
-            .flat_map(|s| s.grants.values())
-            .all(|g| g.position.is_some() && g.catch_up.is_none())
+    /// Stamps from here on were made since the daemon last began anew.
+    pub(super) fn fresh_from(&self) -> u64 {
+        self.epoch << JOB_BITS
     }
 }
 
-impl Source {
-    fn new(id: i64) -> Self {
-        Self {
-            id,
-            held: 0,
-            last_applied_at: None,
-            grants: BTreeMap::new(),
-            ended: HashSet::new(),
-            dirty: false,
-        }
-    }
+const LOW_BITS: u64 = (1 << JOB_BITS) - 1;
 
-    fn read(row: &SqliteRow) -> Result<Self, InboxError> {
-        let mut source = Self::new(row.try_get("id")?);
-        source.held = unsigned(row, "held")?;
-        source.last_applied_at = row.try_get("last_applied_at")?;
-        Ok(source)
-    }
-
-    /// Enters a grant as ended, here and in the file.
-    pub(super) async fn end(&mut self, conn: &mut SqliteConnection, grant: u64) -> Result<(), InboxError> {
-        self.grants.remove(&grant);
-        self.ended.insert(grant);
-        self.dirty = true;
-        sqlx::query("INSERT OR IGNORE INTO ended_grant (source_id, grant_no) VALUES (?1, ?2)")
-            .bind(self.id)
-            .bind(count(grant))
-            .execute(&mut *conn)
-            .await?;
-        if self.ended.len() > MAX_ENDED_GRANTS
-            && let Some(oldest) = self.ended.iter().min().copied()
-        {
-            self.ended.remove(&oldest);
-            sqlx::query("DELETE FROM ended_grant WHERE source_id = ?1 AND grant_no = ?2")
-                .bind(self.id)
-                .bind(count(oldest))
-                .execute(conn)
-                .await?;
-        }
-        Ok(())
-    }
-}
-
-impl Granted {
-    fn read(row: &SqliteRow) -> Result<Self, InboxError> {
-        let number = |name| -> Result<Option<u64>, InboxError> {
-            let raw: Option<i64> = row.try_get(name)?;
-            Ok(raw.and_then(|n| u64::try_from(n).ok()))
-        };
-        Ok(Self {
-            position: number("position")?,
-            catch_up: number("catch_up_job")?,
-            anew: row.try_get("anew")?,
-        })
-    }
+/// The job that a stamp was made of.
+pub(super) fn job_of(stamp: u64) -> u64 {
+    stamp & LOW_BITS
 }
 
 impl Inbox {
@@ -247,10 +154,20 @@ impl Inbox {
     }
 }
 
-pub(super) fn ods(row: &SqliteRow) -> Result<OdsCode, InboxError> {
-    let text: String = row.try_get("ods")?;
-    text.parse()
-        .map_err(|_| InboxError::Damaged("a source's ODS code"))
+/// Makes what a file does not have yet: its name, and the key of its tags.
+async fn make(conn: &mut SqliteConnection) -> Result<(), InboxError> {
+    sqlx::query(
+        "INSERT INTO meta (id, store_id, session, durable, last_change, epoch, named_tombstones) \
+         VALUES (1, ?1, 0, 0, 0, 0, 0) ON CONFLICT DO NOTHING",
+    )
+    .bind(random_store()?.as_bytes().to_vec())
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query("UPDATE meta SET tag_key = ?1 WHERE tag_key IS NULL")
+        .bind(TagKey::random()?.to_vec())
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 fn random_store() -> Result<StoreId, InboxError> {

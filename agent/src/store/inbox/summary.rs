@@ -1,9 +1,20 @@
 //! How the inbox stands, for `handfast-agent status`. Counts and times only.
 
+use std::collections::HashMap;
+
+use handfast_proto::ids::OdsCode;
 use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 
-use super::{columns::unsigned, error::InboxError, open::Inbox, state::ods};
+use super::{
+    columns::unsigned,
+    error::InboxError,
+    heads::HeadStanding,
+    notice::Notice,
+    open::Inbox,
+    source::ods,
+    standing::{About, category_name},
+};
 
 /// How the inbox stands with one source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +37,12 @@ pub struct SourceSummary {
     pub dead_letters: u64,
     /// Withdrawals that are not confirmed yet.
     pub withdrawals_pending: u64,
+    /// Until when the daemon was heard of this source, milliseconds since 1970-01-01T00:00:00Z.
+    pub as_of: Option<i64>,
+    /// The categories in scope; `None`: every category.
+    pub categories: Option<Vec<String>>,
+    /// What clinicians are told.
+    pub notices: Vec<Notice>,
 }
 
 /// How the inbox stands.
@@ -41,6 +58,8 @@ pub struct InboxSummary {
     pub changes_pending: u64,
     /// The same, by output.
     pub outputs: Vec<OutputBacklog>,
+    /// The daemon's audit log, as seen from here.
+    pub audit_log: HeadStanding,
 }
 
 /// How far behind an output is.
@@ -64,16 +83,23 @@ impl Inbox {
               AND d.state IN ('waiting', 'refused')) AS letters, \
              (SELECT count(*) FROM withdrawal AS w WHERE w.source_id = s.id AND w.confirmed_at IS NULL) AS pending \
              FROM source AS s LEFT JOIN (SELECT source_id, max(position) AS position, count(*) AS grants, \
-             max(position IS NULL OR catch_up_job IS NOT NULL) AS open FROM granted GROUP BY source_id) AS g \
+             max(position IS NULL AND caught_up = 0 OR catch_up_job IS NOT NULL) AS open FROM granted GROUP BY source_id) AS g \
              ON g.source_id = s.id ORDER BY s.ods",
         )
         .fetch_all(self.readers())
         .await?;
-        let mut summary = InboxSummary::default();
+        let mut summary = InboxSummary {
+            audit_log: self.head_standing().await?,
+            ..InboxSummary::default()
+        };
+        let abouts = self.abouts(None).await?.into_iter().map(|a| (a.source, a));
+        let mut abouts: HashMap<OdsCode, About> = abouts.collect();
         for row in &rows {
+            let ods = ods(row)?;
+            let (as_of, categories, notices) = abouts.remove(&ods).map(told).unwrap_or_default();
             let position: Option<i64> = row.try_get("position")?;
             let source = SourceSummary {
-                source: ods(row)?.to_string(),
+                source: ods.to_string(),
                 held: unsigned(row, "held")?,
                 position: position.map(i64::unsigned_abs),
                 last_applied_at: row.try_get("last_applied_at")?,
@@ -82,6 +108,9 @@ impl Inbox {
                 stale: unsigned(row, "grants")? == 0 && unsigned(row, "held")? > 0,
                 dead_letters: unsigned(row, "letters")?,
                 withdrawals_pending: unsigned(row, "pending")?,
+                as_of,
+                categories,
+                notices,
             };
             summary.dead_letters += source.dead_letters;
             summary.withdrawals_pending += source.withdrawals_pending;
@@ -108,4 +137,9 @@ impl Inbox {
             .unwrap_or(0);
         Ok(summary)
     }
+}
+
+fn told(about: About) -> (Option<i64>, Option<Vec<String>>, Vec<Notice>) {
+    let names = |all: Vec<_>| all.into_iter().map(category_name).collect();
+    (about.as_of, about.categories.map(names), about.notices)
 }

@@ -11,7 +11,7 @@ use super::{
     error::InboxError,
     feed::{Progress, record},
     open::Inbox,
-    state::ods,
+    source::ods,
 };
 
 impl Inbox {
@@ -52,6 +52,21 @@ impl Inbox {
         Ok(())
     }
 
+    /// Enters what an output is about to tell about a source itself, which has no record's name.
+    pub async fn prepare_about(&self, output: &str, source: OdsCode, target: &str) -> Result<(), InboxError> {
+        let mut writer = self.writer().await?;
+        sqlx::query(
+            "INSERT INTO output_map (output, source_id, record, target, seq) \
+             SELECT ?1, id, '', ?3, 0 FROM source WHERE ods = ?2 ON CONFLICT DO NOTHING",
+        )
+        .bind(output.to_owned())
+        .bind(source.as_str().to_owned())
+        .bind(target.to_owned())
+        .execute(&mut writer.conn)
+        .await?;
+        Ok(())
+    }
+
     /// Which of these records an output has in its map, and the seq last written of each.
     pub async fn targets(
         &self,
@@ -76,7 +91,7 @@ impl Inbox {
     pub async fn orphans(&self, output: &str, limit: u32) -> Result<Vec<(OdsCode, RecordId)>, InboxError> {
         let rows = sqlx::query(
             "SELECT s.ods AS ods, m.record FROM output_map AS m JOIN source AS s ON s.id = m.source_id \
-             WHERE m.output = ?1 AND NOT EXISTS (SELECT 1 FROM record AS r WHERE r.source_id = m.source_id \
+             WHERE m.output = ?1 AND m.record <> '' AND NOT EXISTS (SELECT 1 FROM record AS r WHERE r.source_id = m.source_id \
              AND r.record = m.record AND r.removed = 0) \
              AND NOT EXISTS (SELECT 1 FROM dead_letter AS d WHERE d.output = m.output \
              AND d.source_id = m.source_id AND d.record = m.record AND d.state IN ('waiting', 'refused')) \

@@ -5,19 +5,22 @@ use std::{path::Path, sync::Arc};
 use bytes::Bytes;
 use handfast_proto::{
     amendment::{Batch, Form, Op},
-    ids::OdsCode,
+    ids::{NhsNumber, OdsCode},
     v1::BatchHeader,
 };
 use prost::Message as _;
 
-use super::{Group, Inbox, InboxLimits, Incoming, Message, OutputSpec};
+use super::{Grant, Group, Inbox, InboxLimits, Incoming, Message, OutputSpec, Scope};
 use crate::clock::ManualClock;
 
 /// 2026-11-23T10:00:00Z.
 pub(crate) const NOON: i64 = 1_795_428_000_000;
 
 /// A synthetic NHS number.
-const PATIENT: u64 = 9_990_000_018;
+pub(crate) const PATIENT: u64 = 9_990_000_018;
+
+/// Another one.
+pub(crate) const OTHER_PATIENT: u64 = 9_990_000_026;
 
 /// One amendment: seq, op, record, payload.
 pub(crate) type Line<'a> = (u64, Op, &'a str, &'a str);
@@ -26,8 +29,16 @@ pub(crate) fn ods(code: &str) -> OdsCode {
     code.parse().unwrap()
 }
 
-/// Header and body of a batch.
+pub(crate) fn nhs(number: u64) -> NhsNumber {
+    NhsNumber::from_u64(number).unwrap()
+}
+
+/// Header and body of a batch of one patient's records.
 pub(crate) fn encoded(lines: &[Line<'_>]) -> (Bytes, Bytes) {
+    encoded_of(PATIENT, lines)
+}
+
+fn encoded_of(patient: u64, lines: &[Line<'_>]) -> (Bytes, Bytes) {
     let mut header = BatchHeader {
         first_seq: lines[0].0,
         authors: vec![String::new()],
@@ -40,7 +51,7 @@ pub(crate) fn encoded(lines: &[Line<'_>]) -> (Bytes, Bytes) {
         header.seq.push(*seq);
         header.op.push(*op as u32);
         header.record.push(Bytes::copy_from_slice(record.as_bytes()));
-        header.patient.push(if bare { 0 } else { PATIENT });
+        header.patient.push(if bare { 0 } else { patient });
         header.category.push(if bare { 0 } else { 6 });
         header.confidentiality.push(0);
         header.recorded_at.push(NOON);
@@ -52,53 +63,95 @@ pub(crate) fn encoded(lines: &[Line<'_>]) -> (Bytes, Bytes) {
     (header.encode_to_vec().into(), body.into())
 }
 
-pub(crate) fn batch(lines: &[Line<'_>]) -> Batch {
-    let (header, body) = encoded(lines);
-    Batch::parse(header, body, Form::Delivered).unwrap()
-}
-
 pub(crate) fn live(source: &str, grant: u64, lines: &[Line<'_>]) -> Incoming {
     in_job(source, grant, 0, lines)
 }
 
 pub(crate) fn in_job(source: &str, grant: u64, job: u64, lines: &[Line<'_>]) -> Incoming {
+    of_patient(PATIENT, source, grant, job, lines)
+}
+
+/// A delivery of a patient's records; job 0 = live.
+pub(crate) fn of_patient(patient: u64, source: &str, grant: u64, job: u64, lines: &[Line<'_>]) -> Incoming {
+    let (header, body) = encoded_of(patient, lines);
     Incoming::Deliver {
         source: ods(source),
         grant,
         job,
-        batch: Box::new(batch(lines)),
+        batch: Box::new(Batch::parse(header, body, Form::Delivered).unwrap()),
     }
 }
 
 pub(crate) fn begins(source: &str, grant: u64, job: u64) -> Incoming {
-    Incoming::CatchUpBegins {
-        source: ods(source),
-        grant,
-        job,
-    }
+    job_begins(source, grant, job, Scope::Everything)
 }
 
 pub(crate) fn complete(source: &str, grant: u64, job: u64, upto_seq: u64) -> Incoming {
-    Incoming::CatchUpComplete {
+    job_complete(source, grant, job, Scope::Everything, upto_seq)
+}
+
+pub(crate) fn job_begins(source: &str, grant: u64, job: u64, scope: Scope) -> Incoming {
+    Incoming::JobBegins {
         source: ods(source),
         grant,
         job,
+        scope,
+    }
+}
+
+pub(crate) fn job_complete(source: &str, grant: u64, job: u64, scope: Scope, upto_seq: u64) -> Incoming {
+    Incoming::JobComplete {
+        source: ods(source),
+        grant,
+        job,
+        scope,
         upto_seq,
     }
 }
 
+pub(crate) fn fenced(source: &str, grant: u64) -> Incoming {
+    Incoming::Fenced {
+        source: ods(source),
+        grant,
+    }
+}
+
 pub(crate) fn withdraw(source: &str, job: u64, ended_grant: u64) -> Incoming {
+    withdraw_of(None, source, job, ended_grant)
+}
+
+pub(crate) fn withdraw_of(patient: Option<u64>, source: &str, job: u64, ended_grant: u64) -> Incoming {
     Incoming::Withdraw {
         job,
         source: ods(source),
         ended_grant,
+        patient: patient.map(nhs),
+    }
+}
+
+/// An agreement's grant of everything.
+pub(crate) fn grant(source: &str, number: u64) -> Grant {
+    Grant {
+        source: ods(source),
+        number,
+        patient: None,
+        categories: Vec::new(),
+        stale: false,
+    }
+}
+
+/// An emergency's grant.
+pub(crate) fn emergency(source: &str, number: u64, patient: u64) -> Grant {
+    Grant {
+        patient: Some(nhs(patient)),
+        ..grant(source, number)
     }
 }
 
 pub(crate) fn welcome(anew: bool, grants: &[(&str, u64)]) -> Incoming {
     Incoming::Welcome {
         anew,
-        grants: grants.iter().map(|(s, g)| (ods(s), *g)).collect(),
+        grants: grants.iter().map(|(s, g)| grant(s, *g)).collect(),
     }
 }
 

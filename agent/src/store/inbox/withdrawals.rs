@@ -1,12 +1,11 @@
-//! Withdrawals that are to be confirmed: when every output has carried one out, and nothing of it is left
-//! in this file or its write-ahead log.
+//! What is to be confirmed: withdrawals, and jobs over a patient or over changes with what they removed. One is
+//! confirmed when every output has carried it out, and nothing of it is left in this file or its write-ahead
+//! log; where nothing was removed, at once.
 
-use sqlx::Row as _;
+use super::{columns::unsigned, error::InboxError, open::Inbox, purge::Purged};
 
-use super::{columns::unsigned, error::InboxError, open::Inbox};
-
-/// Confirmations sent again on each new connection; the daemon takes a repeat for what it is.
-const MAX_REPEATED: i64 = 256;
+/// Confirmations in one list.
+const MAX_LIST: i64 = 256;
 
 /// Confirmations older than this are not repeated any more: 7 days in milliseconds.
 const REPEATED_FOR_MS: i64 = 7 * 24 * 3600 * 1000;
@@ -14,7 +13,7 @@ const REPEATED_FOR_MS: i64 = 7 * 24 * 3600 * 1000;
 /// A withdrawal that was carried out everywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Confirmation {
-    /// The withdrawal.
+    /// The withdrawal, or the job.
     pub job: u64,
     /// Records removed.
     pub removed: u64,
@@ -22,24 +21,38 @@ pub struct Confirmation {
     pub not_removed: u64,
 }
 
+/// What may be confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Confirmations {
+    /// These.
+    pub list: Vec<Confirmation>,
+    /// There are more, or something is to be purged first: to be asked for again by and by.
+    pub again: bool,
+}
+
 impl Inbox {
-    /// The withdrawals that may be confirmed: those not confirmed yet, and with `repeat` also the recent
-    /// ones that were.
-    pub async fn confirmations(&self, repeat: bool) -> Result<Vec<Confirmation>, InboxError> {
-        self.purge().await?;
+    /// What may be confirmed: what is not confirmed yet, and with `repeat` also the recent ones that were
+    /// (the daemon takes a repeat for what it is).
+    pub async fn confirmations(&self, repeat: bool) -> Result<Confirmations, InboxError> {
+        let purged = self.purge().await?;
+        // Of a whole source whatever could not be deleted counts, of some of its records only theirs.
         let rows = sqlx::query(
             "SELECT w.job, w.removed, (SELECT count(*) FROM dead_letter AS d WHERE d.source_id = w.source_id \
-             AND d.op = 'delete' AND d.state = 'refused') AS not_removed FROM withdrawal AS w \
-             WHERE w.purged = 1 AND (w.confirmed_at IS NULL OR ?1) \
-             AND NOT EXISTS (SELECT 1 FROM output AS o WHERE o.position < w.change_no OR o.resync = 1) \
-             AND NOT EXISTS (SELECT 1 FROM dead_letter AS d WHERE d.source_id = w.source_id \
-             AND d.op = 'delete' AND d.state = 'waiting') ORDER BY w.job DESC LIMIT ?2",
+             AND d.op = 'delete' AND (d.state = 'refused' AND (w.partial = 0 OR d.job = w.job) \
+             OR d.state = 'discarded' AND d.job = w.job)) AS not_removed FROM withdrawal AS w \
+             WHERE (w.confirmed_at IS NULL OR ?1) AND NOT EXISTS (SELECT 1 FROM output AS o WHERE o.resync = 1) \
+             AND (w.removed = 0 AND w.partial = 1 OR (w.purged = 1 OR w.removed = 0) \
+             AND NOT EXISTS (SELECT 1 FROM output AS o WHERE o.position < w.change_no) \
+             AND NOT EXISTS (SELECT 1 FROM dead_letter AS d WHERE d.source_id = w.source_id AND d.op = 'delete' \
+             AND d.state = 'waiting' AND (w.partial = 0 OR d.job = w.job))) \
+             ORDER BY w.confirmed_at IS NOT NULL, w.job DESC LIMIT ?2",
         )
         .bind(repeat)
-        .bind(MAX_REPEATED)
+        .bind(MAX_LIST)
         .fetch_all(self.readers())
         .await?;
-        rows.iter()
+        let list: Result<Vec<_>, InboxError> = rows
+            .iter()
             .map(|row| {
                 Ok(Confirmation {
                     job: unsigned(row, "job")?,
@@ -47,10 +60,15 @@ impl Inbox {
                     not_removed: unsigned(row, "not_removed")?,
                 })
             })
-            .collect()
+            .collect();
+        let full = i64::try_from(rows.len()).is_ok_and(|n| n >= MAX_LIST);
+        Ok(Confirmations {
+            list: list?,
+            again: purged == Purged::Later || (full && !repeat),
+        })
     }
 
-    /// Enters that these were confirmed.
+    /// Enters that these were confirmed. What removed nothing is forgotten with it.
     pub async fn confirmed(&self, jobs: &[u64]) -> Result<(), InboxError> {
         let now = self.now();
         let mut writer = self.writer().await?;
@@ -62,29 +80,13 @@ impl Inbox {
         .bind(now)
         .execute(&mut writer.conn)
         .await?;
-        sqlx::query("DELETE FROM withdrawal WHERE confirmed_at < ?1")
-            .bind(now - REPEATED_FOR_MS)
-            .execute(&mut writer.conn)
-            .await?;
-        Ok(())
-    }
-
-    /// Empties the write-ahead log if something withdrawn may be left in it.
-    async fn purge(&self) -> Result<(), InboxError> {
-        let mut writer = self.writer().await?;
-        let open: Vec<i64> = sqlx::query("SELECT job FROM withdrawal WHERE purged = 0")
-            .fetch_all(&mut writer.conn)
-            .await?
-            .iter()
-            .map(|row| row.try_get("job"))
-            .collect::<Result<_, _>>()?;
-        if open.is_empty() || !Self::truncate_log(&mut writer).await? {
-            return Ok(());
-        }
-        sqlx::query("UPDATE withdrawal SET purged = 1 WHERE job IN (SELECT value FROM json_each(?1))")
-            .bind(format!("{open:?}"))
-            .execute(&mut writer.conn)
-            .await?;
+        sqlx::query(
+            "DELETE FROM withdrawal WHERE confirmed_at < ?1 \
+             OR confirmed_at IS NOT NULL AND removed = 0 AND partial = 1",
+        )
+        .bind(now - REPEATED_FOR_MS)
+        .execute(&mut writer.conn)
+        .await?;
         Ok(())
     }
 }

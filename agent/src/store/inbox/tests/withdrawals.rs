@@ -2,14 +2,8 @@
 
 use handfast_proto::amendment::Op::Create;
 
-use super::{
-    ChangeOp, Confirmation, Current, Progress,
-    testing::*,
-    tests::{content, lines},
-};
-
-const A: &str = "Z00101";
-const B: &str = "Z00102";
+use super::support::*;
+use crate::store::inbox::{ChangeOp, Confirmation, Current, Progress, testing::*};
 
 #[tokio::test]
 async fn a_withdrawal_leaves_no_payload_in_any_file() {
@@ -31,7 +25,7 @@ async fn a_withdrawal_leaves_no_payload_in_any_file() {
     assert!(holds(folder.path(), "an allergy that must not stay"));
     inbox.apply(&group(1, 4, vec![withdraw(A, 77, 1)])).await.unwrap();
     assert!(
-        inbox.confirmations(false).await.unwrap().is_empty(),
+        inbox.confirmations(false).await.unwrap().list.is_empty(),
         "the output has not carried it out"
     );
     let changes = inbox.pending(2).await.unwrap();
@@ -55,11 +49,11 @@ async fn a_withdrawal_leaves_no_payload_in_any_file() {
         removed: 2,
         not_removed: 0,
     };
-    assert_eq!(inbox.confirmations(false).await.unwrap(), [expected]);
+    assert_eq!(inbox.confirmations(false).await.unwrap().list, [expected]);
     assert!(!holds(folder.path(), "an allergy that must not stay"));
     inbox.confirmed(&[77]).await.unwrap();
-    assert!(inbox.confirmations(false).await.unwrap().is_empty());
-    assert_eq!(inbox.confirmations(true).await.unwrap(), [expected]);
+    assert!(inbox.confirmations(false).await.unwrap().list.is_empty());
+    assert_eq!(inbox.confirmations(true).await.unwrap().list, [expected]);
     assert_eq!(content(&inbox, B, "Patient/1").await.as_deref(), Some("stays"));
 }
 

@@ -2,25 +2,10 @@
 
 use handfast_proto::amendment::Op::{Amend, Create, Remove, Retract};
 
-use super::{ChangeOp, Current, Inbox, LetterOp, LetterState, NewLetter, Progress, Violation, testing::*};
-
-const A: &str = "Z00101";
-const B: &str = "Z00102";
-
-pub(super) async fn lines(inbox: &Inbox) -> Vec<(u64, ChangeOp, String, u64)> {
-    inbox
-        .pending(0)
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|c| (c.seq, c.op, c.record.to_string(), c.version))
-        .collect()
-}
-
-pub(super) async fn content(inbox: &Inbox, source: &str, record: &str) -> Option<String> {
-    let held = inbox.held(ods(source), &record.parse().unwrap()).await.unwrap()?;
-    Some(String::from_utf8(held.payload.to_vec()).unwrap())
-}
+use super::support::*;
+use crate::store::inbox::{
+    ChangeOp, Current, LetterOp, LetterState, NewLetter, Progress, Violation, testing::*,
+};
 
 #[tokio::test]
 async fn what_was_applied_is_not_applied_again() {
@@ -103,6 +88,7 @@ async fn a_catch_up_confirms_brings_and_sweeps() {
     inbox.apply(&group(1, 2, before)).await.unwrap();
     let position = inbox.pending(0).await.unwrap().last().unwrap().number;
     let again = vec![
+        fenced(A, 1),
         begins(A, 2, 6),
         in_job(
             A,
@@ -189,6 +175,7 @@ async fn a_removal_leaves_a_tombstone_for_its_grant_only() {
         "a removal of what is not held writes no line"
     );
     let next = vec![
+        fenced(A, 1),
         begins(A, 2, 5),
         in_job(A, 2, 5, &[(1, Create, "Observation/1", "o")]),
         complete(A, 2, 5, 3),
@@ -201,13 +188,9 @@ async fn a_removal_leaves_a_tombstone_for_its_grant_only() {
 async fn nothing_of_an_ended_grant_is_applied_ever_again() {
     let folder = tempfile::tempdir().unwrap();
     let inbox = open_with_output(folder.path(), "directory").await;
-    let fenced = |grant| super::Incoming::Fenced {
-        source: ods(A),
-        grant,
-    };
     let messages = vec![
         live(A, 1, &[(1, Create, "Patient/1", "p")]),
-        fenced(1),
+        fenced(A, 1),
         live(B, 2, &[(1, Create, "Patient/1", "b")]),
         live(A, 1, &[(2, Create, "Observation/1", "after the fence")]),
         live(B, 2, &[(2, Create, "Observation/1", "b")]),
@@ -290,6 +273,7 @@ async fn letters_are_one_a_record_and_close_when_it_is_done() {
         source: ods(A),
         record: "Patient/1".parse().unwrap(),
         seq: 1,
+        job: 0,
         op: LetterOp::Write,
         state: LetterState::Refused,
         status: Some(422),

@@ -1,0 +1,11 @@
+//! The inbox on a real file.
+
+mod clinicians;
+mod emergencies;
+mod heads;
+mod jobs;
+mod migration;
+mod residue;
+mod rules;
+mod support;
+mod withdrawals;
