@@ -97,6 +97,7 @@ async fn start(
     let process = AgentProcess::enrol(&dir, &deployment.url(), &token).await?;
     let state = process.state();
     let identity = Identity::load(&state).context("load the agent's identity")?;
+    let trust_domain = identity.profile().trust_domain.clone();
     let connector = Connector::new(CurrentIdentity::new(identity));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let agent = open(&state, clock.clone()).await?;
@@ -111,6 +112,7 @@ async fn start(
         connector,
         inbox: agent.inbox.clone(),
         board,
+        trust_domain,
     };
     let (up_stop, down_stop) = (stop.clone(), stop.clone());
     tasks.spawn(async move {
