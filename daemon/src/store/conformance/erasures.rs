@@ -222,7 +222,7 @@ pub(crate) async fn what_is_erased_is_not_current<B: Backend>() {
 async fn resumed(store: &impl Store, outbox: Outbox) -> Outbox {
     let heads = store.heads().await.unwrap();
     let head = heads.iter().find(|(unit, _)| *unit == ods(HILL)).unwrap().1;
-    outbox.from_head(&head)
+    outbox.beginning_at(&head)
 }
 
 pub(crate) async fn a_records_payloads_are_erased<B: Backend>() {

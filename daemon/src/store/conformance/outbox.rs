@@ -42,7 +42,7 @@ impl Outbox {
     }
 
     /// The same outbox, going on from a head.
-    pub(crate) fn from_head(self, head: &Head) -> Self {
+    pub(crate) fn beginning_at(self, head: &Head) -> Self {
         Self {
             next: head.seq + 1,
             chain: head.chain.unwrap_or(self.chain),
