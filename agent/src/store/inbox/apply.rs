@@ -74,11 +74,17 @@ fn is_told(message: &Message) -> bool {
 /// The messages up to the first that belongs to an ended grant, and that one.
 fn lawful<'a>(messages: &'a [Message], state: &State) -> (&'a [Message], Option<Violation>) {
     let mut ended: HashSet<(OdsCode, u64)> = HashSet::new();
+    let mut granted: HashSet<(OdsCode, u64)> = HashSet::new();
     for (place, message) in messages.iter().enumerate() {
         let (source, grant) = match &message.content {
             Incoming::Deliver { source, grant, .. }
             | Incoming::JobBegins { source, grant, .. }
             | Incoming::JobComplete { source, grant, .. } => (*source, *grant),
+            // The daemon's word on what is in force outweighs what was remembered.
+            Incoming::Welcome { anew: true, grants } => {
+                granted.extend(grants.iter().map(|g| (g.source, g.number)));
+                continue;
+            }
             Incoming::Fenced { source, grant } => {
                 ended.insert((*source, *grant));
                 continue;
@@ -95,7 +101,8 @@ fn lawful<'a>(messages: &'a [Message], state: &State) -> (&'a [Message], Option<
             .sources
             .get(&source)
             .is_some_and(|s| s.ended.contains(&grant));
-        if known || ended.contains(&(source, grant)) {
+        let key = (source, grant);
+        if ended.contains(&key) || (known && !granted.contains(&key)) {
             let violation = Violation {
                 number: message.number,
                 source,

@@ -125,7 +125,9 @@ impl Inbox {
         for source in writer.state.sources.values_mut() {
             source.keep_as_of(heard);
         }
-        source::flush(&mut writer.conn, writer.state.sources.values_mut()).await?;
+        let mut tx = writer.conn.begin_with("BEGIN IMMEDIATE").await?;
+        source::flush(&mut tx, writer.state.sources.values_mut()).await?;
+        tx.commit().await?;
         writer.clean = true;
         Ok(())
     }

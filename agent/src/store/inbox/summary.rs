@@ -38,10 +38,13 @@ pub struct SourceSummary {
     /// Withdrawals that are not confirmed yet.
     pub withdrawals_pending: u64,
     /// Until when the daemon was heard of this source, milliseconds since 1970-01-01T00:00:00Z.
+    #[serde(default)]
     pub as_of: Option<i64>,
     /// The categories in scope; `None`: every category.
+    #[serde(default)]
     pub categories: Option<Vec<String>>,
     /// What clinicians are told.
+    #[serde(default)]
     pub notices: Vec<Notice>,
 }
 
@@ -59,6 +62,7 @@ pub struct InboxSummary {
     /// The same, by output.
     pub outputs: Vec<OutputBacklog>,
     /// The daemon's audit log, as seen from here.
+    #[serde(default)]
     pub audit_log: HeadStanding,
 }
 

@@ -217,6 +217,22 @@ async fn nothing_of_an_ended_grant_is_applied_ever_again() {
 }
 
 #[tokio::test]
+async fn a_grant_that_a_restored_daemon_names_is_in_force_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = open_with_output(folder.path(), "directory").await;
+    inbox.apply(&group(1, 2, vec![fenced(A, 1)])).await.unwrap();
+    inbox.renew_store().await.unwrap();
+    let anew = vec![
+        welcome(true, &[(A, 1)]),
+        begins(A, 1, 1),
+        in_job(A, 1, 1, &[(1, Create, "Patient/1", "p")]),
+        complete(A, 1, 1, 1),
+    ];
+    let applied = inbox.apply(&group(2, 1, anew)).await.unwrap();
+    assert_eq!((applied.violation, applied.amendments), (None, 1));
+}
+
+#[tokio::test]
 async fn a_store_that_is_new_to_the_daemon_keeps_only_what_is_granted() {
     let folder = tempfile::tempdir().unwrap();
     let inbox = open_with_output(folder.path(), "directory").await;
