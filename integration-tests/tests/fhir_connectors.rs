@@ -150,6 +150,19 @@ async fn two_sources_and_the_unit_itself_all_hold_patient_1() -> anyhow::Result<
     // A half turned off withdraws that source's, and leaves the rest.
     town.turn(Side::ShareOut, 1, 2, false).await?;
     holds(&server, 3).await?;
+    // Its clinicians are told so, and not what.
+    let told = server.told();
+    let of = |ods: &str| {
+        told.values()
+            .find(|v| v.to_string().contains(ods))
+            .context("told")
+    };
+    let (ended, stands) = (of("Z00002")?.to_string(), of("Z00001")?.to_string());
+    ensure!(
+        ended.contains("withdrawn") && !ended.contains("Observation"),
+        "{ended}"
+    );
+    ensure!(!stands.contains("withdrawn"), "{stands}");
     for (name, value) in &own {
         ensure!(
             server.records().get(name) == Some(value),

@@ -127,7 +127,7 @@ impl StatusWriter {
             }
             report.ended = last;
             fails = self.put(&mut report, fails);
-            let line = one_line(&report.status);
+            let line = one_line(&report);
             if line != told {
                 Notifier.status(&line);
                 told = line;
@@ -188,7 +188,8 @@ impl StatusWriter {
 }
 
 /// For the service manager.
-fn one_line(status: &Status) -> String {
+fn one_line(report: &Report) -> String {
+    let status = &report.status;
     let link = |state: &LinkState| match state {
         LinkState::Idle => "idle",
         LinkState::Connecting => "connecting",
@@ -204,6 +205,13 @@ fn one_line(status: &Status) -> String {
     if !status.disk_full.is_empty() {
         let full: Vec<&str> = status.disk_full.iter().map(String::as_str).collect();
         line.push_str(&format!("; no room: {}", full.join(", ")));
+    }
+    if report
+        .inbox
+        .as_ref()
+        .is_some_and(|inbox| inbox.audit_log.alarm.is_some())
+    {
+        line.push_str("; ALARM about the audit log");
     }
     line
 }
@@ -256,6 +264,6 @@ mod tests {
         let last = Report::read(dir.path()).unwrap().unwrap();
         assert!(last.ended);
         assert_eq!(last.holder, "spiffe://care.example/unit/Z00101");
-        assert_eq!(one_line(&last.status), "uplink connected, downlink idle");
+        assert_eq!(one_line(&last), "uplink connected, downlink idle");
     }
 }

@@ -24,6 +24,9 @@ use super::trees::Records;
 /// Bytes of a resource that the server takes.
 const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 
+/// The type of what agents tell of sources.
+const TOLD: &str = "Basic/";
+
 /// A FHIR server in memory: read, update and delete by id.
 #[derive(Debug)]
 pub struct FhirServer {
@@ -63,9 +66,21 @@ impl FhirServer {
         format!("http://127.0.0.1:{}/fhir", self.port)
     }
 
-    /// What it holds, by `ResourceType/id`.
+    /// The records that it holds, by `ResourceType/id`. What agents tell of sources is no record: see
+    /// [`FhirServer::told`].
     pub fn records(&self) -> Records {
-        self.inner.records.lock().clone()
+        self.held(|name| !name.starts_with(TOLD))
+    }
+
+    /// What agents tell its clinicians of sources.
+    pub fn told(&self) -> Records {
+        self.held(|name| name.starts_with(TOLD))
+    }
+
+    fn held(&self, which: impl Fn(&str) -> bool) -> Records {
+        let records = self.inner.records.lock();
+        let held = records.iter().filter(|(name, _)| which(name));
+        held.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// Answers every write of a resource type with a status, or takes them again.

@@ -42,7 +42,8 @@ pub fn expected<'a>(lines: impl IntoIterator<Item = &'a str>) -> anyhow::Result<
     Ok(out)
 }
 
-/// What `output/current/source` holds.
+/// What `output/current/source` holds: records alone. What clinicians are told of a source stands beside, in
+/// `output/about`, and is no part of it.
 pub fn tree(output: &Path, source: &str) -> anyhow::Result<Records> {
     let mut out = Records::new();
     for kind in entries(&output.join("current").join(source)) {

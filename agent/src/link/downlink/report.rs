@@ -65,16 +65,23 @@ async fn report_once(
     if first {
         inbox.forget_old_letters().await?;
     }
-    let confirmations = inbox.confirmations(first).await?;
-    for confirmation in &confirmations.list {
-        if !outbound.report(confirmed(*confirmation)).await {
-            return Ok(None);
+    let mut repeat = first;
+    let later = loop {
+        let confirmations = inbox.confirmations(repeat).await?;
+        for confirmation in &confirmations.list {
+            if !outbound.report(confirmed(*confirmation)).await {
+                return Ok(None);
+            }
         }
-    }
-    let jobs: Vec<u64> = confirmations.list.iter().map(|c| c.job).collect();
-    if !jobs.is_empty() {
-        inbox.confirmed(&jobs).await?;
-    }
+        let jobs: Vec<u64> = confirmations.list.iter().map(|c| c.job).collect();
+        if !jobs.is_empty() {
+            inbox.confirmed(&jobs).await?;
+        }
+        if !repeat && !confirmations.more {
+            break confirmations.later;
+        }
+        repeat = false;
+    };
     for letter in inbox.letters(true).await? {
         let state = (letter.state, letter.reason.clone());
         if told.get(&letter.id) != Some(&state) {
@@ -84,7 +91,7 @@ async fn report_once(
             told.insert(letter.id, state);
         }
     }
-    Ok(Some(confirmations.again || first))
+    Ok(Some(later))
 }
 
 fn confirmed(confirmation: Confirmation) -> Message {

@@ -126,6 +126,15 @@ async fn how_grants_stand_is_kept_from_the_welcome_and_after() {
     let number = session.say(Says::GrantStands(told)).await;
     session.durable(number).await;
     assert_eq!(about().await.notices[0].code, NoticeCode::Stale);
+    // None at all is not every one.
+    let nothing = GrantInForce {
+        categories: vec![0],
+        ..stands(false)
+    };
+    let told = GrantStands { grant: Some(nothing) };
+    let number = session.say(Says::GrantStands(told)).await;
+    session.durable(number).await;
+    assert_eq!(about().await.categories, Some(Vec::new()));
 }
 
 #[tokio::test]

@@ -193,9 +193,7 @@ fn job_edge(edge: &CatchUp) -> Result<Incoming, ProtocolError> {
 fn grant(wire: &GrantInForce) -> Result<Grant, ProtocolError> {
     let category = |raw: &u32| {
         let category = i32::try_from(*raw).ok().and_then(|c| Category::try_from(c).ok());
-        category
-            .filter(|c| *c != Category::Unspecified)
-            .ok_or(ProtocolError::Kind)
+        category.ok_or(ProtocolError::Kind)
     };
     Ok(Grant {
         source: source(&wire.source)?,

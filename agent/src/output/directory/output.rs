@@ -147,12 +147,13 @@ impl DirectoryOutput {
             return Ok(None);
         };
         let done = work.is_last();
-        let gone = work.gone();
-        if !gone.is_empty() {
-            self.inbox.note_sources(&gone, true).await?;
-        }
         self.with_folder("compare", move |folder| work.carry_out(folder))
             .await?;
+        // Told before any of it is taken away, in a later step.
+        let found = sweep.found();
+        if !found.is_empty() {
+            self.inbox.note_sources(&found, true).await?;
+        }
         if !done {
             self.sweep = Some(sweep);
             return Ok(Some(self.progress(position)));

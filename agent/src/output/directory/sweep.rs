@@ -35,6 +35,8 @@ pub(super) struct Sweep {
     seen: Arc<parking_lot::Mutex<HashSet<(OdsCode, RecordId)>>>,
     /// What the folder says is held and was not seen; filled by the work itself.
     candidates: Arc<parking_lot::Mutex<Option<Names>>>,
+    /// Of what sources they are was given away.
+    told: bool,
 }
 
 /// One step, to be carried out on the folder.
@@ -54,6 +56,19 @@ pub(super) struct Sweeping {
 }
 
 impl Sweep {
+    /// The sources of what the folder has and the inbox does not, once after that was found out.
+    pub(super) fn found(&mut self) -> Vec<OdsCode> {
+        let candidates = self.candidates.lock();
+        let Some(names) = candidates.as_ref().filter(|_| !self.told) else {
+            return Vec::new();
+        };
+        self.told = true;
+        let mut sources: Vec<OdsCode> = names.iter().map(|(source, _)| *source).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        sources
+    }
+
     /// The next step. `None`: not now, something is pending or still to come.
     pub(super) async fn next(&mut self, inbox: &Inbox, position: u64) -> Result<Option<Work>, Pause> {
         if !inbox.is_settled().await? || inbox.last_change() != position {
@@ -131,17 +146,6 @@ impl Work {
     /// Whether the comparison is complete with it.
     pub(super) fn is_last(&self) -> bool {
         matches!(self, Self::Gone(_, _, true))
-    }
-
-    /// The sources of what it takes away.
-    pub(super) fn gone(&self) -> Vec<OdsCode> {
-        let Self::Gone(names, ..) = self else {
-            return Vec::new();
-        };
-        let mut sources: Vec<OdsCode> = names.iter().map(|(source, _)| *source).collect();
-        sources.sort_unstable();
-        sources.dedup();
-        sources
     }
 
     /// Puts right what differs. Blocking.

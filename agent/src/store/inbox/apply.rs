@@ -163,12 +163,7 @@ async fn edge(
 ) -> Result<(), InboxError> {
     match content {
         Incoming::Welcome { anew: true, grants } => edges::welcome_anew(conn, state, grants, now).await,
-        Incoming::Welcome { anew: false, grants } => {
-            for grant in grants {
-                edges::stands(conn, state, grant).await?;
-            }
-            Ok(())
-        }
+        Incoming::Welcome { anew: false, grants } => edges::welcome_back(conn, state, grants).await,
         Incoming::Stands(grant) => edges::stands(conn, state, grant).await,
         Incoming::JobBegins {
             source,

@@ -78,6 +78,34 @@ pub(super) async fn welcome_anew(
     Ok(())
 }
 
+/// A store that the daemon knows. A grant that is not among those in force ended while this agent was away: what
+/// it brought is removed when the daemon says so, and no grant spares it any more.
+pub(super) async fn welcome_back(
+    conn: &mut SqliteConnection,
+    state: &mut State,
+    grants: &[Grant],
+) -> Result<(), InboxError> {
+    let heard = state.heard;
+    for (ods, source) in &mut state.sources {
+        let is_listed = |number: &u64| grants.iter().any(|g| g.source == *ods && g.number == *number);
+        let gone: Vec<u64> = source
+            .live()
+            .into_iter()
+            .filter(|number| !is_listed(number))
+            .collect();
+        if !gone.is_empty() {
+            source.keep_as_of(heard);
+        }
+        for number in gone {
+            source.let_go(conn, number).await?;
+        }
+    }
+    for grant in grants {
+        stands(conn, state, grant).await?;
+    }
+    Ok(())
+}
+
 /// How a grant stands. One that is new here is not caught up yet; one that has ended stays so.
 pub(super) async fn stands(
     conn: &mut SqliteConnection,

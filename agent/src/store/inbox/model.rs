@@ -15,7 +15,7 @@ pub struct Grant {
     pub number: u64,
     /// The patient of an emergency access; `None`: the grant of an agreement.
     pub patient: Option<NhsNumber>,
-    /// What it carries at most; empty: every category.
+    /// What it carries at most; empty: every category; `Unspecified` alone: none.
     pub categories: Vec<Category>,
     /// The source is suspended.
     pub stale: bool,

@@ -82,13 +82,11 @@ impl Source {
         !self.grants.is_empty() && self.is_caught_up() && self.grants.values().all(|g| !g.stale)
     }
 
-    /// Enters a grant as ended, here and in the file.
-    pub(super) async fn end(&mut self, conn: &mut SqliteConnection, grant: u64) -> Result<(), InboxError> {
+    /// A grant is in force no more, as far as is known; its jobs go with it.
+    pub(super) async fn let_go(&mut self, conn: &mut SqliteConnection, grant: u64) -> Result<(), InboxError> {
         self.grants.remove(&grant);
-        self.ended.insert(grant);
         self.dirty = true;
         for sql in [
-            "INSERT OR IGNORE INTO ended_grant (source_id, grant_no) VALUES (?1, ?2)",
             "DELETE FROM granted WHERE source_id = ?1 AND grant_no = ?2",
             "DELETE FROM job WHERE source_id = ?1 AND grant_no = ?2",
         ] {
@@ -98,6 +96,18 @@ impl Source {
                 .execute(&mut *conn)
                 .await?;
         }
+        Ok(())
+    }
+
+    /// Enters a grant as ended, here and in the file.
+    pub(super) async fn end(&mut self, conn: &mut SqliteConnection, grant: u64) -> Result<(), InboxError> {
+        self.let_go(&mut *conn, grant).await?;
+        self.ended.insert(grant);
+        sqlx::query("INSERT OR IGNORE INTO ended_grant (source_id, grant_no) VALUES (?1, ?2)")
+            .bind(self.id)
+            .bind(count(grant))
+            .execute(&mut *conn)
+            .await?;
         if self.ended.len() > MAX_ENDED_GRANTS
             && let Some(oldest) = self.ended.iter().min().copied()
         {

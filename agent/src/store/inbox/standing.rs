@@ -85,6 +85,8 @@ impl Source {
             .values()
             .flat_map(|g| g.categories.iter().copied())
             .collect();
+        // `Unspecified` alone: none at all.
+        all.retain(|c| *c != Category::Unspecified);
         all.sort_by_key(|c| *c as i32);
         all.dedup();
         Some(all)

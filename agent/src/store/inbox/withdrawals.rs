@@ -26,8 +26,10 @@ pub struct Confirmation {
 pub struct Confirmations {
     /// These.
     pub list: Vec<Confirmation>,
-    /// There are more, or something is to be purged first: to be asked for again by and by.
-    pub again: bool,
+    /// There are more.
+    pub more: bool,
+    /// Something is to be purged first: to be asked for again by and by.
+    pub later: bool,
 }
 
 impl Inbox {
@@ -64,7 +66,8 @@ impl Inbox {
         let full = i64::try_from(rows.len()).is_ok_and(|n| n >= MAX_LIST);
         Ok(Confirmations {
             list: list?,
-            again: purged == Purged::Later || (full && !repeat),
+            more: full && !repeat,
+            later: purged == Purged::Later,
         })
     }
 

@@ -1,7 +1,7 @@
 //! An emergency's grant beside an agreement's, in every order in which they begin and end.
 //!
 //! Seen to fail: with sweeps that take what another grant in force holds, with a withdrawal of a whole source that
-//! does, with live removals that do, and with a welcome that keeps more than the emergency's patient.
+//! does, with a grant that ended unseen and goes on to spare, with live removals that take it, and with a welcome that keeps more than the emergency's patient.
 
 use handfast_proto::amendment::Op::{Amend, Create, Remove};
 
@@ -29,6 +29,8 @@ struct Daemon {
     seq: u64,
     agreement: Option<u64>,
     emergency: Option<u64>,
+    /// The agent is away when something ends.
+    away: bool,
 }
 
 impl Daemon {
@@ -98,7 +100,14 @@ impl Daemon {
             }
             Act::EmergencyEnds => {
                 let ended = self.emergency.take().unwrap();
-                self.say(vec![fenced(A, ended)]).await;
+                // To an agent that was away there is no marker: the grant is only not among those in force.
+                let listed: Vec<_> = self.agreement.iter().map(|number| (A, *number)).collect();
+                let marker = if self.away {
+                    welcome(false, &listed)
+                } else {
+                    fenced(A, ended)
+                };
+                self.say(vec![marker]).await;
                 if let Some(agreement) = self.agreement {
                     self.over_patient(agreement).await;
                 } else {
@@ -163,6 +172,7 @@ async fn what_is_held_follows_both_grants_in_every_order() {
             seq: 10,
             agreement: None,
             emergency: None,
+            away: reopen,
         };
         for act in order {
             daemon.act(act).await;

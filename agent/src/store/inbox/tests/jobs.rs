@@ -78,6 +78,25 @@ async fn a_job_that_removed_nothing_is_confirmed_at_once_and_forgotten() {
 }
 
 #[tokio::test]
+async fn many_jobs_are_confirmed_a_list_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = filled(folder.path()).await;
+    let jobs = (1000..1300).map(|job| job_complete(A, G, job, patient(), 3));
+    inbox.apply(&group(1, 6, jobs.collect())).await.unwrap();
+    let mut lists = Vec::new();
+    loop {
+        let confirmations = inbox.confirmations(false).await.unwrap();
+        lists.push(confirmations.list.len());
+        let jobs: Vec<u64> = confirmations.list.iter().map(|c| c.job).collect();
+        inbox.confirmed(&jobs).await.unwrap();
+        if !confirmations.more {
+            break;
+        }
+    }
+    assert_eq!(lists, [256, 44]);
+}
+
+#[tokio::test]
 async fn a_job_goes_on_after_a_restart_and_may_be_repeated() {
     let folder = tempfile::tempdir().unwrap();
     let inbox = filled(folder.path()).await;
