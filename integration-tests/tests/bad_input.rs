@@ -1,5 +1,10 @@
 //! Bad input: what is good in a file is taken, what is not is set aside with its reason, and nothing of it
 //! shows; large resources travel or are refused; an invalid configuration is named and stops the start.
+//!
+//! Detects: bad lines that are passed over in silence; a first bad line that ends the file; a torn last line
+//! taken for none; a reason that shows content, or names every line of 10,000; an NHS number that is not
+//! checked; a bound on a resource that is too small, or kept neither by the reader nor by the outbox; a
+//! configuration that is not checked, or whose fault has no line.
 
 use std::{fs, time::Duration};
 
@@ -54,31 +59,47 @@ async fn bad_lines_are_named_and_good_ones_taken() -> anyhow::Result<()> {
              \"{SECRET}\"}}]}}"
         )
     };
+    // Each line, and what is said of it.
     let bad = [
-        format!("{{\"resourceType\":\"Observation\",\"note\":\"{SECRET}"),
-        format!("not JSON {SECRET}"),
-        "[]".to_owned(),
-        "{}".to_owned(),
-        format!("{{\"resourceType\":\"Observation\",\"id\":\"../{SECRET}\"}}"),
-        bad_patient("p8", "9990000019"),
-        bad_patient("p9", "12345"),
-        format!(
-            "{{\"resourceType\":\"Observation\",\"id\":\"o9\",\"status\":\"final\",\"note\":[{{\"text\":\"{SECRET}\"}}]}}"
+        (
+            format!("{{\"resourceType\":\"Observation\",\"note\":\"{SECRET}"),
+            "ends too early",
+        ),
+        (format!("not JSON {SECRET}"), "not well-formed"),
+        ("[]".to_owned(), "not a FHIR resource"),
+        ("{}".to_owned(), "not a FHIR resource"),
+        (
+            format!("{{\"resourceType\":\"Observation\",\"id\":\"../{SECRET}\"}}"),
+            "no usable id",
+        ),
+        (bad_patient("p8", "9990000019"), "invalid NHS number"),
+        (bad_patient("p9", "12345"), "invalid NHS number"),
+        (
+            format!(
+                "{{\"resourceType\":\"Observation\",\"id\":\"o9\",\"status\":\"final\",\"note\":[{{\"text\":\"{SECRET}\"}}]}}"
+            ),
+            "no patient",
         ),
     ];
-    lines.extend(bad.iter().cloned());
+    lines.extend(bad.iter().map(|(line, _)| line.clone()));
     lines.push(observation_line("o2", "p1", 2));
     let input = town.house(0)?.agent.input();
     town.house(0)?
         .agent
         .drop_lines("mixed.ndjson", lines.iter().map(String::as_str))?;
     let why = reason(&town, "mixed.ndjson").await?;
-    for line in 3..3 + bad.len() {
+    for (line, (_, said)) in (3..).zip(&bad) {
+        let of_it = format!("line {line}: ");
         ensure!(
-            why.lines().any(|l| l.contains(&line.to_string())),
-            "line {line} is not named in:\n{why}"
+            why.lines().any(|l| l.starts_with(&of_it) && l.contains(said)),
+            "\"{of_it}… {said}\" is not in:\n{why}"
         );
     }
+    ensure!(
+        why.lines().count() == bad.len(),
+        "not these {} faults alone:\n{why}",
+        bad.len()
+    );
     for hidden in [SECRET, "9990000019", &nhs_number(1)?.reveal()] {
         ensure!(!why.contains(hidden), "the reason shows {hidden}:\n{why}");
     }
@@ -102,7 +123,10 @@ async fn a_truncated_file_is_taken_up_to_its_tear() -> anyhow::Result<()> {
     let content = format!("{}\n{}\n{}", whole[0], whole[1], &torn[..torn.len() / 2]);
     town.house(0)?.agent.drop_file("torn.ndjson", &content)?;
     let why = reason(&town, "torn.ndjson").await?;
-    ensure!(why.contains('3'), "line 3 is not named: {why}");
+    ensure!(
+        why.starts_with("line 3: ") && why.contains("ends too early"),
+        "the tear in line 3 is not named: {why}"
+    );
     town.house_mut(0)?.written.extend(whole);
     town.tree_is_right((0, 1), true, SOON).await?;
     town.deployment.finished();
@@ -118,7 +142,21 @@ async fn ten_thousand_bad_lines_do_no_harm() -> anyhow::Result<()> {
     town.house(0)?
         .agent
         .drop_lines("bad.ndjson", lines.iter().map(String::as_str))?;
-    reason(&town, "bad.ndjson").await?;
+    let why = reason(&town, "bad.ndjson").await?;
+    let named = why.lines().filter(|l| l.starts_with("line ")).count();
+    let counted: usize = why
+        .lines()
+        .filter_map(|l| {
+            l.strip_prefix("and ")?
+                .strip_suffix(" more")?
+                .parse::<usize>()
+                .ok()
+        })
+        .sum();
+    ensure!(
+        named <= 1_000 && named + counted == 10_000,
+        "{named} lines are named and {counted} counted, of 10,000"
+    );
     let mut taken = good(1)?;
     taken.push(observation_line("o2", "p1", 2));
     town.house_mut(0)?.written.extend(taken);
@@ -149,7 +187,10 @@ async fn five_mebibytes_travel_and_fifty_are_refused() -> anyhow::Result<()> {
     town.tree_is_right((0, 1), true, SOON).await?;
     town.house(0)?.agent.drop_file("huge.json", &large("huge", 50))?;
     let why = reason(&town, "huge.json").await?;
-    ensure!(why.len() < 2_000, "a reason of {} bytes", why.len());
+    ensure!(
+        why.contains("the bound is") && why.len() < 2_000,
+        "the reason is not its size: {why:.2000}"
+    );
     // What follows is not held up.
     town.house_mut(0)?
         .write_lines(vec![observation_line("o3", "p1", 3)])?;
@@ -164,26 +205,33 @@ async fn an_invalid_agent_configuration_is_named_and_stops_the_start() -> anyhow
     let agent = &town.house(0)?.agent;
     agent.stop().await?;
     let path = agent.input().display().to_string();
-    // The configuration, and what the message must name.
+    // The configuration, and what the message must name: line, key, and what was expected.
     let faults: [(String, &[&str]); 6] = [
-        ("[[input]]\ntype = \"directory\"\n".to_owned(), &["path"]),
+        (
+            "[[input]]\ntype = \"directory\"\n".to_owned(),
+            &["agent.toml:1:", "[[input]]", "'path' is missing"],
+        ),
         (
             format!("[[input]]\ntype = \"carrier-pigeon\"\npath = \"{path}\"\n"),
-            &["type", "directory", "2"],
+            &[
+                "agent.toml:2:",
+                "type in [[input]]",
+                "expected \"directory\" or \"fhir\"",
+            ],
         ),
         (
             format!("[[input]]\ntype = \"directory\"\npath = \"{path}\"\npaht = \"x\"\n"),
-            &["paht", "4"],
+            &["agent.toml:4:", "paht in [[input]]", "expected one of", "`path`"],
         ),
         (
             "[[input]]\ntype = \"fhir\"\nlisten = \"nowhere\"\n".to_owned(),
-            &["listen", "3"],
+            &["agent.toml:3:", "listen in [[input]]", "expected IP:PORT"],
         ),
         (
             "[[output]]\ntype = \"fhir\"\nbase_url = 7\n".to_owned(),
-            &["base_url", "3"],
+            &["agent.toml:3:", "base_url in [[output]]", "expected a string"],
         ),
-        ("[[input]\n".to_owned(), &["1"]),
+        ("[[input]\n".to_owned(), &["agent.toml:1:", "expected `]`"]),
     ];
     for (config, named) in faults {
         agent.configure(&config)?;
@@ -211,10 +259,19 @@ async fn an_invalid_daemon_configuration_is_named_and_stops_the_start() -> anyho
     let state = deployment.state_dir().display().to_string();
     let file_name = file.display().to_string();
     let faults: [(&str, &[&str]); 4] = [
-        ("lisen = \"127.0.0.1:1\"\n", &["lisen", "1"]),
-        ("\nlisten = \"nowhere\"\n", &["listen", "2"]),
-        ("[limits]\ndrain_ms = 0\n", &["drain_ms", "2"]),
-        ("[limits\n", &["1"]),
+        (
+            "lisen = \"127.0.0.1:1\"\n",
+            &["line 1", "`lisen`", "expected one of", "`listen`"],
+        ),
+        (
+            "\nlisten = \"nowhere\"\n",
+            &["line 2", "listen", "expected IP:PORT"],
+        ),
+        (
+            "[limits]\ndrain_ms = 0\n",
+            &["line 2", "drain_ms", "expected a whole number from 1 to"],
+        ),
+        ("[limits\n", &["line 1", "expected `]`"]),
     ];
     for (config, named) in faults {
         fs::write(&file, config).context("write the configuration")?;

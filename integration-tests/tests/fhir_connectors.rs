@@ -1,7 +1,16 @@
 //! The FHIR connectors, end to end: two sources that both hold `Patient/1` and `Observation/1` write to a
-//! unit whose own server holds them too; and what an agent's endpoint answers.
+//! unit whose own server holds them too; the order in which a server is written to; what becomes of what it
+//! refuses; and what an agent's endpoint answers, which is kept from then on.
+//!
+//! Detects: ids that are the sources' own, or alike for two sources; references that still name a source's
+//! ids; records written before their patient, or a record's versions side by side; a refusal for now taken
+//! for one for good, or one for good for success; dead letters that only the recipient sees; an endpoint
+//! that answers before its commit, with another status, or without an OperationOutcome.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
 use handfast_integration_tests::harness::{
@@ -173,6 +182,72 @@ async fn two_sources_and_the_unit_itself_all_hold_patient_1() -> anyhow::Result<
     Ok(())
 }
 
+/// Of each record, by the value that it carries: what the server took, in order. 0 = deleted.
+fn by_record(server: &FhirServer) -> BTreeMap<String, Vec<u64>> {
+    let mut taken: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for (name, content) in server.taken() {
+        let value = content.map_or(0, |c| {
+            let value = c.pointer("/valueQuantity/value").and_then(Value::as_u64);
+            value.unwrap_or_default()
+        });
+        if name.starts_with("Observation/") {
+            taken.entry(name).or_default().push(value);
+        }
+    }
+    taken
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_record_is_written_in_order_and_after_its_patient() -> anyhow::Result<()> {
+    let server = FhirServer::start(Records::new()).await?;
+    server.be_unsteady();
+    let ports = [free_port()?, free_port()?];
+    let town = town(&server, ports).await?;
+    let port = ports[0];
+    for patient in 0..4 {
+        let id = format!("p{patient}");
+        ensure!(put(port, &patient_line(&id, nhs_number(patient)?, "Synthetic")).await? == 201);
+        for n in 0..3 {
+            put(port, &observation_line(&format!("o{patient}-{n}"), &id, 1)).await?;
+        }
+    }
+    holds(&server, 16).await?;
+    // Versions come faster than the server takes them, a record after the other and round again; one is
+    // deleted in between, and another at the end.
+    for value in 2..=40 {
+        for n in 0..3 {
+            put(port, &observation_line(&format!("o0-{n}"), "p0", value)).await?;
+        }
+        if value == 20 {
+            http(port, "DELETE", "/fhir/Observation/o0-1", "").await?;
+        }
+    }
+    http(port, "DELETE", "/fhir/Observation/o0-2", "").await?;
+    let newest = |server: &FhirServer| foreign(server, &Records::new(), 40).len();
+    wait_until("the newest versions are at the server", SOON, || {
+        match (newest(&server), server.records().len()) {
+            (2, 15) => Ok(()),
+            (newest, all) => Err(format!("{newest} newest versions, {all} records")),
+        }
+    })
+    .await?;
+    for (name, values) in by_record(&server) {
+        let kept: Vec<u64> = values.iter().copied().filter(|v| *v > 0).collect();
+        ensure!(
+            kept.is_sorted_by(|a, b| a < b),
+            "the server took {name} in the order {values:?}"
+        );
+    }
+    let list = town.house(2)?.agent.command(&["dead-letters", "list"]).await?;
+    ensure!(
+        !list.stdout.contains("Observation"),
+        "something came before its patient: {}",
+        list.stdout
+    );
+    town.deployment.finished();
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_server_refuses_is_retried_or_set_aside() -> anyhow::Result<()> {
     let server = FhirServer::start(Records::new()).await?;
@@ -270,6 +345,25 @@ async fn the_endpoint_answers_as_fhir_servers_do() -> anyhow::Result<()> {
             );
         }
     }
+    town.deployment.finished();
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_endpoint_answered_is_kept_when_the_agent_is_killed() -> anyhow::Result<()> {
+    let server = FhirServer::start(Records::new()).await?;
+    let ports = [free_port()?, free_port()?];
+    let town = town(&server, ports).await?;
+    let (port, agent) = (ports[0], &town.house(0)?.agent);
+    ensure!(put(port, &patient_line("1", nhs_number(1)?, "Synthetic")).await? == 201);
+    let rounds = 10;
+    for n in 0..rounds {
+        ensure!(put(port, &observation_line(&format!("o{n}"), "1", n)).await? == 201);
+        agent.kill();
+        agent.run()?;
+        listening(port).await?;
+    }
+    holds(&server, 1 + usize::try_from(rounds)?).await?;
     town.deployment.finished();
     Ok(())
 }

@@ -2,7 +2,9 @@
 //! every call of every service is refused; with another unit's, everything that is not its own. Refusals
 //! are logged without patient data.
 //!
-//! Detects: a half that any unit's people or agents may turn.
+//! Detects: a half that any unit's people or agents may turn; a certificate whose authority, time, names or
+//! trust domain is not looked at; a unit that is not known; somebody without a certificate who is taken for a
+//! unit; refusals that are not logged.
 
 use std::{collections::BTreeSet, time::Duration};
 

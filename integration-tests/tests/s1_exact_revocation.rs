@@ -6,8 +6,9 @@
 //! cut may still be read, and only within the receipt's "may have received"; and the daemon, which counts
 //! at the socket, says of each cut how many bytes it wrote afterwards: none.
 //!
-//! Detects: a change that stops what is queued and neither waits for the transport nor cuts it; a receipt
-//! that leaves out what was handed over on a connection that is gone, or before its cursor was committed.
+//! Detects: a change that stops what is queued and neither waits for the transport nor cuts it; one that
+//! waits for the transport and lets what is queued go; a cut that leaves the socket open; a receipt that
+//! leaves out what was handed over on a connection that is gone, or before its cursor was committed.
 
 #![expect(clippy::print_stdout, reason = "figures of a run, shown by the test runner")]
 

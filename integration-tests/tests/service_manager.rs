@@ -1,8 +1,8 @@
 //! What the service manager is told, by a socket that stands in for it: READY=1 once the program answers
 //! and not before, WATCHDOG=1 as often as it was asked for, STOPPING=1 before the end.
 //!
-//! Detects: a program that says it is ready before it listens, or never; one that says nothing while it
-//! lives, or of its end.
+//! Detects: a program that says it is ready before it listens; one that says nothing while it lives, or of
+//! its end.
 
 use std::time::{Duration, Instant};
 

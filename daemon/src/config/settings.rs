@@ -8,7 +8,10 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, Unexpected},
+};
 
 use super::{
     alerts::{AlertFlags, AlertSettings},
@@ -98,6 +101,7 @@ pub struct ConfigFile {
     /// See [`Config::state_dir`].
     pub state_dir: Option<PathBuf>,
     /// See [`Config::listen`].
+    #[serde(deserialize_with = "address")]
     pub listen: Option<SocketAddr>,
     /// See [`Config::dns`].
     pub dns: Vec<String>,
@@ -227,6 +231,15 @@ impl ConfigFile {
     }
 }
 
+/// An address, or what was expected: what the standard library says of one leaves that out.
+fn address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(from)?;
+    let expected = "IP:PORT such as \"0.0.0.0:7443\"";
+    text.parse()
+        .map(Some)
+        .map_err(|_| de::Error::invalid_value(Unexpected::Str(&text), &expected))
+}
+
 fn default_listen() -> SocketAddr {
     DEFAULT_LISTEN
         .parse()
@@ -266,7 +279,7 @@ mod tests {
         );
         let address = message("listen = \"here\"\n");
         assert!(
-            address.contains("line 1") && address.contains("listen"),
+            address.contains("line 1") && address.contains("listen") && address.contains("expected IP:PORT"),
             "{address}"
         );
     }

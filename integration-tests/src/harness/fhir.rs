@@ -1,6 +1,13 @@
 //! The least of a FHIR server, and of a client for an agent's own endpoint.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use axum::{
@@ -27,6 +34,9 @@ const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 /// The type of what agents tell of sources.
 const TOLD: &str = "Basic/";
 
+/// How long an unsteady server takes with every other write.
+const SLOWEST: Duration = Duration::from_millis(30);
+
 /// A FHIR server in memory: read, update and delete by id.
 #[derive(Debug)]
 pub struct FhirServer {
@@ -40,6 +50,8 @@ struct Inner {
     records: Mutex<Records>,
     refuse: Mutex<BTreeMap<String, u16>>,
     calls: Mutex<Vec<String>>,
+    taken: Mutex<Vec<(String, Option<Value>)>>,
+    unsteady: AtomicBool,
 }
 
 impl FhirServer {
@@ -92,6 +104,17 @@ impl FhirServer {
         };
     }
 
+    /// Takes its time with every write, each another, refuses every third for now (503), and for good (422)
+    /// what refers to a subject that it does not hold.
+    pub fn be_unsteady(&self) {
+        self.inner.unsteady.store(true, Ordering::SeqCst);
+    }
+
+    /// Every write that it took, in order: `ResourceType/id` and the content, `None` for a deletion.
+    pub fn taken(&self) -> Vec<(String, Option<Value>)> {
+        self.inner.taken.lock().clone()
+    }
+
     /// Every write it was asked for: method and `ResourceType/id`.
     pub fn calls(&self) -> Vec<String> {
         self.inner.calls.lock().clone()
@@ -118,7 +141,18 @@ async fn handle(
             None => StatusCode::NOT_FOUND.into_response(),
         };
     }
-    server.calls.lock().push(format!("{method} {name}"));
+    let nth = {
+        let mut calls = server.calls.lock();
+        calls.push(format!("{method} {name}"));
+        calls.len() as u64
+    };
+    if server.unsteady.load(Ordering::SeqCst) {
+        // The earlier of two that come at once is the later to be taken.
+        tokio::time::sleep(SLOWEST * u32::from(nth % 2 == 1)).await;
+        if nth.is_multiple_of(3) {
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
+    }
     if let Some(status) = server.refuse.lock().get(&kind) {
         return StatusCode::from_u16(*status)
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
@@ -127,10 +161,15 @@ async fn handle(
     let mut records = server.records.lock();
     if method == Method::DELETE {
         records.remove(&name);
+        server.taken.lock().push((name, None));
         return StatusCode::NO_CONTENT.into_response();
     }
     match serde_json::from_slice::<Value>(&body) {
+        Ok(value) if server.unsteady.load(Ordering::SeqCst) && !has_its_subject(&value, &records) => {
+            StatusCode::UNPROCESSABLE_ENTITY.into_response()
+        }
         Ok(value) => {
+            server.taken.lock().push((name.clone(), Some(value.clone())));
             let known = records.insert(name, value).is_some();
             let status = if known {
                 StatusCode::OK
@@ -141,6 +180,11 @@ async fn handle(
         }
         Err(_) => StatusCode::BAD_REQUEST.into_response(),
     }
+}
+
+fn has_its_subject(value: &Value, records: &Records) -> bool {
+    let subject = value.pointer("/subject/reference").and_then(Value::as_str);
+    subject.is_none_or(|s| records.contains_key(s))
 }
 
 /// What an HTTP server answered.

@@ -55,6 +55,7 @@ impl Inbox {
         }
         let news = writer.state.last_change;
         let told = writer.state.residue != residue_before || messages.iter().any(is_told);
+        self.keep_room(writer).await;
         drop(guard);
         if told {
             self.standing_changed();

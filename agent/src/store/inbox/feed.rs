@@ -153,6 +153,7 @@ impl Inbox {
         }
         tx.commit().await?;
         writer.clean = true;
+        self.keep_room(writer).await;
         drop(guard);
         self.0.progress.send_modify(|n| *n = n.wrapping_add(1));
         if !progress.letters.is_empty() {

@@ -23,7 +23,7 @@ use sqlx::{
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::{error::InboxError, model::InboxLimits, pages::MAX_PAGES, purge::Pace, state::State};
-use crate::clock::Clock;
+use crate::{clock::Clock, store::room};
 
 /// How long another process (the command line) may hold the file before a write fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -187,6 +187,15 @@ impl Inbox {
     /// What is to be told of a source changed.
     pub(super) fn standing_changed(&self) {
         self.0.standing.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    /// Before the log fills a small disk. To be called after a commit.
+    pub(super) async fn keep_room(&self, writer: &mut Writer) {
+        if room::is_short(&self.0.path)
+            && let Err(error) = Self::truncate_log(writer).await
+        {
+            tracing::debug!(%error, "the write-ahead log could not be taken into the inbox's file");
+        }
     }
 
     /// Lets the readers go. The writer's connection closes when the last clone is dropped.

@@ -28,7 +28,7 @@ use super::{
     unit_of_work::UnitOfWork,
     waiting,
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, store::room};
 
 /// How long an acknowledgement may wait to be made durable where nothing else is written: losing it costs
 /// nothing, the daemon says it again.
@@ -139,6 +139,7 @@ impl Writer {
                     // Whoever asked may have gone; what was taken is taken.
                     let _ = job.reply.send(Ok(done));
                 }
+                self.keep_room().await;
             }
             Err(error) => {
                 self.shared.rejected.fetch_add(beside.rejected, Ordering::Relaxed);
@@ -149,6 +150,13 @@ impl Writer {
                     let _ = job.reply.send(Err(error.clone()));
                 }
             }
+        }
+    }
+
+    /// Before the log fills a small disk.
+    async fn keep_room(&mut self) {
+        if let Some(conn) = self.conn.as_mut().filter(|_| room::is_short(&self.path)) {
+            make_room(conn).await;
         }
     }
 

@@ -64,11 +64,18 @@ impl Database {
     ) -> Result<Self, StoreError> {
         let opened = connect_migrated(settings, state_dir, migrations).await;
         let conn = opened.map_err(|error| full_or(error, state_dir))?;
+        // All at once, and for good: where the daemon runs out of file descriptors later, those who are
+        // connected are still served.
         let readers = SqlitePoolOptions::new()
+            .min_connections(settings.readers)
             .max_connections(settings.readers)
+            .idle_timeout(None)
+            .max_lifetime(None)
             .acquire_timeout(READER_WAIT)
             .test_before_acquire(false)
-            .connect_lazy_with(settings.reader_options(state_dir));
+            .connect_with(settings.reader_options(state_dir))
+            .await
+            .map_err(|error| full_or(fault(error), state_dir))?;
         Ok(Self {
             writer: Writer::new(settings, state_dir.to_owned(), conn),
             readers,
