@@ -43,9 +43,8 @@ pub(super) async fn run(
                 unit: unit_text(unit),
                 patient: numbers::read_one(&numbers)?.reveal(),
             };
-            let found = connection
-                .call("show what a patient said", client.get(request))
-                .await?;
+            let asked = client.get(request);
+            let found = connection.call("show what a patient said", asked).await?;
             let json = || json!({"unit": found.unit, "words": words_json(&found.words)});
             let empty = format!("Nothing is recorded of that patient at {}.", found.unit);
             out.answer(|| history(&found.words, &empty), json)?;
@@ -390,12 +389,12 @@ mod tests {
 
     #[test]
     fn whoever_of_another_unit_recorded_it_is_not_named() {
-        let word = PatientConsent {
+        let words = [PatientConsent {
             in_force: true,
             ..PatientConsent::default()
-        };
-        assert!(history(std::slice::from_ref(&word), "").contains("another unit"));
-        assert_eq!(words_json(&[word])[0]["recorded_by"], Value::Null);
+        }];
+        assert!(history(&words, "").contains("another unit"));
+        assert_eq!(words_json(&words)[0]["recorded_by"], Value::Null);
         assert_eq!(listed(&[], "nobody"), "nobody");
     }
 }

@@ -5,6 +5,7 @@ mod changes;
 mod connection;
 mod counters;
 mod doubt;
+mod emergency_acts;
 mod feed;
 mod fence;
 mod handover;
