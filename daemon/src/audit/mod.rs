@@ -3,15 +3,24 @@
 mod actor;
 mod collected;
 pub mod events;
+mod index;
+mod key_file;
+mod keys;
 mod parts;
 mod scribe;
 mod sight;
 #[cfg(test)]
 mod tests;
+mod tree;
+#[cfg(test)]
+mod tree_tests;
 mod wire;
 
 pub use actor::Actor;
 pub use collected::{Disclosures, Stream};
+pub use index::AuditIndex;
+pub use key_file::{new_audit_key, read_audit_key};
 pub use parts::{Event, Parts};
 pub use scribe::{NotEntered, Scribe};
 pub use sight::{Reader, Sight, shown};
+pub use tree::{AuditTree, TreeError};

@@ -49,6 +49,8 @@ mod erasing_tests;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]
+mod tamper;
+#[cfg(test)]
 mod tests;
 
 pub use store::SqliteStore;

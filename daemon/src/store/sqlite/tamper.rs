@@ -1,0 +1,25 @@
+//! For tests of what notices it: changes the file behind the daemon's back.
+
+use sqlx::AssertSqlSafe;
+
+use super::store::SqliteStore;
+
+impl SqliteStore {
+    /// Runs statements on the main file, with what guards the audit log taken away first.
+    pub(crate) async fn tamper(&self, statements: &[String]) {
+        let guards = [
+            "audit_entry_stays",
+            "audit_entry_is_not_changed",
+            "audit_head_stays",
+        ];
+        let mut write = self.main().write().await.unwrap();
+        let dropped = guards.map(|guard| format!("DROP TRIGGER IF EXISTS {guard}"));
+        for sql in dropped.iter().chain(statements) {
+            let done = sqlx::query(AssertSqlSafe(sql.clone()))
+                .execute(write.conn())
+                .await;
+            done.unwrap();
+        }
+        write.finish(Ok(())).await.unwrap();
+    }
+}
