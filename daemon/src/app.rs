@@ -1,6 +1,7 @@
 //! The one place that wires everything.
 
 mod alerts;
+mod audit;
 
 use std::{
     io::{self, Write as _},
@@ -17,7 +18,7 @@ use tokio::{net::TcpListener, sync::Notify};
 use tonic::service::{Routes, RoutesBuilder};
 
 use crate::{
-    audit::Scribe,
+    audit::{AuditLog, Refusals, RefusalsTask, refusals},
     clock::{Clock, SystemClock},
     config::{Bounded, Config},
     delivery::{Changes, Delivery, DeliveryParts},
@@ -47,6 +48,8 @@ struct Ground {
     authority: Arc<Authority>,
     connections: Arc<Connections>,
     identities: Arc<Identities>,
+    audit: AuditLog,
+    refusals: Refusals,
 }
 
 /// Serves until told to stop. An error where something that must run did not.
@@ -56,7 +59,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let dir = StateDir::open(&config.state_dir)?;
     let _lock = dir.lock()?;
     dir.clear_listening()?;
-    let ground = Ground::lay(config, &dir).await?;
+    let (ground, refusals) = Ground::lay(config, &dir).await?;
     let mut lifecycle = Lifecycle::new(ground.config.limits.shutdown_grace_ms.as_millis());
 
     let mut names = dir.names()?.dns;
@@ -69,6 +72,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         leaf.keep_fresh(),
     );
 
+    ground.run_audit(refusals, &mut lifecycle);
     let routes = ground.services(&mut lifecycle).await?;
     let listener = bind(ground.config.listen).with_context(|| {
         format!(
@@ -86,32 +90,38 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         })
         .await;
     dir.clear_listening()?;
-    ended
+    ended.and(ground.close_audit().await)
 }
 
 impl Ground {
-    async fn lay(config: Config, dir: &StateDir) -> anyhow::Result<Self> {
+    async fn lay(config: Config, dir: &StateDir) -> anyhow::Result<(Self, RefusalsTask)> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let store = SqliteStore::open(dir.root()).await.context("open the store")?;
         let store: Arc<dyn Store> = Arc::new(store);
         let deployment = store.deployment().await.context("read the deployment")?;
         let authority = dir.authority(&deployment.trust_domain, clock.now_ms())?;
-        let identities = Identities::new(Arc::clone(&store), Arc::clone(&clock));
+        let random: Arc<dyn Random> = Arc::new(OsRandom);
+        let audit = audit::open(dir, &store, &clock, &random, &deployment.trust_domain).await?;
+        let (refusals, task) = refusals(audit.scribe().clone(), Arc::clone(&store), Arc::clone(&clock));
+        let identities = Identities::new(Arc::clone(&store), Arc::clone(&clock), refusals.clone());
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             trust_domain = deployment.trust_domain,
             test = deployment.test,
             "starting"
         );
-        Ok(Self {
+        let ground = Self {
             connections: Arc::new(Connections::new(&config.limits)),
             config,
             store,
             clock,
-            random: Arc::new(OsRandom),
+            random,
             authority: Arc::new(authority),
             identities: Arc::new(identities),
-        })
+            audit,
+            refusals,
+        };
+        Ok((ground, task))
     }
 
     fn own_leaf(&self, names: Vec<String>) -> anyhow::Result<OwnLeaf> {
@@ -184,6 +194,7 @@ impl Ground {
             Arc::clone(&self.authority),
             Arc::clone(&self.clock),
             Arc::clone(&self.random),
+            self.audit.scribe().clone(),
             seconds(self.config.certificate_seconds),
         );
         routes.add_service(EnrolmentService::server(enrolment, Arc::clone(&self.identities)));
@@ -202,8 +213,11 @@ impl Ground {
             Arc::clone(&self.random),
         );
         let days = Days::of(&deployment.zone).context("read the deployment's zone")?;
-        let scribe = Scribe::new(Arc::clone(&self.random));
-        let alerts = KeptAlerts::new(Arc::clone(&self.store), Arc::clone(&changes), scribe.clone());
+        let alerts = KeptAlerts::new(
+            Arc::clone(&self.store),
+            Arc::clone(&changes),
+            self.audit.scribe().clone(),
+        );
         Ok(Context {
             store: Arc::clone(&self.store),
             revoker: Arc::new(delivery),
@@ -211,7 +225,7 @@ impl Ground {
             alerts: Arc::new(alerts),
             changes,
             clock: Arc::clone(&self.clock),
-            scribe,
+            audit: self.audit.clone(),
             tokens,
             deployment: Arc::new(deployment),
             days,
@@ -241,7 +255,13 @@ impl Ground {
     ) {
         let limits = &self.config.limits;
         let rates = Arc::new(UnaryRates::new(limits));
-        let edge = Arc::new(Edge::new(routes, Arc::clone(&rates), limits, lifecycle.soft()));
+        let edge = Arc::new(Edge::new(
+            routes,
+            Arc::clone(&rates),
+            limits,
+            self.refusals.clone(),
+            lifecycle.soft(),
+        ));
         lifecycle.spawn_until_stopped("forgetting of quiet callers", Stage::Core, async move {
             rates.forget_quiet_ones().await;
         });

@@ -3,12 +3,14 @@
 use std::{
     fmt::Write as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 
 use crate::{
+    audit::Scribe,
     clock::{Clock, SystemClock},
     consent::{Patients, Policy},
     enrolment::{Authority, check_trust_domain},
@@ -53,6 +55,7 @@ pub async fn init(wanted: &NewDeployment) -> anyhow::Result<String> {
     let _lock = dir.lock()?;
     let make = || Authority::create(&wanted.trust_domain, now, &random);
     let authority = dir.authority_or(&wanted.trust_domain, now, make)?;
+    dir.audit_key(&random)?;
     // Refuses names that cannot stand in a certificate before anything depends on them.
     authority.issue_server(&wanted.dns, now, OPERATOR_LIFETIME_MS, &random)?;
     let deployment = Deployment {
@@ -120,7 +123,9 @@ async fn issue(
     random: &dyn Random,
     now: i64,
 ) -> anyhow::Result<OperatorCredential> {
+    let scribe = Scribe::new(Arc::new(OsRandom));
     let desk = OperatorDesk {
+        scribe: &scribe,
         dir,
         store,
         authority,

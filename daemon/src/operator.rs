@@ -7,7 +7,10 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use handfast_proto::ids::{Holder, PersonId};
+use handfast_proto::{
+    ids::{Holder, PersonId},
+    v1::PersonChange,
+};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustls_pki_types::CertificateDer;
@@ -16,10 +19,14 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::{
+    audit::{
+        Actor, Event, Scribe,
+        events::{Enrolled, PersonChanged, TokenMade},
+    },
     enrolment::{Authority, Issued, public_key},
     random::Random,
     state_dir::{StateDir, io_error, make_private_dir, read, sync_dir, write_private},
-    store::{Certificate, NewPerson, NewToken, Role, Store, StoreError, With},
+    store::{Certificate, NewEntry, NewPerson, NewToken, PersonRow, Role, Store, StoreError, With},
 };
 
 /// The first operator's id.
@@ -47,6 +54,8 @@ pub struct OperatorDesk<'a> {
     pub authority: &'a Authority,
     /// Secrets.
     pub random: &'a dyn Random,
+    /// Enters what is done in the audit log.
+    pub scribe: &'a Scribe,
     /// The time, milliseconds since 1970-01-01T00:00:00Z.
     pub now: i64,
     /// How long the credential holds.
@@ -91,7 +100,7 @@ impl OperatorDesk<'_> {
                 let certificate = self.certificate(&named, &issued);
                 let kept = self
                     .store
-                    .add_certificate(&certificate, self.now, &With::nothing())
+                    .add_certificate(&certificate, self.now, &self.enrolled(&certificate, true)?)
                     .await;
                 kept.context("record the operator's certificate")?;
                 (named, issued)
@@ -108,6 +117,37 @@ impl OperatorDesk<'_> {
             profile: self.dir.operator(),
             not_after: issued.validity.not_after,
         })
+    }
+
+    fn entry(&self, event: &dyn Event) -> anyhow::Result<NewEntry> {
+        Ok(self.scribe.entry(self.now, &Actor::Host, event)?)
+    }
+
+    fn enrolled(&self, certificate: &Certificate, renewal: bool) -> anyhow::Result<With> {
+        let event = Enrolled {
+            certificate,
+            unit: None,
+            renewal,
+        };
+        Ok(With::audit(vec![self.entry(&event)?]))
+    }
+
+    fn added(&self, person: &NewPerson, token: &NewToken) -> anyhow::Result<With> {
+        let row = PersonRow {
+            id: person.id.clone(),
+            name: person.name.clone(),
+            unit: person.unit,
+            role: person.role,
+            revoked: false,
+            added_at: self.now,
+        };
+        let added = PersonChanged {
+            person: &row,
+            change: PersonChange::Added,
+            reason: "",
+        };
+        let token = TokenMade { token, unit: None };
+        Ok(With::audit(vec![self.entry(&added)?, self.entry(&token)?]))
     }
 
     /// Adds an operator and uses their token at once.
@@ -128,13 +168,18 @@ impl OperatorDesk<'_> {
         };
         match self
             .store
-            .add_person(&person, &token, self.now, &With::nothing())
+            .add_person(&person, &token, self.now, &self.added(&person, &token)?)
             .await
         {
             Ok(_) => {}
             // Left by a broken-off init: the person is there, the certificate is not.
             Err(StoreError::Exists(_)) => {
-                let kept = self.store.add_token(&token, self.now, &With::nothing()).await;
+                let made = TokenMade {
+                    token: &token,
+                    unit: None,
+                };
+                let with = With::audit(vec![self.entry(&made)?]);
+                let kept = self.store.add_token(&token, self.now, &with).await;
                 kept.context("make a token for the operator")?;
             }
             Err(e) => return Err(e).context("add the operator"),
@@ -143,7 +188,12 @@ impl OperatorDesk<'_> {
         let certificate = self.certificate(&id, &issued);
         let used = self
             .store
-            .consume_token(&token.hash, &certificate, self.now, &With::nothing())
+            .consume_token(
+                &token.hash,
+                &certificate,
+                self.now,
+                &self.enrolled(&certificate, false)?,
+            )
             .await;
         used.context("record the operator's certificate")?;
         Ok((id, issued))

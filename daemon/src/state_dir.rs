@@ -5,6 +5,7 @@
 //! DIR/server.toml        the daemon's names; written last, so a deployment is whole where it is there
 //! DIR/lock               held by the one handfastd that works on DIR
 //! DIR/ca/                key.pem, cert.pem: the authority
+//! DIR/audit/             key.pem: what heads of the audit log are signed with
 //! DIR/operator/          the operator's profile for handfastctl
 //! DIR/listening          the address, while the daemon takes connections
 //! DIR/*.db               the store
@@ -20,20 +21,26 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use handfast_proto::merkle::SigningKey;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::enrolment::{Authority, AuthorityError, NewAuthority};
+use crate::{
+    audit::{new_audit_key, read_audit_key},
+    enrolment::{Authority, AuthorityError, NewAuthority},
+    random::Random,
+};
 
 const SERVER: &str = "server.toml";
 const LOCK: &str = "lock";
 const LISTENING: &str = "listening";
 const AUTHORITY: &str = "ca";
+const AUDIT: &str = "audit";
 const OPERATOR: &str = "operator";
 
 /// What a broken-off `init` may have left, and nothing else.
-const OURS: [&str; 3] = [LOCK, AUTHORITY, OPERATOR];
+const OURS: [&str; 4] = [LOCK, AUTHORITY, AUDIT, OPERATOR];
 
 /// How the store's files begin and end.
 const STORE_PARTS: [&str; 3] = [".db", ".db-wal", ".db-shm"];
@@ -196,6 +203,22 @@ impl StateDir {
         Ok(Authority::load(&key, &certificate, trust_domain, now)?)
     }
 
+    /// The key of the audit log. One that is not there is made: a deployment may be older than its log.
+    pub fn audit_key(&self, random: &dyn Random) -> Result<SigningKey, StateError> {
+        let dir = self.path(AUDIT);
+        let path = dir.join("key.pem");
+        if !path.exists() {
+            make_private_dir(&dir)?;
+            let pem = new_audit_key(random).map_err(io_error("make", &path))?;
+            write_private(&path, pem.as_bytes())?;
+        }
+        let pem = Zeroizing::new(read(&path)?);
+        read_audit_key(&pem).map_err(|e| StateError::Broken {
+            path,
+            reason: e.to_string(),
+        })
+    }
+
     /// Writes the daemon's names: the deployment is whole from now on.
     pub fn complete(&self, names: &ServerNames) -> Result<(), StateError> {
         let path = self.path(SERVER);
@@ -295,6 +318,7 @@ pub fn io_error(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> State
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::OsRandom;
 
     #[test]
     fn only_one_works_on_a_directory() {
@@ -304,6 +328,22 @@ mod tests {
         assert!(matches!(dir.lock(), Err(StateError::Locked(_))));
         drop(held);
         assert!(dir.lock().is_ok());
+    }
+
+    #[test]
+    fn the_audit_logs_key_is_made_once_and_private() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = StateDir::prepare(tmp.path()).unwrap();
+        let key = dir.audit_key(&OsRandom).unwrap();
+        let path = tmp.path().join("audit/key.pem");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(dir.audit_key(&OsRandom).unwrap().public(), key.public());
+        assert!(
+            StateDir::prepare(tmp.path()).is_ok(),
+            "a broken-off init is taken up"
+        );
+        fs::write(&path, "something else").unwrap();
+        assert!(matches!(dir.audit_key(&OsRandom), Err(StateError::Broken { .. })));
     }
 
     #[test]

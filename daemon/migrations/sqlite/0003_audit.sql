@@ -12,6 +12,9 @@ CREATE TABLE audit_entry (
 
 CREATE INDEX audit_by_patient ON audit_entry (patient, idx) WHERE patient IS NOT NULL;
 
+-- When the daemon was started and stopped (AUDIT_KIND_DAEMON).
+CREATE INDEX audit_of_daemon ON audit_entry (idx) WHERE kind = 33;
+
 -- Signed heads of the tree.
 CREATE TABLE audit_head (
     size      INTEGER PRIMARY KEY CHECK (size > 0),

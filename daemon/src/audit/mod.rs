@@ -6,9 +6,13 @@ pub mod events;
 mod index;
 mod key_file;
 mod keys;
+mod log;
 mod parts;
+mod refusals;
 mod scribe;
 mod sight;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -20,7 +24,9 @@ pub use actor::Actor;
 pub use collected::{Disclosures, Stream};
 pub use index::AuditIndex;
 pub use key_file::{new_audit_key, read_audit_key};
+pub use log::{AuditLog, EnterError};
 pub use parts::{Event, Parts};
+pub use refusals::{Refusals, RefusalsTask, refusals};
 pub use scribe::{NotEntered, Scribe};
 pub use sight::{Reader, Sight, shown};
 pub use tree::{AuditTree, TreeError};

@@ -6,7 +6,10 @@
 
 use std::sync::Arc;
 
-use handfast_proto::{ids::Holder, token::EnrolmentToken};
+use handfast_proto::{
+    ids::{Holder, OdsCode},
+    token::EnrolmentToken,
+};
 use rustls_pki_types::CertificateDer;
 
 use super::{
@@ -15,6 +18,7 @@ use super::{
     leaf::{IssueError, Issued, Validity},
 };
 use crate::{
+    audit::{Actor, NotEntered, Scribe, events},
     clock::Clock,
     random::Random,
     store::{Certificate, Store, StoreError, UnitState, With},
@@ -40,6 +44,9 @@ pub enum EnrolError {
     /// Nothing was signed.
     #[error(transparent)]
     Issue(#[from] IssueError),
+    /// It could not be entered in the audit log.
+    #[error(transparent)]
+    NotEntered(#[from] NotEntered),
     /// The act broke off; whether the token was used is not known.
     #[error("the enrolment broke off: ask for a new token if this one is refused")]
     BrokenOff,
@@ -76,7 +83,14 @@ pub struct Enrolment {
     authority: Arc<Authority>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    scribe: Scribe,
     lifetime_ms: i64,
+}
+
+/// A holder who may have a certificate.
+struct Standing {
+    /// The unit of a person.
+    unit: Option<OdsCode>,
 }
 
 impl Enrolment {
@@ -86,6 +100,7 @@ impl Enrolment {
         authority: Arc<Authority>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
+        scribe: Scribe,
         lifetime_ms: i64,
     ) -> Self {
         Self {
@@ -93,6 +108,7 @@ impl Enrolment {
             authority,
             clock,
             random,
+            scribe,
             lifetime_ms,
         }
     }
@@ -106,45 +122,59 @@ impl Enrolment {
         }
         let hash = token.secret_hash();
         let issued_for = self.store.find_token(&hash, self.clock.now_ms()).await?;
-        if !self.may_hold(&issued_for.holder).await? {
-            return Err(EnrolError::TokenRefused);
-        }
+        let standing = self.standing(&issued_for.holder).await?;
+        let standing = standing.ok_or(EnrolError::TokenRefused)?;
         let (issued, certificate) = self.issue(&issued_for.holder, csr_der)?;
         let (store, now) = (Arc::clone(&self.store), self.clock.now_ms());
-        let commit = tokio::spawn(async move {
-            store
-                .consume_token(&hash, &certificate, now, &With::nothing())
-                .await
-        });
+        let with = self.entered(&certificate, standing, false, now)?;
+        let commit = tokio::spawn(async move { store.consume_token(&hash, &certificate, now, &with).await });
         commit.await.map_err(|_| EnrolError::BrokenOff)??;
         Ok(self.enrolled(issued_for.holder, issued))
     }
 
     /// A new certificate for a holder who has one. Runs to its end even where the caller stops waiting.
     pub async fn renew(&self, holder: &Holder, csr_der: &[u8]) -> Result<Enrolled, EnrolError> {
-        if !self.may_hold(holder).await? {
-            return Err(EnrolError::HolderRefused);
-        }
+        let standing = self.standing(holder).await?.ok_or(EnrolError::HolderRefused)?;
         let (issued, certificate) = self.issue(holder, csr_der)?;
         let (store, now) = (Arc::clone(&self.store), self.clock.now_ms());
-        let commit =
-            tokio::spawn(async move { store.add_certificate(&certificate, now, &With::nothing()).await });
+        let with = self.entered(&certificate, standing, true, now)?;
+        let commit = tokio::spawn(async move { store.add_certificate(&certificate, now, &with).await });
         commit.await.map_err(|_| EnrolError::BrokenOff)??;
         Ok(self.enrolled(holder.clone(), issued))
     }
 
-    /// A suspended unit keeps its certificates, so that it can take and confirm removals; a retired one
-    /// gets none.
-    async fn may_hold(&self, holder: &Holder) -> Result<bool, EnrolError> {
+    /// Whether a holder may have a certificate, and the unit of a person. A suspended unit keeps its
+    /// certificates, so that it can take and confirm removals; a retired one gets none.
+    async fn standing(&self, holder: &Holder) -> Result<Option<Standing>, EnrolError> {
         match holder {
             Holder::Unit(ods) => {
                 let units = self.store.units(self.clock.now_ms()).await?;
-                Ok(units
-                    .iter()
-                    .any(|u| u.ods == *ods && u.state != UnitState::Retired))
+                let mut of = units.iter().filter(|u| u.ods == *ods);
+                let takes_part = of.any(|u| u.state != UnitState::Retired);
+                Ok(takes_part.then_some(Standing { unit: None }))
             }
-            Holder::Person(id) => Ok(self.store.person(id).await?.is_some_and(|p| !p.revoked)),
+            Holder::Person(id) => {
+                let person = self.store.person(id).await?.filter(|p| !p.revoked);
+                Ok(person.map(|p| Standing { unit: p.unit }))
+            }
         }
+    }
+
+    /// What goes beside a certificate into its transaction.
+    fn entered(
+        &self,
+        certificate: &Certificate,
+        standing: Standing,
+        renewal: bool,
+        now: i64,
+    ) -> Result<With, EnrolError> {
+        let event = events::Enrolled {
+            certificate,
+            unit: standing.unit,
+            renewal,
+        };
+        let who = Actor::Holder(certificate.holder.clone());
+        Ok(With::audit(vec![self.scribe.entry(now, &who, &event)?]))
     }
 
     fn issue(&self, holder: &Holder, csr_der: &[u8]) -> Result<(Issued, Certificate), EnrolError> {

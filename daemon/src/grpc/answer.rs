@@ -48,9 +48,13 @@ impl Desk {
     pub(super) fn status(&self, caller: &Caller, method: &'static str, error: ActError) -> Status {
         let text = error.to_string();
         match error {
-            ActError::Denied => self.identities.refuse(&caller.holder(), method, "not allowed"),
+            ActError::Denied => {
+                self.identities
+                    .refuse(&caller.holder(), caller.unit(), method, "not allowed")
+            }
             ActError::Refused(why) => {
-                self.identities.refuse(&caller.holder(), method, why);
+                self.identities
+                    .refuse(&caller.holder(), caller.unit(), method, why);
                 Status::permission_denied(text)
             }
             ActError::Missing(_) => Status::not_found(text),

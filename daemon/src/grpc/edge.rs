@@ -16,7 +16,7 @@ use super::{
     peer::Peer,
     rate::UnaryRates,
 };
-use crate::{config::Limits, telemetry::LogThrottle};
+use crate::{audit::Refusals, config::Limits, telemetry::LogThrottle};
 
 /// What may be called without a certificate: one call, and the health service.
 const OPEN_METHOD: &str = "/handfast.v1.Enrolment/Enrol";
@@ -35,18 +35,26 @@ pub struct Edge {
     rates: Arc<UnaryRates>,
     unary_timeout: Duration,
     stop: CancellationToken,
-    refusals: LogThrottle,
+    refusals: Refusals,
+    throttle: LogThrottle,
 }
 
 impl Edge {
-    /// In front of `routes`; on `stop` streams are ended.
-    pub fn new(routes: Routes, rates: Arc<UnaryRates>, limits: &Limits, stop: CancellationToken) -> Self {
+    /// In front of `routes`; on `stop` streams are ended. Who is refused is told to `refusals`.
+    pub fn new(
+        routes: Routes,
+        rates: Arc<UnaryRates>,
+        limits: &Limits,
+        refusals: Refusals,
+        stop: CancellationToken,
+    ) -> Self {
         Self {
             routes: routes.prepare(),
             rates,
             unary_timeout: limits.unary_timeout_ms.as_millis(),
             stop,
-            refusals: LogThrottle::default(),
+            refusals,
+            throttle: LogThrottle::default(),
         }
     }
 
@@ -61,6 +69,7 @@ impl Edge {
         let path = request.uri().path();
         if info.peer == Peer::Anonymous && !open_to_all(path) {
             self.log_refusal(path, &info);
+            self.refusals.anonymous();
             return Ok(answer(Status::unauthenticated(
                 "this call needs a client certificate",
             )));
@@ -94,7 +103,7 @@ impl Edge {
     }
 
     fn log_refusal(&self, path: &str, info: &ConnectionInfo) {
-        if let Some(held_back) = self.refusals.pass() {
+        if let Some(held_back) = self.throttle.pass() {
             let method: String = path.chars().take(100).collect();
             tracing::warn!(
                 holder = %info.peer, remote = %info.remote, method = ?method,

@@ -55,6 +55,7 @@ impl Service for EnrolmentService {
                 Ok(Response::new(message(enrolled)))
             }
             Err(e) => {
+                self.identities.refused_anonymous();
                 if let Some(held_back) = self.refusals.pass() {
                     tracing::warn!(?remote, method = "Enrolment.Enrol", reason = %e, held_back, "refused a call");
                 }
@@ -72,7 +73,9 @@ impl Service for EnrolmentService {
                 Ok(Response::new(message(enrolled)))
             }
             Err(EnrolError::HolderRefused) => {
-                Err(self.identities.refuse(&holder, METHOD, "the holder has left"))
+                Err(self
+                    .identities
+                    .refuse(&holder, None, METHOD, "the holder has left"))
             }
             Err(e) => {
                 tracing::warn!(%holder, method = METHOD, reason = %e, "could not renew");
@@ -106,6 +109,8 @@ fn status(error: &EnrolError) -> Status {
         EnrolError::Store(_) | EnrolError::BrokenOff => {
             Status::unavailable("the daemon's store does not answer: try again later")
         }
-        EnrolError::Issue(_) => Status::internal("the daemon could not sign: its log says why"),
+        EnrolError::Issue(_) | EnrolError::NotEntered(_) => {
+            Status::internal("the daemon could not sign: its log says why")
+        }
     }
 }

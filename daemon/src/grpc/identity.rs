@@ -7,6 +7,7 @@ use tonic::{Request, Status};
 
 use super::{connection::ConnectionInfo, peer::Peer};
 use crate::{
+    audit::Refusals,
     clock::Clock,
     sharing::Caller,
     store::{Store, StoreError, UnitState},
@@ -28,16 +29,18 @@ pub enum Access {
 pub struct Identities {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    refusals: LogThrottle,
+    refusals: Refusals,
+    throttle: LogThrottle,
 }
 
 impl Identities {
-    /// As the store has them.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
+    /// As the store has them. Who is refused is told to `refusals`.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, refusals: Refusals) -> Self {
         Self {
             store,
             clock,
-            refusals: LogThrottle::default(),
+            refusals,
+            throttle: LogThrottle::default(),
         }
     }
 
@@ -50,7 +53,12 @@ impl Identities {
         }
         let found = Caller::resolve(&holder, self.store.as_ref(), self.clock.now_ms()).await;
         found.map_err(|e| cannot_look_up(&e, method))?.ok_or_else(|| {
-            self.log(&holder, method, "revoked, or of a retired unit, or not known");
+            self.note(
+                &holder,
+                None,
+                method,
+                "revoked, or of a retired unit, or not known",
+            );
             Status::permission_denied("this credential is not good any more: ask your administrator")
         })
     }
@@ -67,7 +75,7 @@ impl Identities {
                 self.check_unit(ods, method, access).await?;
                 Ok(ods)
             }
-            person @ Holder::Person(_) => Err(self.refuse(&person, method, "not a unit's agent")),
+            person @ Holder::Person(_) => Err(self.refuse(&person, None, method, "not a unit's agent")),
         }
     }
 
@@ -79,15 +87,27 @@ impl Identities {
             .map_or(Peer::Anonymous, |info| info.peer.clone());
         peer.holder().ok_or_else(|| {
             self.log(&peer, method, "no client certificate");
+            self.refusals.anonymous();
             Status::unauthenticated("this call needs a client certificate")
         })
     }
 
-    /// A caller may not do what they asked for: logs it and makes the answer, which is always the same, so
-    /// that it tells nothing else.
-    pub fn refuse(&self, holder: &Holder, method: &'static str, reason: &str) -> Status {
-        self.log(holder, method, reason);
+    /// A caller may not do what they asked for: takes note of it and makes the answer, which is always the
+    /// same, so that it tells nothing else. `unit` is a person's, where it is known.
+    pub fn refuse(
+        &self,
+        holder: &Holder,
+        unit: Option<OdsCode>,
+        method: &'static str,
+        reason: &str,
+    ) -> Status {
+        self.note(holder, unit, method, reason);
         Status::permission_denied("you may not do this")
+    }
+
+    /// A call of nobody who could be named was refused, and logged where that was.
+    pub fn refused_anonymous(&self) {
+        self.refusals.anonymous();
     }
 
     async fn check_unit(&self, ods: OdsCode, method: &'static str, access: Access) -> Result<(), Status> {
@@ -111,12 +131,17 @@ impl Identities {
                 "this credential names nobody here: enrol again",
             ),
         };
-        self.log(&Holder::Unit(ods), method, reason);
+        self.note(&Holder::Unit(ods), None, method, reason);
         Err(Status::permission_denied(message))
     }
 
+    fn note(&self, holder: &Holder, unit: Option<OdsCode>, method: &'static str, reason: &str) {
+        self.log(holder, method, reason);
+        self.refusals.named(holder, unit, method, reason);
+    }
+
     fn log(&self, holder: &dyn Display, method: &'static str, reason: &str) {
-        if let Some(held_back) = self.refusals.pass() {
+        if let Some(held_back) = self.throttle.pass() {
             tracing::warn!(%holder, method, reason, held_back, "refused a call");
         }
     }

@@ -25,6 +25,7 @@ use super::{
     scope::terms,
 };
 use crate::{
+    audit::events::HalfSet,
     consent::{Book, GrantId, HalfTerms, Pair, Side, Standing},
     delivery::Receipt,
     store::{AgreementRow, HalfChange, HalfRow, HalfScope},
@@ -175,7 +176,8 @@ impl Agreements {
             scope,
             at,
         };
-        let set = self.ctx.revoker.set_half(change, Vec::new()).await?;
+        let entry = self.ctx.entry(caller, at, &HalfSet(&change))?;
+        let set = self.ctx.revoker.set_half(change, vec![entry]).await?;
         drop(turn);
         Ok(Turned {
             agreement: self.view(caller, set.outcome.agreement, &self.ctx.revoker.book()),

@@ -256,7 +256,7 @@ async fn a_claim_and_a_dissent_everywhere_are_alerted_where_they_are_made() {
     let kept = KeptAlerts::new(
         Arc::clone(&world.ctx.store),
         Arc::clone(&world.ctx.changes),
-        world.ctx.scribe.clone(),
+        world.ctx.audit.scribe().clone(),
     );
     let (one, other) = ("9990000018".parse().unwrap(), "9990000026".parse().unwrap());
     for patients in [vec![one], vec![one, other]] {

@@ -142,7 +142,7 @@ impl Context {
     /// Raises alerts of what a caller does.
     pub(super) async fn raise(&self, caller: &Caller, alerts: &[NewAlert]) -> Result<(), ActError> {
         let (store, changes) = (Arc::clone(&self.store), Arc::clone(&self.changes));
-        let kept = KeptAlerts::new(store, changes, self.scribe.clone());
+        let kept = KeptAlerts::new(store, changes, self.audit.scribe().clone());
         kept.raise(alerts, &caller.actor()).await
     }
 }

@@ -15,6 +15,7 @@ use super::{
     patient_consents::{LISTERS, MAX_PAGE, distinct},
 };
 use crate::{
+    audit::events::CaseloadChanged,
     delivery::InForce,
     store::{ClaimChange, ClaimRow, Role},
 };
@@ -199,15 +200,22 @@ impl Caseload {
         } else {
             [&split.change[..], &split.unchanged].concat()
         };
-        let changes = all.iter().map(|patient| ClaimChange {
-            unit,
-            patient: *patient,
-            on,
-            by: caller.name(),
-            reason: reason.to_owned(),
-            at,
-        });
-        let in_force = self.ctx.revoker.set_claims(changes.collect(), Vec::new()).await?;
+        let changes: Vec<ClaimChange> = all
+            .iter()
+            .map(|patient| ClaimChange {
+                unit,
+                patient: *patient,
+                on,
+                by: caller.name(),
+                reason: reason.to_owned(),
+                at,
+            })
+            .collect();
+        // Of those alone with whom something is changed.
+        let changed = changes.iter().take(split.change.len());
+        let entries = changed.map(|claim| self.ctx.entry(caller, at, &CaseloadChanged(claim)));
+        let audit = entries.collect::<Result<Vec<_>, _>>()?;
+        let in_force = self.ctx.revoker.set_claims(changes, audit).await?;
         Ok(Claimed {
             unit,
             in_force,

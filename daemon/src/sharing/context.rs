@@ -10,7 +10,7 @@ use handfast_proto::{
 
 use super::{ActError, Caller, Days, TokenMint};
 use crate::{
-    audit::{Event, Scribe},
+    audit::{AuditLog, Event},
     clock::Clock,
     delivery::{Changes, Revoker},
     store::{Deployment, NewEntry, Store, UnitRow, UnitState},
@@ -71,8 +71,8 @@ pub struct Context {
     pub changes: Arc<Changes>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Makes entries of the audit log.
-    pub scribe: Scribe,
+    /// Where everything is entered.
+    pub audit: AuditLog,
     /// Makes enrolment tokens.
     pub tokens: TokenMint,
     /// What was chosen when the deployment was made.
@@ -84,7 +84,7 @@ pub struct Context {
 impl Context {
     /// An entry of the audit log about what a caller does at `at`, for the transaction of its effect.
     pub(super) fn entry(&self, caller: &Caller, at: i64, event: &dyn Event) -> Result<NewEntry, ActError> {
-        Ok(self.scribe.entry(at, &caller.actor(), event)?)
+        Ok(self.audit.entry(at, &caller.actor(), event)?)
     }
 
     /// One unit.

@@ -1,6 +1,9 @@
 //! Why an act was not carried out, as far as callers act on it.
 
-use crate::{audit::NotEntered, store::StoreError};
+use crate::{
+    audit::{EnterError, NotEntered},
+    store::StoreError,
+};
 
 /// Why an act was not carried out. Nothing of it was kept, but for [`ActError::Failed`], where that is
 /// unknown.
@@ -53,6 +56,15 @@ impl ActError {
 impl From<NotEntered> for ActError {
     fn from(error: NotEntered) -> Self {
         Self::Failed(error.to_string())
+    }
+}
+
+impl From<EnterError> for ActError {
+    fn from(error: EnterError) -> Self {
+        match error {
+            EnterError::NotMade(error) => error.into(),
+            EnterError::Store(error) => error.into(),
+        }
     }
 }
 

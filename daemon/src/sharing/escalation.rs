@@ -99,7 +99,7 @@ impl Escalation {
                 justified: false,
                 note: "",
             };
-            self.ctx.scribe.entry(now, &Actor::Daemon, &event)
+            self.ctx.audit.entry(now, &Actor::Daemon, &event)
         };
         let with = With::audit(due.iter().map(entry).collect::<Result<_, _>>()?);
         let ids: Vec<AlertId> = due.iter().map(|row| row.id).collect();

@@ -17,9 +17,10 @@ use super::{
     context::{detached, text},
 };
 use crate::{
+    audit::events::WordRecorded,
     consent::Side,
     delivery::{InForce, PairReceipt},
-    store::{Role, UnitState, WordChange, WordOutcome, WordRow},
+    store::{NewEntry, Role, UnitState, WordChange, WordOutcome, WordRow},
 };
 
 /// Patients of one call.
@@ -105,9 +106,10 @@ impl PatientConsents {
         let now = self.ctx.clock.now_ms();
         let said = self.check(&said, now)?;
         let changes = said.at(unit, &caller.name(), now);
+        let audit = entries(&self.ctx, caller, &changes)?;
         let (ctx, this) = (self.ctx.clone(), said);
         detached(async move {
-            let done = ctx.revoker.record_words(changes, Vec::new()).await;
+            let done = ctx.revoker.record_words(changes, audit).await;
             // Also after an error: it may have been committed.
             ctx.changes.notify();
             let done = done?;
@@ -164,7 +166,8 @@ impl PatientConsents {
                 receipts: Vec::new(),
             };
             for (step, some) in changes.chunks(MAX_CHANGES_A_STEP).enumerate() {
-                let done = ctx.revoker.record_words(some.to_vec(), Vec::new()).await;
+                let audit = entries(&ctx, &caller, some)?;
+                let done = ctx.revoker.record_words(some.to_vec(), audit).await;
                 ctx.changes.notify();
                 let done =
                     done.map_err(|error| half_done(step * MAX_CHANGES_A_STEP / sides, all, error.into()))?;
@@ -333,6 +336,13 @@ pub(super) fn distinct(field: &'static str, patients: &[NhsNumber]) -> Result<Ve
         return Err(ActError::invalid(field, "a number stands in it twice"));
     }
     Ok(patients.to_vec())
+}
+
+/// One entry a word.
+fn entries(ctx: &Context, caller: &Caller, changes: &[WordChange]) -> Result<Vec<NewEntry>, ActError> {
+    let each = changes.iter().map(|change| WordRecorded { change, seq: 0 });
+    each.map(|word| ctx.entry(caller, word.change.at, &word))
+        .collect()
 }
 
 /// The receipts of a unit's own pairs.

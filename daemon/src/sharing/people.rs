@@ -8,14 +8,20 @@
 
 use std::sync::Arc;
 
-use handfast_proto::ids::{Holder, OdsCode, PersonId};
+use handfast_proto::{
+    ids::{Holder, OdsCode, PersonId},
+    v1::PersonChange,
+};
 use tokio::sync::Mutex;
 
 use super::{
     ActError, Caller, Context, Secret,
     context::{detached, required, text},
 };
-use crate::store::{NewPerson, PersonRow, Role, With};
+use crate::{
+    audit::events::{PersonChanged, TokenMade},
+    store::{NewEntry, NewPerson, PersonRow, Role, With},
+};
 
 /// Characters of a person's name that go into their id.
 const ID_NAME_CHARS: usize = 40;
@@ -118,11 +124,21 @@ impl People {
             unit: person.unit,
             role: person.role,
         };
-        let row = self
-            .ctx
-            .store
-            .add_person(&new, &kept, now, &With::nothing())
-            .await?;
+        let afterwards = PersonRow {
+            id: new.id.clone(),
+            name: new.name.clone(),
+            unit: new.unit,
+            role: new.role,
+            revoked: false,
+            added_at: now,
+        };
+        let added = self.changed(caller, &afterwards, PersonChange::Added, "")?;
+        let token = TokenMade {
+            token: &kept,
+            unit: new.unit,
+        };
+        let with = With::audit(vec![added, self.ctx.entry(caller, now, &token)?]);
+        let row = self.ctx.store.add_person(&new, &kept, now, &with).await?;
         Ok((row, secret))
     }
 
@@ -146,7 +162,9 @@ impl People {
         let what = format!("changed the role of {id}");
         self.ctx.alert_recovery(caller, ods, what).await?;
         let now = self.ctx.clock.now_ms();
-        let row = self.ctx.store.set_role(id, role, now, &With::nothing()).await?;
+        let afterwards = PersonRow { role, ..person };
+        let with = With::audit(vec![self.changed(caller, &afterwards, PersonChange::Role, "")?]);
+        let row = self.ctx.store.set_role(id, role, now, &with).await?;
         self.ctx.changes.notify();
         Ok(row)
     }
@@ -167,17 +185,35 @@ impl People {
             let what = format!("revoked {id}: {reason}");
             self.ctx.alert_recovery(caller, ods, what).await?;
         }
-        let row = self
-            .ctx
-            .store
-            .revoke_person(id, reason, now, &With::nothing())
-            .await?;
+        let with = With::audit(vec![self.changed(
+            caller,
+            &person,
+            PersonChange::Revoked,
+            reason,
+        )?]);
+        let row = self.ctx.store.revoke_person(id, reason, now, &with).await?;
         if caller.is_operator() && unit.is_some() {
             tracing::warn!(person = %id, by = %caller.name(), "the operator revoked a unit's person");
         }
         self.ctx.connections.close(&Holder::Person(id.clone()));
         self.ctx.changes.notify();
         Ok(row)
+    }
+
+    /// The entry about a change of a person.
+    fn changed(
+        &self,
+        caller: &Caller,
+        person: &PersonRow,
+        change: PersonChange,
+        reason: &str,
+    ) -> Result<NewEntry, ActError> {
+        let event = PersonChanged {
+            person,
+            change,
+            reason,
+        };
+        self.ctx.entry(caller, self.ctx.clock.now_ms(), &event)
     }
 
     /// A person whom the caller may change, and their unit. To all but the operator there is no difference

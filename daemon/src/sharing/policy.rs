@@ -10,6 +10,7 @@ use super::{
     tally::{Counts, Tally, walk},
 };
 use crate::{
+    audit::events::PolicySet,
     consent::{Book, Carrier, Decision, Pair, Patients, Policy, Terms},
     delivery::InForce,
 };
@@ -92,10 +93,15 @@ impl PolicyDesk {
     /// Sets it. Returns when it is in force, or says that it is pending; setting the same again is safe.
     pub async fn set(&self, caller: &Caller, policy: Policy, reason: &str) -> Result<InForce, ActError> {
         caller.must_operate()?;
-        let _reason = required("reason", reason)?;
+        let reason = required("reason", reason)?;
         tracing::warn!(by = %caller.name(), ?policy, "the policy is being set");
+        let event = PolicySet {
+            policy,
+            reason: &reason,
+        };
+        let audit = vec![self.ctx.entry(caller, self.ctx.clock.now_ms(), &event)?];
         let ctx = self.ctx.clone();
-        detached(async move { Ok(ctx.revoker.set_policy(policy, Vec::new()).await?) }).await
+        detached(async move { Ok(ctx.revoker.set_policy(policy, audit).await?) }).await
     }
 
     async fn of_source(

@@ -25,7 +25,7 @@ use super::{
     TokenMint,
 };
 use crate::{
-    audit::Scribe,
+    audit,
     clock::{Clock, ManualClock},
     consent::{Facts, GrantId, Pair, Patients, Policy, Side},
     delivery::Changes,
@@ -86,6 +86,7 @@ impl World {
         let store: Arc<dyn Store> = Arc::new(store);
         let revoker = Arc::new(StoreRevoker::new(Arc::clone(&store), deployment.policy));
         let clock = Arc::new(ManualClock::at(START));
+        let audit = audit::testing::log(&store, &(Arc::clone(&clock) as _)).await;
         let closed = Arc::new(Closed::default());
         let alerted = Arc::new(Alerted::default());
         let ctx = Context {
@@ -95,7 +96,7 @@ impl World {
             alerts: Arc::clone(&alerted) as _,
             changes: Arc::new(Changes::default()),
             clock: Arc::clone(&clock) as _,
-            scribe: Scribe::new(Arc::new(Counting::default())),
+            audit,
             tokens: TokenMint::new([7; 32], LIFETIME_MS, Arc::new(Counting::default())),
             days: Days::of(&deployment.zone).unwrap(),
             deployment: Arc::new(deployment),

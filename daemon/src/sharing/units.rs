@@ -3,14 +3,18 @@
 //! Who may: the operator; for the agent's token the unit's administrators, and the operator only while
 //! the unit has none. The list of units is open to all who are enrolled.
 
-use handfast_proto::ids::{Holder, OdsCode};
+use handfast_proto::{
+    ids::{Holder, OdsCode},
+    v1,
+};
 
 use super::{
     ActError, Caller, Context, Secret,
     context::{detached, required, text},
 };
 use crate::{
-    consent::Side,
+    audit::events::{HalfSet, TokenMade, UnitChanged},
+    consent::{Pair, Side},
     delivery::UnitInForce,
     store::{HalfChange, NewUnit, UnitChange, UnitKind, UnitRow, UnitState, UnitStateOutcome, With},
 };
@@ -41,14 +45,28 @@ impl Units {
         if kind == UnitKind::Unspecified {
             return Err(ActError::invalid("kind", "must be given"));
         }
-        let (ctx, by) = (self.ctx.clone(), caller.name());
+        let (ctx, caller) = (self.ctx.clone(), caller.clone());
         detached(async move {
             let now = ctx.clock.now_ms();
-            let (kept, secret) = ctx.tokens.mint(Holder::Unit(ods), by, now)?;
+            let (kept, secret) = ctx.tokens.mint(Holder::Unit(ods), caller.name(), now)?;
             let unit = NewUnit { ods, name, kind };
+            let registered = UnitChanged {
+                unit: ods,
+                change: v1::UnitChange::Registered,
+                registered: Some(&unit),
+                reason: "",
+            };
+            let token = TokenMade {
+                token: &kept,
+                unit: None,
+            };
+            let entries = vec![
+                ctx.entry(&caller, now, &registered)?,
+                ctx.entry(&caller, now, &token)?,
+            ];
             let row = ctx
                 .store
-                .register_unit(&unit, &kept, now, &With::nothing())
+                .register_unit(&unit, &kept, now, &With::audit(entries))
                 .await?;
             ctx.revoker.registered(ods);
             Ok((row, secret))
@@ -72,11 +90,13 @@ impl Units {
     ) -> Result<UnitInForce, ActError> {
         caller.must_operate()?;
         let reason = text("reason", reason)?;
-        let (this, by) = (self.clone(), caller.name());
+        let (this, caller) = (self.clone(), caller.clone());
         detached(async move {
-            let mut suspended = this.change_state(ods, UnitState::Suspended, &by, &reason).await?;
+            let mut suspended = this
+                .change_state(ods, UnitState::Suspended, &caller, &reason)
+                .await?;
             if withdraw {
-                suspended.in_force &= this.withdraw(ods, &by, &reason).await?;
+                suspended.in_force &= this.withdraw(ods, &caller, &reason).await?;
             }
             Ok(suspended)
         })
@@ -96,12 +116,12 @@ impl Units {
         caller.must_operate()?;
         let reason = required("reason", reason)?;
         let before = self.ctx.unit(ods).await?.ok_or(ActError::Missing("unit"))?;
-        let (this, by) = (self.clone(), caller.name());
+        let (this, caller) = (self.clone(), caller.clone());
         detached(async move {
             let retired = if before.state == UnitState::Retired {
-                this.ask_again(before, &by, &reason).await
+                this.ask_again(before, &caller, &reason).await
             } else {
-                this.change_state(ods, UnitState::Retired, &by, &reason).await
+                this.change_state(ods, UnitState::Retired, &caller, &reason).await
             };
             // Also where the store cannot say whether it was committed.
             if matches!(retired, Ok(_) | Err(ActError::Failed(_))) {
@@ -115,14 +135,18 @@ impl Units {
     /// A one-time token for the unit's agent. Earlier unused ones are void.
     pub async fn create_token(&self, caller: &Caller, ods: OdsCode) -> Result<Secret, ActError> {
         self.ctx.may_staff(caller, ods).await?;
-        let (ctx, by) = (self.ctx.clone(), caller.name());
-        let caller = caller.clone();
+        let (ctx, caller) = (self.ctx.clone(), caller.clone());
         detached(async move {
             let now = ctx.clock.now_ms();
-            let (kept, secret) = ctx.tokens.mint(Holder::Unit(ods), by, now)?;
+            let (kept, secret) = ctx.tokens.mint(Holder::Unit(ods), caller.name(), now)?;
             let what = "made a token for the unit's agent".to_owned();
             ctx.alert_recovery(&caller, ods, what).await?;
-            ctx.store.add_token(&kept, now, &With::nothing()).await?;
+            let made = TokenMade {
+                token: &kept,
+                unit: None,
+            };
+            let with = With::audit(vec![ctx.entry(&caller, now, &made)?]);
+            ctx.store.add_token(&kept, now, &with).await?;
             Ok(secret)
         })
         .await
@@ -135,45 +159,47 @@ impl Units {
         state: UnitState,
         reason: String,
     ) -> Result<UnitInForce, ActError> {
-        let (this, by) = (self.clone(), caller.name());
-        detached(async move { this.change_state(ods, state, &by, &reason).await }).await
+        let (this, caller) = (self.clone(), caller.clone());
+        detached(async move { this.change_state(ods, state, &caller, &reason).await }).await
     }
 
     async fn change_state(
         &self,
         ods: OdsCode,
         state: UnitState,
-        by: &str,
+        caller: &Caller,
         reason: &str,
     ) -> Result<UnitInForce, ActError> {
         let change = UnitChange {
             ods,
             state,
             withdraw: false,
-            by: by.to_owned(),
+            by: caller.name(),
             reason: reason.to_owned(),
             at: self.ctx.clock.now_ms(),
         };
-        let changed = self.ctx.revoker.set_unit_state(change, Vec::new()).await;
+        let event = UnitChanged {
+            unit: ods,
+            change: match state {
+                UnitState::Enrolled => v1::UnitChange::Resumed,
+                UnitState::Suspended => v1::UnitChange::Suspended,
+                UnitState::Retired => v1::UnitChange::Retired,
+            },
+            registered: None,
+            reason,
+        };
+        let audit = vec![self.ctx.entry(caller, change.at, &event)?];
+        let changed = self.ctx.revoker.set_unit_state(change, audit).await;
         // Also after an error: it may have been committed.
         self.ctx.changes.notify();
         Ok(changed?)
     }
 
     /// A retired unit's halves are off: turning them off again tells of each whether that is in force.
-    async fn ask_again(&self, unit: UnitRow, by: &str, reason: &str) -> Result<UnitInForce, ActError> {
+    async fn ask_again(&self, unit: UnitRow, caller: &Caller, reason: &str) -> Result<UnitInForce, ActError> {
         let mut in_force = true;
         for agreement in self.ctx.store.agreements(Some(unit.ods)).await? {
-            let off = HalfChange {
-                pair: agreement.pair,
-                side: Side::ShareOut,
-                on: false,
-                by: by.to_owned(),
-                reason: reason.to_owned(),
-                scope: None,
-                at: self.ctx.clock.now_ms(),
-            };
-            in_force &= self.ctx.revoker.set_half(off, Vec::new()).await?.in_force;
+            in_force &= self.turn_off(agreement.pair, caller, reason).await?;
         }
         let outcome = UnitStateOutcome {
             unit,
@@ -184,25 +210,32 @@ impl Units {
 
     /// Turns every share-out half of a unit off, those too that were turned off in this way before, so that
     /// asking again tells whether it is in force. Whether all of it is.
-    async fn withdraw(&self, ods: OdsCode, by: &str, reason: &str) -> Result<bool, ActError> {
+    async fn withdraw(&self, ods: OdsCode, caller: &Caller, reason: &str) -> Result<bool, ActError> {
+        let by = caller.name();
         let mut in_force = true;
         let agreements = self.ctx.store.agreements(Some(ods)).await?;
         let own = agreements.into_iter().filter(|a| a.pair.source == ods);
         for agreement in own.filter(|a| a.share_out.on || a.share_out.set_by == by) {
-            let off = HalfChange {
-                pair: agreement.pair,
-                side: Side::ShareOut,
-                on: false,
-                by: by.to_owned(),
-                reason: reason.to_owned(),
-                scope: None,
-                at: self.ctx.clock.now_ms(),
-            };
-            in_force &= self.ctx.revoker.set_half(off, Vec::new()).await?.in_force;
+            in_force &= self.turn_off(agreement.pair, caller, reason).await?;
         }
         self.ctx.changes.notify();
         tracing::warn!(unit = %ods, %by, "the operator withdrew what others hold of a suspended unit");
         Ok(in_force)
+    }
+
+    /// Turns a share-out half off; whether that is in force.
+    async fn turn_off(&self, pair: Pair, caller: &Caller, reason: &str) -> Result<bool, ActError> {
+        let off = HalfChange {
+            pair,
+            side: Side::ShareOut,
+            on: false,
+            by: caller.name(),
+            reason: reason.to_owned(),
+            scope: None,
+            at: self.ctx.clock.now_ms(),
+        };
+        let entry = self.ctx.entry(caller, off.at, &HalfSet(&off))?;
+        Ok(self.ctx.revoker.set_half(off, vec![entry]).await?.in_force)
     }
 
     async fn close_connections(&self, ods: OdsCode) -> Result<(), ActError> {

@@ -39,6 +39,9 @@ pub trait AuditStore: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<EntryRow>, StoreError>;
 
+    /// The newest entry about the daemon itself.
+    async fn newest_daemon_entry(&self) -> Result<Option<EntryRow>, StoreError>;
+
     /// Erases the personal values of the entries at these indexes, and enters `with` beside it. Says of how
     /// many there was something to erase.
     async fn erase_personal(&self, indexes: &[u64], at: i64, with: &With) -> Result<u64, StoreError>;

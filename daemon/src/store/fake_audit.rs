@@ -37,6 +37,10 @@ impl AuditStore for FakeStore {
         absent()
     }
 
+    async fn newest_daemon_entry(&self) -> Result<Option<EntryRow>, StoreError> {
+        absent()
+    }
+
     async fn erase_personal(&self, _: &[u64], _: i64, _: &With) -> Result<u64, StoreError> {
         absent()
     }

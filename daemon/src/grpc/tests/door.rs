@@ -17,6 +17,7 @@ use tonic::{
 };
 
 use crate::{
+    audit::{Scribe, refusals},
     clock::{Clock, SystemClock},
     config::Limits,
     consent::{Patients, Policy},
@@ -116,6 +117,18 @@ pub(super) struct Door {
     _dir: TempDir,
 }
 
+fn deployment(made_at: i64) -> Deployment {
+    Deployment {
+        trust_domain: TRUST_DOMAIN.to_owned(),
+        test: true,
+        policy: Policy::UnlessDissented,
+        zone: "Europe/London".to_owned(),
+        default_patients: Patients::All,
+        operator_sets_halves: false,
+        made_at,
+    }
+}
+
 impl Door {
     pub(super) async fn open(limits: &Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -123,16 +136,8 @@ impl Door {
         let now = clock.now_ms();
         let (kept, authority) = TestAuthority::new();
         let authority = Arc::new(authority);
-        let deployment = Deployment {
-            trust_domain: TRUST_DOMAIN.to_owned(),
-            test: true,
-            policy: Policy::UnlessDissented,
-            zone: "Europe/London".to_owned(),
-            default_patients: Patients::All,
-            operator_sets_halves: false,
-            made_at: now,
-        };
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::create(dir.path(), &deployment).await.unwrap());
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::create(dir.path(), &deployment(now)).await.unwrap());
         let random = Arc::new(OsRandom);
         let own_leaf = OwnLeaf::new(
             Arc::clone(&authority),
@@ -144,12 +149,19 @@ impl Door {
         .unwrap();
         let tls = server_config(&authority, own_leaf.resolver(), Arc::clone(&clock)).unwrap();
 
-        let identities = Arc::new(Identities::new(Arc::clone(&store), Arc::clone(&clock)));
+        let scribe = Scribe::new(random.clone());
+        let (refusals, _) = refusals(scribe.clone(), Arc::clone(&store), Arc::clone(&clock));
+        let identities = Arc::new(Identities::new(
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            refusals.clone(),
+        ));
         let enrolment = Enrolment::new(
             Arc::clone(&store),
             Arc::clone(&authority),
             Arc::clone(&clock),
             random,
+            scribe,
             30 * DAY_MS,
         );
         let mut routes = RoutesBuilder::default();
@@ -158,7 +170,7 @@ impl Door {
         reflection(&mut routes).unwrap();
         let soft = CancellationToken::new();
         let rates = Arc::new(UnaryRates::new(limits));
-        let edge = Arc::new(Edge::new(routes.routes(), rates, limits, soft.clone()));
+        let edge = Arc::new(Edge::new(routes.routes(), rates, limits, refusals, soft.clone()));
         let connections = Arc::new(Connections::new(limits));
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();

@@ -142,6 +142,18 @@ pub(super) async fn of_patient(
     rows.iter().map(entry_row).collect()
 }
 
+/// The newest entry about the daemon itself.
+pub(super) async fn newest_of_daemon(main: &Database) -> Result<Option<EntryRow>, StoreError> {
+    // The number stands in the statement so that the index of these entries alone is used.
+    let sql = "SELECT idx, kind, at, hash, leaf, personal, patient FROM audit_entry
+               WHERE kind = 33 ORDER BY idx DESC LIMIT 1";
+    let row = sqlx::query(sql)
+        .fetch_optional(main.readers())
+        .await
+        .map_err(fault)?;
+    row.as_ref().map(entry_row).transpose()
+}
+
 /// Erases personal values; the leaves and their hashes stay.
 pub(super) async fn erase(main: &Database, indexes: &[u64], at: i64, with: &With) -> Result<u64, StoreError> {
     let mut write = main.write().await?;

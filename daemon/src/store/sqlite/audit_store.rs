@@ -40,6 +40,10 @@ impl AuditStore for SqliteStore {
         audit::of_patient(self.main(), patient, before, limit).await
     }
 
+    async fn newest_daemon_entry(&self) -> Result<Option<EntryRow>, StoreError> {
+        audit::newest_of_daemon(self.main()).await
+    }
+
     async fn erase_personal(&self, indexes: &[u64], at: i64, with: &With) -> Result<u64, StoreError> {
         audit::erase(self.main(), indexes, at, with).await
     }

@@ -1,0 +1,148 @@
+//! Wires the audit log: its key, its tasks, and what it says of the daemon itself.
+
+use std::{collections::HashMap, sync::Arc};
+
+use anyhow::Context as _;
+use handfast_proto::{
+    audit::decode_leaf,
+    ids::OdsCode,
+    v1::{DaemonChange, PerhapsCause, audit_leaf::Event as Wire},
+};
+
+use super::Ground;
+use crate::{
+    audit::{Actor, AuditLog, AuditTree, Disclosures, RefusalsTask, Scribe, Stream, events::DaemonChanged},
+    clock::Clock,
+    lifecycle::{Lifecycle, Stage},
+    random::Random,
+    state_dir::StateDir,
+    store::{JobKind, NewEntry, Store, StoreError},
+};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Opens the log, and enters that the daemon was started: after an unclean end together with all that may have
+/// been handed over.
+pub(super) async fn open(
+    dir: &StateDir,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    random: &Arc<dyn Random>,
+    trust_domain: &str,
+) -> anyhow::Result<AuditLog> {
+    let key = dir.audit_key(random.as_ref())?;
+    let scribe = Scribe::new(Arc::clone(random));
+    let tree = AuditTree::start(Arc::clone(store), Arc::clone(clock), key, trust_domain.to_owned());
+    let tree = tree.await.context("take up the audit log's tree")?;
+    let log = AuditLog::new(scribe, tree, Arc::clone(store));
+    let entries = entries_of_start(&log, store.as_ref(), clock.now_ms()).await?;
+    store
+        .enter(&entries)
+        .await
+        .context("enter that the daemon was started")?;
+    Ok(log)
+}
+
+async fn entries_of_start(log: &AuditLog, store: &dyn Store, now: i64) -> anyhow::Result<Vec<NewEntry>> {
+    let mut entries = Vec::new();
+    if ended_uncleanly(store)
+        .await
+        .context("read how the daemon ended last")?
+    {
+        tracing::warn!(
+            "the daemon did not stop in order last time: what may have been handed over is entered"
+        );
+        let perhaps = in_doubt(store, now).await.context("read what was on its way")?;
+        entries = perhaps.entries(log.scribe(), now)?;
+    }
+    let started = DaemonChanged {
+        change: DaemonChange::Started,
+        version: VERSION,
+    };
+    entries.push(log.entry(now, &Actor::Daemon, &started)?);
+    Ok(entries)
+}
+
+/// Whether the last that the log says of the daemon is that it was started.
+async fn ended_uncleanly(store: &dyn Store) -> Result<bool, StoreError> {
+    let Some(last) = store.newest_daemon_entry().await? else {
+        return Ok(false);
+    };
+    let event = decode_leaf(&last.entry.leaf).ok().and_then(|leaf| leaf.event);
+    Ok(!matches!(event, Some(Wire::Daemon(event)) if event.change() == DaemonChange::Stopped))
+}
+
+/// Everything that was due when the daemon ended and may have been on its way: beyond each pair's cursor, and in
+/// each job beyond what was received.
+async fn in_doubt(store: &dyn Store, now: i64) -> Result<Disclosures, StoreError> {
+    let heads: HashMap<OdsCode, u64> = store
+        .heads()
+        .await?
+        .into_iter()
+        .map(|(source, head)| (source, head.seq))
+        .collect();
+    let mut perhaps = Disclosures::default();
+    for unit in store.units(now).await? {
+        let (pairs, jobs) = store.recipient_jobs(unit.ods).await?;
+        for state in pairs {
+            let stream = Stream {
+                pair: state.pair,
+                grant: state.grant,
+                job: None,
+            };
+            let head = heads.get(&state.pair.source).copied().unwrap_or(0);
+            perhaps.perhaps(stream, PerhapsCause::UncleanStart, state.cursor + 1, head);
+        }
+        for job in jobs {
+            let head = heads.get(&job.pair.source).copied().unwrap_or(0);
+            let (through, upto) = match job.kind {
+                JobKind::CatchUp { upto, through } => (through, upto),
+                JobKind::Patient { through, .. } | JobKind::Changes { through, .. } => (through, head),
+                JobKind::Withdraw { .. } => continue,
+            };
+            let stream = Stream {
+                pair: job.pair,
+                grant: job.grant,
+                job: Some(job.id),
+            };
+            perhaps.perhaps(stream, PerhapsCause::UncleanStart, through + 1, upto);
+        }
+    }
+    Ok(perhaps)
+}
+
+impl Ground {
+    /// Starts what works on the log.
+    pub(super) fn run_audit(&self, refusals: RefusalsTask, lifecycle: &mut Lifecycle) {
+        let hard = lifecycle.hard();
+        let (tree, index) = (self.audit.tree().clone(), self.audit.index().clone());
+        let run = tree.run(hard.clone());
+        lifecycle.spawn("signing of audit heads", Stage::Core, async move {
+            run.await;
+            Ok(())
+        });
+        let run = index.run(hard.clone());
+        lifecycle.spawn("indexing of audit entries", Stage::Core, async move {
+            run.await;
+            Ok(())
+        });
+        let run = refusals.run(hard);
+        lifecycle.spawn("entering of refused calls", Stage::Core, async move {
+            run.await;
+            Ok(())
+        });
+    }
+
+    /// Enters that the daemon was stopped in order, as the last entry, and signs a head over it.
+    pub(super) async fn close_audit(&self) -> anyhow::Result<()> {
+        let stopped = DaemonChanged {
+            change: DaemonChange::Stopped,
+            version: VERSION,
+        };
+        let now = self.clock.now_ms();
+        let entered = self.audit.enter(now, &Actor::Daemon, &stopped).await;
+        entered.context("enter that the daemon was stopped")?;
+        self.audit.tree().head_now().await.context("sign the last head")?;
+        Ok(())
+    }
+}
