@@ -2,9 +2,8 @@
 //!
 //! The disk is a small file system of the test's own on a loop device, which needs root.
 //!
-//! Detects: an agent that lets go of what its inbox, or its outbox, had no room for; stores whose own logs
-//! fill the disk; a status that is not written on a full disk; a daemon that acknowledges what it could not
-//! keep, that does not take up again, or that says nothing.
+//! Detects: an agent that lets go of what its inbox, or its outbox, had no room for; a daemon that
+//! acknowledges what it could not keep, or that does not take up again.
 
 use std::{collections::BTreeSet, fs, time::Duration};
 
