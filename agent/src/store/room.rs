@@ -16,10 +16,33 @@ const FREE_FOR_LOG: u64 = 3;
 pub(super) fn is_short(path: &Path) -> bool {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
-    let Ok(log_bytes) = fs::metadata(log).map(|m| m.len()) else {
+    let (Ok(log), Ok(disk)) = (fs::metadata(log), rustix::fs::statvfs(path)) else {
         return false;
     };
-    log_bytes >= MIN_LOG_BYTES
-        && rustix::fs::statvfs(path)
-            .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) / FREE_FOR_LOG < log_bytes)
+    is_too_little(disk.f_bavail.saturating_mul(disk.f_frsize), log.len())
+}
+
+fn is_too_little(free_bytes: u64, log_bytes: u64) -> bool {
+    log_bytes >= MIN_LOG_BYTES && free_bytes / FREE_FOR_LOG < log_bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_must_fit_what_is_free_several_times() {
+        const MIB: u64 = 1024 * 1024;
+        assert!(!is_too_little(0, MIB - 1), "so little is not worth it");
+        assert!(is_too_little(0, MIB));
+        assert!(is_too_little(23 * MIB, 8 * MIB));
+        assert!(!is_too_little(24 * MIB, 8 * MIB));
+        assert!(!is_too_little(u64::MAX, 64 * MIB));
+    }
+
+    #[test]
+    fn a_store_without_a_log_is_not_short() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!is_short(&folder.path().join("no.db")));
+    }
 }

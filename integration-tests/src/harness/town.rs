@@ -33,10 +33,10 @@ pub struct Household {
 /// A deployment whose units have real agents.
 #[derive(Debug)]
 pub struct Town {
+    /// The units, `Z00001` first. Dropped first: an agent that still ran would write into a folder that goes.
+    pub households: Vec<Household>,
     /// The daemon.
     pub deployment: Deployment,
-    /// The units, `Z00001` first.
-    pub households: Vec<Household>,
 }
 
 impl Town {
