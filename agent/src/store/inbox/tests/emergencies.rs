@@ -95,6 +95,8 @@ impl Daemon {
                 let job = self.next_job();
                 self.say(vec![fenced(A, ended), withdraw(A, job, ended)]).await;
                 if let Some(emergency) = self.emergency {
+                    let opened = content(&self.inbox, A, "Opened/p").await;
+                    assert!(opened.is_some(), "what the emergency holds is not withdrawn");
                     self.over_patient(emergency).await;
                 }
             }

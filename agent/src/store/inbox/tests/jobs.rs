@@ -1,7 +1,7 @@
 //! Jobs over one patient and over changes: what they remove and what they leave, repeated, broken off, replaced, and
 //! beside a catch-up.
 //!
-//! Each was seen to fail: without the sweep at a job's end, with the sweep blind to the live feed's seqs, with a
+//! Each was seen to fail: without the sweep at a job's end, with a count that a repeated beginning forgets, with the sweep blind to the live feed's seqs, with a
 //! job's mark in the place of the catch-up's, with the late edge of a replaced job taken for the newer one's, and
 //! without the overtaking.
 
@@ -216,6 +216,26 @@ async fn changes_bring_and_remove_what_is_sent_in_them_and_sweep_nothing() {
     ];
     inbox.apply(&group(2, 7, widened)).await.unwrap();
     assert_eq!(content(&inbox, A, "Observation/1").await.as_deref(), Some("o"));
+}
+
+#[tokio::test]
+async fn changes_that_are_broken_off_and_begun_again_count_what_they_removed_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = filled(folder.path()).await;
+    let begun = |record| {
+        vec![
+            job_begins(A, G, 7, Scope::Changes),
+            in_job(A, G, 7, &[(4, Remove, record, "")]),
+        ]
+    };
+    inbox.apply(&group(1, 6, begun("Patient/1"))).await.unwrap();
+    drop(inbox);
+    let inbox = open(folder.path()).await;
+    let mut again = begun("Observation/1");
+    again.push(job_complete(A, G, 7, Scope::Changes, 4));
+    inbox.apply(&group(2, 1, again)).await.unwrap();
+    carry_out(&inbox).await;
+    assert_eq!(confirmable(&inbox).await, [(7, 2, 0)]);
 }
 
 #[tokio::test]

@@ -100,11 +100,11 @@ impl Filling {
     /// Creates and amends records of any patient, of sizes around those of a page.
     async fn round(&mut self) {
         let mut messages = Vec::new();
-        for _ in 0..120 {
+        for _ in 0..200 {
             let patient = self.dice.below(PATIENTS);
             let id = self.dice.below(1 << 32);
             self.seq += 1;
-            let payload = marker(patient).repeat(usize::try_from(1 + self.dice.below(200)).unwrap());
+            let payload = marker(patient).repeat(usize::try_from(1 + self.dice.below(60)).unwrap());
             let known = self.records.entry(patient).or_default();
             let fresh = known.is_empty() || self.dice.below(5) < 2;
             let place = usize::try_from(id).unwrap() % known.len().max(1);
@@ -142,7 +142,7 @@ async fn filled(folder: &Path) -> Filling {
             complete(A, G, 1, 0),
         ])
         .await;
-    for _ in 0..30 {
+    for _ in 0..40 {
         filling.round().await;
         carry_out(&filling.inbox).await;
     }
