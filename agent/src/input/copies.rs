@@ -18,6 +18,9 @@ use crate::{
     store::{inbox::HeldCopy, outbox::Refusal},
 };
 
+/// The coding by which an output marks what it tells about a source.
+const ABOUT_SYSTEM: &str = "urn:handfast:about";
+
 /// What something is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -39,10 +42,24 @@ pub(super) fn judge_marked(change: &Change, held: Option<&HeldCopy>) -> Verdict 
     match (&change.content, held) {
         // The output removed it, and the server says so.
         (Content::Retract, None) => Verdict::Echo,
+        (Content::Put(version), None) if is_about(change.record.resource_type(), &version.payload) => {
+            Verdict::Echo
+        }
         (Content::Put(_), None) => Verdict::Refused(Refusal::LostCopy),
         (Content::Put(version), Some(held)) if held.behind || is_copy(version, held) => Verdict::Echo,
         (_, Some(held)) => Verdict::Refused(Refusal::ChangedCopy { unit: held.source }),
     }
+}
+
+/// Whether it is what an output tells about a source.
+fn is_about(kind: &str, payload: &[u8]) -> bool {
+    let read = |raw| serde_json::from_slice::<Value>(raw).ok();
+    let system = |v: Value| {
+        v.pointer("/code/coding/0/system")
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
+    kind == "Basic" && read(payload).and_then(system).as_deref() == Some(ABOUT_SYSTEM)
 }
 
 fn is_copy(version: &Version, held: &HeldCopy) -> bool {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::InputContext;
 use crate::{
     clock::{Clock, SystemClock},
-    codec::fhir::{Change, Codec, Document, NHS_NUMBER_SYSTEM, PrivateCodes, derived_id, rewrite},
+    codec::fhir::{Change, Codec, Document, NHS_NUMBER_SYSTEM, PrivateCodes, about_id, derived_id, rewrite},
     status::StatusBoard,
     store::{
         inbox::{Inbox, testing::*},
@@ -196,6 +196,22 @@ async fn a_copy_from_a_server_is_known_by_its_mark_or_its_id() {
         [Outcome::Echo]
     );
     assert!(stand.names().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_an_output_tells_about_a_source_is_an_echo_whatever_it_says() {
+    let stand = Stand::holding(&[&observation("1", "x", 70)]).await;
+    let about = json!({"resourceType": "Basic", "id": about_id(ods(A)), "meta": {"source": format!("urn:handfast:{A}")},
+        "code": {"coding": [{"system": "urn:handfast:about", "code": "source"}]}, "text": {"div": "changed"}});
+    assert_eq!(stand.send(&about).await, Outcome::Echo);
+    let delete = Change::retraction(name_of(&about).parse().unwrap());
+    assert_eq!(
+        stand.ctx.take(vec![delete], false, Vec::new()).await.unwrap(),
+        [Outcome::Echo]
+    );
+    let mut other = about;
+    other["code"] = json!({"text": "something else"});
+    assert_eq!(stand.send(&other).await, Outcome::Rejected(Refusal::LostCopy));
 }
 
 #[tokio::test]

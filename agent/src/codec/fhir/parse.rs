@@ -172,10 +172,15 @@ fn patient_of(
     resource: &Map<String, Value>,
     neighbours: &Neighbours,
 ) -> Result<PatientLink, Fault> {
+    let own = || PatientLink::Id(record.id().to_owned());
     match record.resource_type() {
-        "Patient" => Ok(PatientLink::Id(record.id().to_owned())),
+        "Patient" => Ok(own()),
         "Bundle" => document_patient(resource),
-        _ => reference::patient_link(resource, neighbours),
+        _ => match reference::patient_link(resource, neighbours) {
+            // What an output tells about a source is nobody's; it is set apart before anyone asks whose.
+            Err(Fault::NoPatient) if copied::is_derived_id(record.id()) => Ok(own()),
+            link => link,
+        },
     }
 }
 
