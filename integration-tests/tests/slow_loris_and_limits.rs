@@ -1,7 +1,8 @@
 //! Limits: a client that is slow on purpose is cut, one that opens too much or sends too much is refused,
 //! and one over its rate is slowed; others notice nothing.
 //!
-//! Detects: a handshake without a bound in time, and limits that are there and not kept.
+//! Detects: a handshake without a bound in time, limits that are there and not kept, and connections that
+//! say nothing but hold the places that others need for their handshakes.
 
 use std::time::{Duration, Instant};
 
@@ -23,16 +24,21 @@ use tokio::{
 };
 use tonic::{Code, Status, metadata::AsciiMetadataValue};
 
-/// How long a slow client may stay, beyond the limit it is over.
-const SLACK: Duration = Duration::from_secs(4);
+/// How long a slow client may stay in all, in seconds: the limit it is over, and what a busy machine adds.
+const SLACK: Duration = Duration::from_secs(8);
+/// The daemon's time for a handshake and for a first request, in milliseconds. It holds for good clients as
+/// well, which may wait their turn for the processor: under a second they are cut on a busy machine.
+const LIMIT_MS: &str = "4000";
+/// How long a good client may take beside those who say nothing: less than it takes to cut them.
+const UNHINDERED: Duration = Duration::from_secs(3);
 
 /// A daemon with short times for handshakes and first requests.
 async fn rig() -> anyhow::Result<Rig> {
     let options = [
         "--handshake-timeout-ms",
-        "700",
+        LIMIT_MS,
         "--first-request-timeout-ms",
-        "700",
+        LIMIT_MS,
     ];
     Rig::over(Deployment::with_options(&options).await?, 1).await
 }
@@ -67,7 +73,7 @@ async fn connections_that_say_nothing_are_cut_and_hold_up_nobody() -> anyhow::Re
         silent.push(TcpStream::connect(address).await.context("connect")?);
     }
     let took = works(&rig).await?;
-    ensure!(took < Duration::from_secs(5), "a good client waited {took:?}");
+    ensure!(took < UNHINDERED, "a good client waited {took:?}");
     for socket in &mut silent {
         closed(socket).await?;
     }

@@ -69,9 +69,7 @@ limits! {
     max_connections_per_person ("HANDFAST_MAX_CONNECTIONS_PER_PERSON"): 1..=10_000 = 32;
     /// Open connections from one address (IPv6: one /64) that show no certificate, or not yet.
     max_unidentified_per_address ("HANDFAST_MAX_UNIDENTIFIED_PER_ADDRESS"): 1..=1_000_000 = 256;
-    /// TLS handshakes at work at one time; more wait.
-    concurrent_handshakes ("HANDFAST_CONCURRENT_HANDSHAKES"): 1..=100_000 = 64;
-    /// Milliseconds for a handshake, waiting for a place included.
+    /// Milliseconds for a handshake.
     handshake_timeout_ms ("HANDFAST_HANDSHAKE_TIMEOUT_MS"): 10..=600_000 = 10_000;
     /// Milliseconds from the handshake to the first whole request.
     first_request_timeout_ms ("HANDFAST_FIRST_REQUEST_TIMEOUT_MS"): 10..=600_000 = 10_000;

@@ -66,12 +66,7 @@ impl Acceptor {
         edge: Arc<Edge>,
         limits: &Limits,
     ) -> Self {
-        let handshakes = Handshakes::new(
-            config,
-            trust_domain,
-            limits.concurrent_handshakes.as_usize(),
-            limits.handshake_timeout_ms.as_millis(),
-        );
+        let handshakes = Handshakes::new(config, trust_domain, limits.handshake_timeout_ms.as_millis());
         let serving = Serving {
             handshakes,
             server: Server::new(edge, limits),

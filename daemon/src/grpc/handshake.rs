@@ -1,8 +1,12 @@
-//! One TLS handshake: bounded in time and in number, and at its end we know who is there.
+//! One TLS handshake: bounded in time, and at its end we know who is there.
+//!
+//! Invariant: no handshake waits for another. How many there are at one time is bounded where connections
+//! arrive (`registry.rs`), not by places here: those who say nothing would hold every place for the whole of
+//! their time, and keep out whoever has something to say.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
+use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::{
@@ -14,7 +18,7 @@ use super::{
 /// Why a connection was not taken.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HandshakeError {
-    /// Too slow, or too many others at it.
+    /// Too slow.
     #[error("the handshake took too long")]
     TimedOut,
     /// TLS failed: the certificate is not good, or it is no TLS 1.3 at all.
@@ -38,21 +42,14 @@ pub(super) enum HandshakeError {
 pub(super) struct Handshakes {
     acceptor: TlsAcceptor,
     trust_domain: String,
-    places: Semaphore,
     time: Duration,
 }
 
 impl Handshakes {
-    pub(super) fn new(
-        config: Arc<rustls::ServerConfig>,
-        trust_domain: &str,
-        places: usize,
-        time: Duration,
-    ) -> Self {
+    pub(super) fn new(config: Arc<rustls::ServerConfig>, trust_domain: &str, time: Duration) -> Self {
         Self {
             acceptor: TlsAcceptor::from(config),
             trust_domain: trust_domain.to_owned(),
-            places: Semaphore::new(places),
             time,
         }
     }
@@ -67,12 +64,7 @@ impl Handshakes {
         socket.set_nodelay(true).map_err(HandshakeError::Socket)?;
         let stream = CutStream::new(socket);
         let cutter = stream.cutter();
-        let accept = async {
-            // The semaphore is never closed; were it, no handshake would be made.
-            let _place = self.places.acquire().await.ok();
-            self.acceptor.accept(stream).await
-        };
-        let stream = timeout(self.time, accept)
+        let stream = timeout(self.time, self.acceptor.accept(stream))
             .await
             .map_err(|_| HandshakeError::TimedOut)?
             .map_err(HandshakeError::Tls)?;
