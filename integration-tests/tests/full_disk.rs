@@ -2,8 +2,9 @@
 //!
 //! The disk is a small file system of the test's own on a loop device, which needs root.
 //!
-//! Detects: an agent that lets go of what its inbox, or its outbox, had no room for; a daemon that
-//! acknowledges what it could not keep, or that does not take up again.
+//! Detects: an agent that lets go of what its inbox, or its outbox, had no room for; a status that does not
+//! name a store without room; in one run of four, an agent whose stores' own logs fill the disk; a daemon
+//! that acknowledges what it could not keep, or that does not take up again.
 
 use std::{
     collections::BTreeSet,
