@@ -240,7 +240,9 @@ async fn commit(ctx: &DownlinkContext, group: &Group) -> Result<Applied, Ended> 
             }
             Err(InboxError::DiskFull) => {
                 if !full {
-                    tracing::error!("the disk that holds the inbox is full; make room, it goes on by itself");
+                    tracing::error!(
+                        "the disk that holds the inbox is full or takes no writes; make room on it or see to it, work goes on by itself"
+                    );
                     ctx.board.disk_full(INBOX, true);
                     full = true;
                 }

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum InboxError {
     /// The disk has no room. The same group may be applied again once there is room.
-    #[error("the disk that holds the inbox is full; make room, it goes on by itself")]
+    #[error(
+        "the disk that holds the inbox is full or takes no writes; make room on it or see to it, work goes on by itself"
+    )]
     DiskFull,
     /// The file cannot be opened as an inbox.
     #[error(
