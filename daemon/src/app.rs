@@ -170,6 +170,7 @@ impl Ground {
             publishers,
             rate: Arc::new(rate),
             delivery: delivery.clone(),
+            tree: self.audit.tree().clone(),
             max_payload_bytes: limits.max_payload_bytes.as_usize(),
         });
         let hard = lifecycle.hard();

@@ -30,5 +30,8 @@ pub const HARD_MAX_PAYLOAD_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes that a recipient may let the daemon hand over before they are durable; a larger wish is capped.
 pub const MAX_CREDIT_BYTES: u64 = 1024 * 1024;
 
+/// The number of what stands on a Subscribe stream beside the session's own messages, and takes no receipt.
+pub const BESIDE_THE_SESSION: u64 = 0;
+
 /// Characters of an author, a content type, a reason or a name.
 pub const MAX_TEXT_CHARS: usize = 200;

@@ -10,6 +10,7 @@ mod edge;
 mod ending;
 mod enrolment;
 mod handshake;
+mod heads;
 mod health;
 mod identity;
 mod patient_consents;

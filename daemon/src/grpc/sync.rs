@@ -2,7 +2,7 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use futures::{Stream, StreamExt as _, stream};
+use futures::{Stream, stream};
 use handfast_proto::v1::{
     PublishRequest, PublishResponse, SubscribeRequest, SubscribeResponse, publish_request, subscribe_request,
     subscribe_response, sync_server::Sync,
@@ -13,10 +13,12 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     Access, ConnectionInfo, Identities,
+    heads::WithHeads,
     sync_publish::{PublishStream, RESPONSES},
     sync_subscribe,
 };
 use crate::{
+    audit::AuditTree,
     delivery::{Delivery, Opened, SubscribeRefused},
     ingest::{Committer, Publishers, RateLimit},
 };
@@ -37,6 +39,8 @@ pub struct SyncParts {
     pub rate: Arc<RateLimit>,
     /// The delivery side.
     pub delivery: Delivery,
+    /// Heads of the audit log, which every recipient keeps.
+    pub tree: AuditTree,
     /// Bytes of one amendment's payload that are taken.
     pub max_payload_bytes: usize,
 }
@@ -106,7 +110,7 @@ impl Sync for SyncService {
                 "the first message of a Subscribe stream is a hello",
             ));
         };
-        let credit = hello.credit_bytes;
+        let (credit, kept) = (hello.credit_bytes, hello.tree_size);
         let hello = sync_subscribe::parse_hello(unit, &hello)?;
         let delivery = self.parts.delivery.clone();
         // A task of its own: a caller that goes away must not leave half of an opening behind.
@@ -130,7 +134,8 @@ impl Sync for SyncService {
                     inbound,
                     Arc::clone(&self.parts.rate),
                 ));
-                Ok(Response::new(Box::pin(feed.map(Ok))))
+                let feed = WithHeads::new(feed, self.parts.tree.clone(), kept);
+                Ok(Response::new(Box::pin(feed)))
             }
         }
     }

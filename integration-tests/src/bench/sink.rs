@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use handfast_proto::{
-    limits::MAX_CREDIT_BYTES,
+    limits::{BESIDE_THE_SESSION, MAX_CREDIT_BYTES},
     v1::{
         Deliver, SubscribeHello, SubscribeReceipt, SubscribeRequest, subscribe_request::Message,
         subscribe_response, sync_client::SyncClient,
@@ -64,7 +64,9 @@ async fn sink(url: String, identity: Identity, counted: Counted) -> anyhow::Resu
         if let Some(subscribe_response::Message::Deliver(deliver)) = &message.message {
             count(deliver, &counted);
         }
-        arrived.send_replace(message.number);
+        if message.number != BESIDE_THE_SESSION {
+            arrived.send_replace(message.number);
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use handfast_proto::{
-    limits::MAX_CREDIT_BYTES,
+    limits::{BESIDE_THE_SESSION, MAX_CREDIT_BYTES},
     v1::{
         SubscribeHello, SubscribeReceipt, SubscribeRequest, SubscribeResponse, WithdrawalConfirmed,
         subscribe_request::Message, sync_client::SyncClient,
@@ -158,7 +158,10 @@ impl Reader {
             let Some(message) = stream.message().await? else {
                 return Ok(());
             };
-            self.take(message, store, &out).await?;
+            // A head of the audit log is no message of the session.
+            if message.number != BESIDE_THE_SESSION {
+                self.take(message, store, &out).await?;
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::TryFutureExt as _;
 use handfast_proto::{
-    limits::{MAX_CREDIT_BYTES, MAX_SYNC_MESSAGE_BYTES},
+    limits::{BESIDE_THE_SESSION, MAX_CREDIT_BYTES, MAX_SYNC_MESSAGE_BYTES},
     v1::{SubscribeHello, SubscribeResponse, sync_client::SyncClient},
 };
 use tokio::time::{sleep, timeout};
@@ -178,8 +178,10 @@ async fn read(
         return Ok(());
     }
     while let Some(response) = stream.message().await? {
-        // A revocation waits for this.
-        outbound.arrived(response.number);
+        if response.number != BESIDE_THE_SESSION {
+            // A revocation waits for this.
+            outbound.arrived(response.number);
+        }
         if !filling.put(translator.read(response)?).await {
             return Ok(());
         }

@@ -3,12 +3,15 @@
 use std::{net::SocketAddr, path::Path, pin::Pin, time::Duration};
 
 use futures::Stream;
-use handfast_proto::v1::{
-    Deliver, Fenced, GrantInForce, PublishRequest, PublishResponse, SubscribeHello, SubscribeReceipt,
-    SubscribeRequest, SubscribeResponse, SubscribeWelcome,
-    subscribe_request::Message as Said,
-    subscribe_response::Message as Says,
-    sync_server::{Sync, SyncServer},
+use handfast_proto::{
+    limits::BESIDE_THE_SESSION,
+    v1::{
+        Deliver, Fenced, GrantInForce, PublishRequest, PublishResponse, SignedTreeHead, SubscribeHello,
+        SubscribeReceipt, SubscribeRequest, SubscribeResponse, SubscribeWelcome,
+        subscribe_request::Message as Said,
+        subscribe_response::Message as Says,
+        sync_server::{Sync, SyncServer},
+    },
 };
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -127,6 +130,15 @@ impl Session {
         };
         self.says.send(Ok(response)).await.unwrap();
         self.number
+    }
+
+    /// Says a head of the audit log, beside the session's messages.
+    pub(super) async fn head(&mut self, head: SignedTreeHead) {
+        let response = SubscribeResponse {
+            number: BESIDE_THE_SESSION,
+            message: Some(Says::TreeHead(head)),
+        };
+        self.says.send(Ok(response)).await.unwrap();
     }
 
     /// What the agent says next; `None` once it has gone.

@@ -144,23 +144,25 @@ async fn a_rewritten_audit_log_is_noticed_at_the_next_connection_and_records_flo
     let agent = agent(folder.path(), &daemon).await;
     let (mut session, hello) = daemon.welcomed(1).await;
     assert_eq!(hello.tree_size, 0);
-    session.say(Says::TreeHead(Log::of(1, 3).head(0))).await;
-    let number = session.say(Says::TreeHead(Log::of(1, 5).head(3))).await;
+    session.head(Log::of(1, 3).head(0)).await;
+    session.head(Log::of(1, 5).head(3)).await;
+    let number = session.say(deliver(1, &[(1, Create, "Patient/0", "p")])).await;
+    session.durable(number).await;
+    let number = session.say(deliver(1, &[(2, Create, "Patient/1", "p")])).await;
     session.durable(number).await;
     drop(session);
     let (mut session, hello) = daemon.welcomed(2).await;
     assert_eq!(hello.tree_size, 5);
     let standing = async || agent.inbox.head_standing().await.unwrap();
     assert_eq!((standing().await.size, standing().await.alarm), (5, None));
-    session
-        .say(Says::TreeHead(Log::of(1, 7).rewritten().head(5)))
-        .await;
-    let number = session.say(deliver(1, &[(1, Create, "Patient/1", "p")])).await;
+    session.head(Log::of(1, 7).rewritten().head(5)).await;
+    let number = session.say(deliver(1, &[(3, Create, "Patient/2", "p")])).await;
     session.durable(number).await;
-    assert_eq!(content(&agent.inbox, "Patient/1").await, Some(1));
-    let number = session.say(Says::TreeHead(Log::of(1, 7).head(5))).await;
+    assert_eq!(content(&agent.inbox, "Patient/2").await, Some(1));
+    session.head(Log::of(1, 7).head(5)).await;
+    let number = session.say(deliver(1, &[(4, Create, "Patient/3", "p")])).await;
     session.durable(number).await;
-    let after = session.say(deliver(1, &[(2, Create, "Patient/2", "p")])).await;
+    let after = session.say(deliver(1, &[(5, Create, "Patient/4", "p")])).await;
     session.durable(after).await;
     let alarm = standing().await.alarm.unwrap();
     assert!(alarm.why.contains("rewritten"), "{}", alarm.why);

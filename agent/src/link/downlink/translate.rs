@@ -4,6 +4,7 @@
 use handfast_proto::{
     amendment::{Batch, BatchError, Category, Form},
     ids::{NhsNumber, OdsCode},
+    limits::BESIDE_THE_SESSION,
     v1::{
         CatchUp, Deliver, GrantInForce, ReconcileScope, SignedTreeHead, SubscribeResponse, SubscribeWelcome,
         subscribe_response::Message as Content,
@@ -50,7 +51,7 @@ pub(super) struct Arrival {
     pub(super) durable: u64,
     /// Bytes that it takes in memory, about.
     pub(super) weight: usize,
-    /// A head of the audit log, which the message brought.
+    /// A head of the audit log, which came beside the session's messages.
     pub(super) head: Option<Box<SignedTreeHead>>,
 }
 
@@ -79,10 +80,13 @@ impl Translator {
     /// Any later message.
     pub(super) fn read(&mut self, response: SubscribeResponse) -> Result<Arrival, ProtocolError> {
         let number = response.number;
+        if number == BESIDE_THE_SESSION {
+            return self.beside(response.message);
+        }
         self.count(number)?;
-        let (mut weight, mut head) = (0, None);
+        let mut weight = 0;
         let content = match response.message {
-            None => return Err(ProtocolError::Unknown(number)),
+            None | Some(Content::TreeHead(_)) => return Err(ProtocolError::Unknown(number)),
             Some(Content::Welcome(_)) => return Err(ProtocolError::Welcome),
             Some(Content::Deliver(deliver)) => {
                 let (content, bytes) = delivered(deliver)?;
@@ -125,22 +129,36 @@ impl Translator {
             Some(Content::GrantStands(stands)) => {
                 Incoming::Stands(grant(&stands.grant.ok_or(ProtocolError::Unknown(number))?)?)
             }
-            Some(Content::TreeHead(tree_head)) => {
-                head = Some(Box::new(tree_head));
-                Incoming::Nothing
-            }
             Some(Content::CatchUp(edge)) => job_edge(&edge)?,
         };
-        let durable = self
-            .assembler
-            .floor()
-            .map_or(number, |first| first.saturating_sub(1));
         Ok(Arrival {
             message: Message { number, content },
-            durable,
+            durable: self.durable(),
             weight,
-            head,
+            head: None,
         })
+    }
+
+    /// What stands beside the session's messages: heads of the audit log.
+    fn beside(&self, message: Option<Content>) -> Result<Arrival, ProtocolError> {
+        let Some(Content::TreeHead(head)) = message else {
+            return Err(ProtocolError::Unknown(BESIDE_THE_SESSION));
+        };
+        Ok(Arrival {
+            message: Message {
+                number: self.last,
+                content: Incoming::Nothing,
+            },
+            durable: self.durable(),
+            weight: 0,
+            head: Some(Box::new(head)),
+        })
+    }
+
+    /// Up to where the stream is durable once the last message that was read is committed.
+    fn durable(&self) -> u64 {
+        let unfinished = self.assembler.floor();
+        unfinished.map_or(self.last, |first| first.saturating_sub(1))
     }
 
     fn count(&mut self, got: u64) -> Result<(), ProtocolError> {
