@@ -2,6 +2,7 @@
 
 mod alerts;
 mod audit;
+mod audit_check;
 
 use std::{
     io::{self, Write as _},
@@ -38,6 +39,8 @@ use crate::{
     state_dir::StateDir,
     store::{SqliteStore, Store},
 };
+
+pub use audit_check::check_audit;
 
 /// What everything stands on.
 struct Ground {
@@ -189,6 +192,7 @@ impl Ground {
         routes.add_service(SyncServer::new(sync).max_decoding_message_size(MAX_SYNC_MESSAGE_BYTES));
         let acts = self.acts(delivery, changes).await?;
         self.add_acts(&mut routes, &acts);
+        self.add_audit(&mut routes, &acts);
         self.add_alerts(&mut routes, &acts, lifecycle).await?;
         let enrolment = Enrolment::new(
             Arc::clone(&self.store),

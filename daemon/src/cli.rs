@@ -41,6 +41,9 @@ pub enum Command {
     /// Looks after the operator's credential.
     #[command(subcommand)]
     Operator(Operator),
+    /// Looks after the audit log where it is kept.
+    #[command(subcommand)]
+    Audit(Audit),
     /// Runs the daemon until SIGTERM or SIGINT.
     ///
     /// Each setting is a flag, an environment variable or a key of the configuration file, and counts in
@@ -134,6 +137,25 @@ pub enum Operator {
         /// The folder that `handfastd init` made.
         #[arg(long, env = "HANDFAST_STATE_DIR", value_name = "DIR")]
         state_dir: PathBuf,
+    },
+}
+
+/// See [`Command::Audit`].
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Checks the whole log in the database: every value of every entry, every signed head, every kept hash.
+    ///
+    /// Says which entry is the first that is not as it was entered, and ends with code 1. The daemon does the
+    /// same by itself after each start, and says at error level what it finds. Works while the daemon serves
+    /// too. A log that was rewritten whole, with the deployment's own key, only shows against what was kept
+    /// elsewhere: by the agents, which do so by themselves, and by 'handfastctl audit tree-head'.
+    Check {
+        /// The folder that `handfastd init` made.
+        #[arg(long, env = "HANDFAST_STATE_DIR", value_name = "DIR")]
+        state_dir: PathBuf,
+        /// The public key, as 'handfastctl audit public-key' wrote it [default: the deployment's own].
+        #[arg(long, value_name = "FILE")]
+        public_key: Option<PathBuf>,
     },
 }
 

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
 use handfast_daemon::{
     app,
-    cli::{Cli, Command, Operator},
+    cli::{Audit, Cli, Command, Operator},
     config::{Config, ConfigError},
     init::{NewDeployment, init, renew_operator},
     state_dir::StateError,
@@ -61,6 +61,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Operator(Operator::Renew { state_dir }) => {
             say(&runtime()?.block_on(renew_operator(&state_dir))?)
         }
+        Command::Audit(Audit::Check {
+            state_dir,
+            public_key,
+        }) => say(&runtime()?.block_on(app::check_audit(&state_dir, public_key.as_deref()))?),
         Command::Serve(serve) => {
             let config = Config::load(serve.flags)?;
             if serve.print_config {

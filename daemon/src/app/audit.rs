@@ -8,13 +8,19 @@ use handfast_proto::{
     ids::OdsCode,
     v1::{DaemonChange, PerhapsCause, audit_leaf::Event as Wire},
 };
+use tonic::service::RoutesBuilder;
 
 use super::Ground;
 use crate::{
-    audit::{Actor, AuditLog, AuditTree, Disclosures, RefusalsTask, Scribe, Stream, events::DaemonChanged},
+    audit::{
+        Actor, AuditLog, AuditTree, CheckError, Disclosures, RefusalsTask, Scribe, Stream, check_log,
+        events::DaemonChanged,
+    },
     clock::Clock,
+    grpc::AuditService,
     lifecycle::{Lifecycle, Stage},
     random::Random,
+    sharing::{AuditDesk, Context},
     state_dir::StateDir,
     store::{JobKind, NewEntry, Store, StoreError},
 };
@@ -111,6 +117,24 @@ async fn in_doubt(store: &dyn Store, now: i64) -> Result<Disclosures, StoreError
     Ok(perhaps)
 }
 
+/// Checks what the log holds from before. What is wrong is said and stops nothing: records must flow, and whoever
+/// changed the log must not be able to stop them by that.
+async fn check(tree: AuditTree, store: Arc<dyn Store>) {
+    match check_log(store.as_ref(), &tree.public_key(), tree.trust_domain()).await {
+        Ok(found) => tracing::info!(
+            entries = found.entries,
+            signed = found.signed,
+            "the audit log is as it was entered"
+        ),
+        Err(CheckError::Store(error)) => tracing::error!(%error, "the audit log cannot be checked"),
+        Err(error) => tracing::error!(
+            %error,
+            "ALARM: the audit log was changed behind the daemon; keep a copy and ask the deployment's auditors to \
+             look into it"
+        ),
+    }
+}
+
 impl Ground {
     /// Starts what works on the log.
     pub(super) fn run_audit(&self, refusals: RefusalsTask, lifecycle: &mut Lifecycle) {
@@ -120,6 +144,11 @@ impl Ground {
         lifecycle.spawn("signing of audit heads", Stage::Core, async move {
             run.await;
             Ok(())
+        });
+        let (tree, store) = (self.audit.tree().clone(), Arc::clone(&self.store));
+        lifecycle.spawn_until_stopped("checking of the audit log", Stage::Core, async move {
+            check(tree, store).await;
+            std::future::pending::<()>().await;
         });
         let run = index.run(hard.clone());
         lifecycle.spawn("indexing of audit entries", Stage::Core, async move {
@@ -131,6 +160,12 @@ impl Ground {
             run.await;
             Ok(())
         });
+    }
+
+    /// Adds the service.
+    pub(super) fn add_audit(&self, routes: &mut RoutesBuilder, acts: &Context) {
+        let desk = AuditDesk::new(acts.clone());
+        routes.add_service(AuditService::server(desk, Arc::clone(&self.identities)));
     }
 
     /// Enters that the daemon was stopped in order, as the last entry, and signs a head over it.

@@ -1,6 +1,7 @@
 //! The audit log: what is entered, by whom, for whom to see, and the tree over it.
 
 mod actor;
+mod check;
 mod collected;
 pub mod events;
 mod index;
@@ -21,6 +22,7 @@ mod tree_tests;
 mod wire;
 
 pub use actor::Actor;
+pub use check::{CheckError, Checked, check_log};
 pub use collected::{Disclosures, Stream};
 pub use index::AuditIndex;
 pub use key_file::{new_audit_key, read_audit_key};
@@ -28,5 +30,6 @@ pub use log::{AuditLog, EnterError};
 pub use parts::{Event, Parts};
 pub use refusals::{Refusals, RefusalsTask, refusals};
 pub use scribe::{NotEntered, Scribe};
-pub use sight::{Reader, Sight, shown};
+pub use sight::{FOR_EVERYONE, Reader, Sight, shown};
 pub use tree::{AuditTree, TreeError};
+pub use wire::withheld_reason;

@@ -8,7 +8,7 @@ use handfast_proto::{
 use crate::consent::Pair;
 
 /// Something that is entered. See [`super::events`] for all there are.
-pub trait Event {
+pub trait Event: Send + Sync {
     /// Takes it apart.
     fn parts(&self) -> Parts;
 }

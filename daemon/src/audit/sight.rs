@@ -43,7 +43,7 @@ impl Reader {
 fn of_unit(ods: OdsCode, leaf: &AuditLeaf) -> Sight {
     let own = ods.as_str();
     if units_of(leaf).next().is_none() {
-        return if is_for_everyone(kind_of(leaf)) {
+        return if FOR_EVERYONE.contains(&kind_of(leaf)) {
             Sight::Outside
         } else {
             Sight::Sealed
@@ -60,13 +60,14 @@ fn of_unit(ods: OdsCode, leaf: &AuditLeaf) -> Sight {
     }
 }
 
-/// Entries without a unit that say nothing of anybody. An operator's other doings are the operator's.
-fn is_for_everyone(kind: AuditKind) -> bool {
-    matches!(
-        kind,
-        AuditKind::PolicySet | AuditKind::CallsRefused | AuditKind::PersonalErased | AuditKind::Daemon
-    )
-}
+/// The kinds of entries that are for everyone where they name no unit, because they say nothing of anybody. An
+/// operator's other doings are the operator's.
+pub const FOR_EVERYONE: [AuditKind; 4] = [
+    AuditKind::PolicySet,
+    AuditKind::CallsRefused,
+    AuditKind::PersonalErased,
+    AuditKind::Daemon,
+];
 
 /// Both units' privacy officers review an emergency access.
 fn is_for_both_sides(kind: AuditKind) -> bool {

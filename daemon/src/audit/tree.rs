@@ -23,7 +23,7 @@ use crate::{
 const SIGN_INTERVAL: Duration = Duration::from_secs(50);
 
 /// The lowest level of which the hashes of subtrees are kept: 256 leaves.
-const KEPT_LEVEL: u32 = 8;
+pub(super) const KEPT_LEVEL: u32 = 8;
 
 /// Leaf hashes read at once while the tree grows.
 const LEAVES_AT_ONCE: u32 = 8192;

@@ -63,7 +63,7 @@ pub(super) fn kind_number(kind: UnitKind) -> u32 {
 }
 
 /// As the contract numbers it.
-pub(super) fn withheld_reason(reason: Reason) -> WithheldReason {
+pub fn withheld_reason(reason: Reason) -> WithheldReason {
     match reason {
         Reason::SameUnit => WithheldReason::SameUnit,
         Reason::SourceNotEnrolled => WithheldReason::SourceNotEnrolled,

@@ -28,6 +28,7 @@ const SYNC: &str = "/handfast.v1.Sync/";
 /// A service and a method whose calls last as long as the caller likes.
 const REFLECTION: &str = "/grpc.reflection.";
 const WATCH: &str = "/Watch";
+const EXPORT: &str = "/handfast.v1.Audit/Export";
 
 /// What the requests of all connections share.
 pub struct Edge {
@@ -118,7 +119,7 @@ fn open_to_all(path: &str) -> bool {
 }
 
 fn is_stream(path: &str) -> bool {
-    path.starts_with(SYNC) || path.starts_with(REFLECTION) || path.ends_with(WATCH)
+    path.starts_with(SYNC) || path.starts_with(REFLECTION) || path.ends_with(WATCH) || path == EXPORT
 }
 
 fn answer(status: Status) -> Response<Body> {
@@ -134,6 +135,7 @@ mod tests {
         for path in [
             "/handfast.v1.Sync/Publish",
             "/handfast.v1.Agreements/Watch",
+            "/handfast.v1.Audit/Export",
             "/grpc.health.v1.Health/Watch",
             "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         ] {
@@ -142,6 +144,7 @@ mod tests {
         for path in [
             "/handfast.v1.Enrolment/Enrol",
             "/handfast.v1.Agreements/Set",
+            "/handfast.v1.Audit/Search",
             "/grpc.health.v1.Health/Check",
         ] {
             assert!(!is_stream(path), "{path}");

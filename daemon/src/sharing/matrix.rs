@@ -23,7 +23,7 @@ const CALLERS: [&str; 9] = [
 
 /// An act on what is there, or (`absent`) on what is not. `n` makes the names of new things unique.
 #[derive(Clone, Copy, Debug)]
-enum Act {
+pub(super) enum Act {
     Register,
     ListUnits,
     Suspend,
@@ -60,7 +60,7 @@ enum Act {
 }
 
 /// Who may, of [`CALLERS`].
-const TABLE: [(Act, &[&str]); 30] = [
+pub(super) const TABLE: [(Act, &[&str]); 30] = [
     (Act::Register, &["op"]),
     (Act::ListUnits, &CALLERS),
     (Act::Suspend, &["op"]),

@@ -3,6 +3,7 @@
 mod agreements;
 mod alerting;
 mod alerts;
+mod audit;
 mod caller;
 mod caseload;
 mod context;
@@ -36,6 +37,8 @@ mod policy_tests;
 #[cfg(test)]
 mod preview_tests;
 #[cfg(test)]
+mod roles_table;
+#[cfg(test)]
 mod test_revoker;
 #[cfg(test)]
 mod testing;
@@ -44,6 +47,10 @@ pub use crate::random::{OsRandom, Random};
 pub use agreements::{AgreementView, Agreements, SetHalf, Turned};
 pub use alerting::KeptAlerts;
 pub use alerts::{AlertDesk, AlertDetail, AlertView, Finding, Listing};
+pub use audit::{
+    AuditDesk, Explained, ExplainedRecord, ExportedEntry, Found, HandedOver, PatientReport, RecordEvent,
+    ReportedEvent, ReportedSending, ReportedView, Search, SeenEntry, Standing, Wanted,
+};
 pub use caller::Caller;
 pub use caseload::{Caseload, Claimed};
 pub use context::{Alerts, Connections, Context, NoAlerts, SelfClaim};

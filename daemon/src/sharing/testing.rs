@@ -6,6 +6,7 @@
 
 use std::{
     io,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -51,7 +52,7 @@ pub(super) struct World {
     pub(super) clock: Arc<ManualClock>,
     pub(super) closed: Arc<Closed>,
     pub(super) alerted: Arc<Alerted>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// What is durable, to compare before and after.
@@ -107,10 +108,15 @@ impl World {
             clock,
             closed,
             alerted,
-            _dir: dir,
+            dir,
         };
         world.people_it().await;
         world
+    }
+
+    /// Where its store is.
+    pub(super) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     async fn people_it(&self) {

@@ -5,6 +5,17 @@ use sqlx::AssertSqlSafe;
 use super::store::SqliteStore;
 
 impl SqliteStore {
+    /// Runs a statement as [`SqliteStore::tamper`] does; how many rows it changed.
+    pub(crate) async fn tampered(&self, statement: &str) -> u64 {
+        self.tamper(&[]).await;
+        let mut write = self.main().write().await.unwrap();
+        let done = sqlx::query(AssertSqlSafe(statement.to_owned()))
+            .execute(write.conn())
+            .await;
+        let rows = done.unwrap().rows_affected();
+        write.finish(Ok(rows)).await.unwrap()
+    }
+
     /// Runs statements on the main file, with what guards the audit log taken away first.
     pub(crate) async fn tamper(&self, statements: &[String]) {
         let guards = [

@@ -1,0 +1,377 @@
+//! What was handed over of a patient's records, version by version: the log's batch headers say which seqs are
+//! the patient's, the entries say what became of those seqs. Bounded: an answer that would take too long says
+//! where to go on.
+
+use std::collections::BTreeMap;
+
+use handfast_proto::{
+    amendment::{Batch, Subject},
+    audit::{Runs, decode_leaf},
+    ids::{NhsNumber, OdsCode, RecordId},
+    v1::{AuditKind, AuditLeaf, Category, Op, WithheldReason, audit_leaf::Event},
+};
+
+use super::{
+    desk::AuditDesk,
+    entries::{Found, Search, SeenEntry, end_of},
+    token::Place,
+};
+use crate::{consent::GrantId, ingest::read_row, sharing::ActError, store::StoreError};
+/// Stretches of streams looked at for one answer.
+const MAX_STRETCHES: usize = 256;
+
+/// Versions in one answer, about.
+pub(super) const MAX_HANDED: usize = 1_000;
+
+/// Seqs of a source's stream read at once for one entry.
+const SEQS_AT_ONCE: u64 = 1_000;
+
+/// Versions in one answer that is not read in parts.
+const MAX_ALL_HANDED: usize = 50_000;
+
+/// Entries looked at for one stretch.
+const MAX_ENTRIES_OF_STRETCH: u32 = 20_000;
+
+/// One version of a record and what an entry says of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HandedOver {
+    /// Whose record.
+    pub source: OdsCode,
+    /// To whom.
+    pub recipient: OdsCode,
+    /// The number that it stood under.
+    pub patient: NhsNumber,
+    /// Which record.
+    pub record: RecordId,
+    /// Which version.
+    pub seq: u64,
+    /// What it does; `Remove` where only the record's id went.
+    pub op: Op,
+    /// Its category.
+    pub category: Category,
+    /// What the entry says.
+    pub kind: AuditKind,
+    /// With [`AuditKind::Withheld`]: why.
+    pub withheld: WithheldReason,
+    /// When it was entered.
+    pub at: i64,
+    /// The entry.
+    pub entry: u64,
+    /// Under which grant.
+    pub grant: GrantId,
+}
+
+/// A version of a patient's record in its source's stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Version {
+    pub(super) patient: NhsNumber,
+    pub(super) record: RecordId,
+    pub(super) seq: u64,
+    pub(super) op: Op,
+    pub(super) category: Category,
+    pub(super) subject: Subject,
+}
+
+/// What an entry says of some seqs.
+struct Said {
+    entry: u64,
+    at: i64,
+    recipient: OdsCode,
+    grant: GrantId,
+    kind: AuditKind,
+    withheld: WithheldReason,
+    removals: bool,
+    runs: Runs,
+}
+
+impl Said {
+    fn of(&self, source: OdsCode, version: Version) -> HandedOver {
+        HandedOver {
+            source,
+            recipient: self.recipient,
+            patient: version.patient,
+            record: version.record,
+            seq: version.seq,
+            op: if self.removals { Op::Remove } else { version.op },
+            category: version.category,
+            kind: self.kind,
+            withheld: self.withheld,
+            at: self.at,
+            entry: self.entry,
+            grant: self.grant,
+        }
+    }
+}
+
+impl AuditDesk {
+    /// One page of what was handed over of a patient's records to or from the reader's unit; where to go on.
+    pub(super) async fn handed_page(
+        &self,
+        own: OdsCode,
+        patient: NhsNumber,
+        (from, mut after): (OdsCode, u64),
+        search: &Search,
+        found: &mut Found,
+    ) -> Result<Option<Place>, ActError> {
+        self.ctx.audit.index().caught_up().await?;
+        let numbers = self.numbers_of(own, patient).await?;
+        let mut stretches = 0;
+        for source in self.sources().await?.into_iter().filter(|source| *source >= from) {
+            if source != from {
+                after = 0;
+            }
+            loop {
+                let left = MAX_STRETCHES.saturating_sub(stretches);
+                if left == 0 || found.handed_over.len() >= MAX_HANDED {
+                    return Ok(Some(Place::Handed(source, after)));
+                }
+                let next = self.stretch_of(source, &numbers, after).await?;
+                let Some(stretch) = next else { break };
+                stretches += 1;
+                let handed = self
+                    .handed_of_stretch(own, source, &numbers, stretch, after)
+                    .await?;
+                let within = |h: &HandedOver| h.at >= search.from && h.at < end_of(search.to);
+                let kinds = &search.kinds;
+                let wanted = handed
+                    .into_iter()
+                    .filter(|h| kinds.is_empty() || kinds.contains(&h.kind));
+                found.handed_over.extend(wanted.filter(within));
+                after = stretch.1;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Everything that was handed over of a patient's records to or from the reader's unit, and whether that is
+    /// all: an answer holds so much and no more.
+    pub(super) async fn all_handed(
+        &self,
+        own: OdsCode,
+        patient: NhsNumber,
+        search: &Search,
+    ) -> Result<(Vec<HandedOver>, bool), ActError> {
+        let mut found = Found::default();
+        let mut all = Vec::new();
+        let mut place = self.sources().await?.into_iter().min().map(|source| (source, 0));
+        while let Some(from) = place {
+            let next = self.handed_page(own, patient, from, search, &mut found).await?;
+            all.append(&mut found.handed_over);
+            if all.len() > MAX_ALL_HANDED {
+                return Ok((all, false));
+            }
+            place = match next {
+                Some(Place::Handed(source, after)) => Some((source, after)),
+                _ => None,
+            };
+        }
+        Ok((all, true))
+    }
+
+    /// Versions that an entry says something of, whosever they are, by seq from beyond `after` on; and the seq to go
+    /// on beyond, where there may be more.
+    pub(super) async fn handed_of_entry(
+        &self,
+        entry: &SeenEntry,
+        after: u64,
+    ) -> Result<(Vec<HandedOver>, Option<u64>), ActError> {
+        let mut handed = Vec::new();
+        let said: Vec<Said> = say(entry.index, &entry.leaf).collect();
+        let (Ok(source), false) = (entry.leaf.source.parse::<OdsCode>(), said.is_empty()) else {
+            return Ok((handed, None));
+        };
+        let heads = self.ctx.store.heads().await?;
+        let head = heads.iter().find(|(of, _)| *of == source);
+        let head = head.map_or(0, |(_, head)| head.seq);
+        let mut runs: Vec<(u64, u64, &Said)> = Vec::new();
+        for said in &said {
+            let of = said
+                .runs
+                .iter()
+                .map(|(first, last)| (first, last.min(head), said));
+            runs.extend(of.filter(|(_, last, _)| *last > after));
+        }
+        runs.sort_by_key(|(first, ..)| *first);
+        for (first, last, said) in runs {
+            let mut from = first.max(after + 1);
+            while from <= last {
+                if handed.len() >= MAX_HANDED {
+                    return Ok((handed, Some(from - 1)));
+                }
+                let upto = last.min(from.saturating_add(SEQS_AT_ONCE - 1));
+                let versions = self.versions(source, None, (from, upto), 0).await?;
+                handed.extend(versions.into_iter().map(|version| said.of(source, version)));
+                from = upto + 1;
+            }
+        }
+        Ok((handed, None))
+    }
+
+    /// The next stretch of a source's stream beyond `after` that holds amendments of one of these numbers.
+    pub(super) async fn stretch_of(
+        &self,
+        source: OdsCode,
+        numbers: &[NhsNumber],
+        after: u64,
+    ) -> Result<Option<(u64, u64)>, ActError> {
+        let mut next: Option<(u64, u64)> = None;
+        for number in numbers {
+            let found = self.ctx.store.seqs_of_patient(source, *number, after, 1).await?;
+            next = next.into_iter().chain(found).min();
+        }
+        Ok(next)
+    }
+
+    /// What the entries that the reader may see say of a patient's versions in a stretch beyond `after`.
+    pub(super) async fn handed_of_stretch(
+        &self,
+        own: OdsCode,
+        source: OdsCode,
+        numbers: &[NhsNumber],
+        stretch: (u64, u64),
+        after: u64,
+    ) -> Result<Vec<HandedOver>, ActError> {
+        let versions = self.versions(source, Some(numbers), stretch, after).await?;
+        if versions.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Of another unit's stream only what came to the reader's own.
+        let recipient = (source != own).then_some(own);
+        let said = self.said_of(source, recipient, stretch).await?;
+        let mut handed = Vec::new();
+        for version in &versions {
+            let of = said.iter().filter(|said| said.runs.contains(version.seq));
+            handed.extend(of.map(|said| said.of(source, version.clone())));
+        }
+        Ok(handed)
+    }
+
+    /// The versions of a patient's records (`None`: of everyone's) in a stretch beyond `after`, by seq.
+    pub(super) async fn versions(
+        &self,
+        source: OdsCode,
+        numbers: Option<&[NhsNumber]>,
+        (first, last): (u64, u64),
+        after: u64,
+    ) -> Result<Vec<Version>, ActError> {
+        let mut versions = Vec::new();
+        let mut at = first.max(after + 1) - 1;
+        while at < last {
+            let rows = self.ctx.store.read_log(source, at, 0).await?;
+            let Some(row) = rows.into_iter().next() else { break };
+            let batch = read_row(row).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            versions.extend(of_batch(&batch, numbers, (at + 1, last)));
+            at = batch.last_seq();
+        }
+        Ok(versions)
+    }
+
+    async fn said_of(
+        &self,
+        source: OdsCode,
+        recipient: Option<OdsCode>,
+        stretch: (u64, u64),
+    ) -> Result<Vec<Said>, ActError> {
+        let store = &self.ctx.store;
+        let indexes = store
+            .entries_of_seqs(source, recipient, stretch, MAX_ENTRIES_OF_STRETCH)
+            .await?;
+        let mut said = Vec::new();
+        for row in store.audit_entries_at(&indexes).await? {
+            // One that cannot be read is for the check of the log to say.
+            let Ok(leaf) = decode_leaf(&row.entry.leaf) else {
+                continue;
+            };
+            // What was withheld is for the source alone; an entry about it names no recipient.
+            said.extend(
+                say(row.index, &leaf).filter(|s| recipient.is_none() || s.kind != AuditKind::Withheld),
+            );
+        }
+        Ok(said)
+    }
+}
+
+fn of_batch<'b>(
+    batch: &'b Batch,
+    numbers: Option<&'b [NhsNumber]>,
+    (first, last): (u64, u64),
+) -> impl Iterator<Item = Version> + 'b {
+    let entries = batch
+        .entries()
+        .filter(move |e| e.seq >= first && e.seq <= last && e.op != Op::Statement);
+    entries.filter_map(move |entry| {
+        let subject = entry
+            .subject
+            .filter(|subject| numbers.is_none_or(|numbers| numbers.contains(&subject.patient)))?;
+        Some(Version {
+            patient: subject.patient,
+            record: entry.record.clone(),
+            seq: entry.seq,
+            op: entry.op,
+            category: subject.category,
+            subject,
+        })
+    })
+}
+
+/// What a leaf says of seqs.
+fn say(entry: u64, leaf: &AuditLeaf) -> impl Iterator<Item = Said> {
+    let mut said = Vec::new();
+    let mut add = |recipient: &str, grant, kind, withheld, removals, runs: &[u64]| {
+        let (Ok(recipient), Ok(runs)) = (recipient.parse(), Runs::from_wire(runs)) else {
+            return;
+        };
+        said.push(Said {
+            entry,
+            at: leaf.at,
+            recipient,
+            grant: GrantId(grant),
+            kind,
+            withheld,
+            removals,
+            runs,
+        });
+    };
+    let none = WithheldReason::Unspecified;
+    match &leaf.event {
+        Some(Event::Disclosed(event)) => {
+            let kind = AuditKind::Disclosed;
+            add(&leaf.recipient, event.grant, kind, none, false, &event.runs);
+            add(&leaf.recipient, event.grant, kind, none, true, &event.removals);
+        }
+        Some(Event::PerhapsDisclosed(event)) => {
+            add(
+                &leaf.recipient,
+                event.grant,
+                AuditKind::PerhapsDisclosed,
+                none,
+                false,
+                &event.runs,
+            );
+        }
+        Some(Event::Withheld(event)) => {
+            for withheld in &event.withheld {
+                let (reason, runs) = (withheld.reason(), &withheld.runs);
+                add(
+                    &event.recipient,
+                    event.grant,
+                    AuditKind::Withheld,
+                    reason,
+                    false,
+                    runs,
+                );
+            }
+        }
+        _ => {}
+    }
+    said.into_iter()
+}
+
+/// Of handed-over versions each entry's, in order.
+pub(super) fn by_entry(handed: Vec<HandedOver>) -> BTreeMap<u64, Vec<HandedOver>> {
+    let mut by_entry: BTreeMap<u64, Vec<HandedOver>> = BTreeMap::new();
+    for one in handed {
+        by_entry.entry(one.entry).or_default().push(one);
+    }
+    by_entry
+}

@@ -1,0 +1,23 @@
+//! Reading the audit log: searching, explaining, reporting, exporting, erasing and proving.
+
+mod desk;
+mod entries;
+mod erase;
+mod explain;
+mod export;
+mod handed;
+mod patients;
+mod report;
+#[cfg(test)]
+mod tests;
+mod token;
+
+#[cfg(test)]
+pub(super) use tests::WHO_READS;
+
+pub use desk::AuditDesk;
+pub use entries::{Found, Search, SeenEntry};
+pub use explain::{Explained, ExplainedRecord, RecordEvent, Standing};
+pub use export::{ExportedEntry, Wanted};
+pub use handed::HandedOver;
+pub use report::{PatientReport, ReportedEvent, ReportedSending, ReportedView};

@@ -1,0 +1,9 @@
+//! The acts on the audit log over a real store.
+
+mod explaining;
+mod exporting;
+mod kit;
+mod reading;
+mod tampering;
+
+pub(in crate::sharing) use reading::WHO_READS;
