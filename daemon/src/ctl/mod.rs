@@ -3,6 +3,7 @@
 mod agreements;
 mod alerts;
 mod args;
+mod audit;
 mod caseload;
 mod connection;
 mod consents;

@@ -6,8 +6,8 @@ use clap::CommandFactory as _;
 
 use super::{
     agreements, alerts,
-    args::{AgreementCommand, Cli, Command, Global},
-    caseload,
+    args::{AgreementCommand, AuditCommand, Cli, Command, Global},
+    audit, caseload,
     connection::Connection,
     consents, emergency,
     enrol::enrol,
@@ -65,6 +65,9 @@ async fn dispatch(cli: Cli, now: i64, out: &mut Out) -> Result<Exit, CtlError> {
             let url: DaemonUrl = url.parse()?;
             Box::pin(enrol(out, &url, dir, &read_token(&args)?)).await
         }
+        Command::Audit(AuditCommand::Verify { log, public_key }) => {
+            audit::verify_offline(&log, &public_key, out)
+        }
         Command::Renew => {
             let session = connect(&global, now, out).await?;
             renew(out, &session.connection, &session.profile).await
@@ -99,6 +102,7 @@ async fn ask(command: Command, connection: &Connection, out: &mut Out) -> Result
         Command::Policy(command) => Box::pin(policy::run(command, connection, out)).await,
         Command::Emergency(command) => Box::pin(emergency::run(command, connection, out)).await,
         Command::Alerts(command) => alerts::run(command, connection, out).await,
+        Command::Audit(command) => Box::pin(audit::run(command, connection, out)).await,
         Command::Status => status::status(connection, out).await,
         Command::Enrol(_) | Command::Renew | Command::Completions { .. } => Ok(Exit::Done),
     }

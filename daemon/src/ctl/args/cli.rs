@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use super::{
     agreements::AgreementCommand,
+    audit::AuditCommand,
     emergency::{AlertsCommand, EmergencyCommand},
     patients::{CaseloadCommand, PatientCommand},
     people::{EnrolArgs, PersonCommand},
@@ -83,6 +84,9 @@ pub(in crate::ctl) enum Command {
     /// Alerts to privacy officers, and their reviews
     #[command(subcommand)]
     Alerts(AlertsCommand),
+    /// The audit log: searching, explaining, exporting and checking it
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Exchange a token for a credential; the key is made here and stays here
     Enrol(EnrolArgs),
     /// Renew this profile's certificate (it also renews itself once two thirds of its life are over)
@@ -165,6 +169,11 @@ mod tests {
             "emergency review 5 --justified --not-justified --note N",
             "alerts review 5 --justified",
             "enrol --daemon https://d --profile p --token t --token-file f",
+            "audit explain --patient 9990000018 --from Z00101 --reason R",
+            "audit search --patient 9990000018 --patient-file f --reason R",
+            "audit verify f",
+            "audit erase --patient 9990000018 --reason R",
+            "audit report --reason R",
         ] {
             let error = parse(line).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}: {error}");
@@ -218,6 +227,17 @@ mod tests {
             "alerts list --open --before 7",
             "alerts watch",
             "alerts review 5 --justified --note N",
+            "audit public-key --out f",
+            "audit tree-head",
+            "audit tree-head --since 5 --root 00",
+            "audit search --patient 9990000018 --reason R",
+            "audit search --kind half-set,disclosed --since 2027-03-31 --until 2027-04-01T00:00:00Z --reason R",
+            "audit explain --patient-file - --from Z00101 --to Z00202 --reason R",
+            "audit export --out f",
+            "audit export --out f --format fhir --patient-file - --reason R",
+            "audit verify f --public-key k",
+            "audit report --patient 9990000018 --format html --out f --reason R",
+            "audit erase --patient 9990000018 --before 2027-03-31 --reason R",
             "status",
             "renew",
             "completions bash",

@@ -1,6 +1,7 @@
 //! The command line, a file for each thing that commands are about.
 
 mod agreements;
+mod audit;
 mod cli;
 mod emergency;
 mod patients;
@@ -9,6 +10,10 @@ mod policy;
 mod units;
 
 pub(super) use agreements::{AgreementCommand, PreviewHalf, ScopeFlags, SetHalf};
+pub(super) use audit::{
+    AuditCommand, EraseArgs, ExplainArgs, ExportArgs, ExportFormat, PatientIfAny, ReportArgs, ReportFormat,
+    SearchArgs,
+};
 pub use cli::Cli;
 pub(super) use cli::{Command, Global, Output};
 pub(super) use emergency::{

@@ -1,0 +1,299 @@
+//! `audit report`: what a patient is to be told, in plain words.
+
+use std::fmt::Write as _;
+
+use handfast_proto::{
+    audit::kind_of,
+    v1::{
+        AuditField, AuditKind, AuditLeaf, PatientReportRequest, PatientReportResponse, PatientWordValue,
+        ReportedEvent, ReportedSending, ReportedView, Side, audit_client::AuditClient, audit_leaf::Event,
+    },
+};
+use serde_json::json;
+
+use super::{entry::value, report_html::html, report_json::report_json};
+use crate::ctl::{
+    args::{ReportArgs, ReportFormat},
+    connection::Connection,
+    error::{CtlError, Exit},
+    files, numbers,
+    out::Out,
+    show::moment,
+    terms,
+};
+
+pub(super) async fn report(
+    args: &ReportArgs,
+    connection: &Connection,
+    out: &mut Out,
+) -> Result<Exit, CtlError> {
+    let mut client = AuditClient::new(connection.channel());
+    let request = PatientReportRequest {
+        reason: args.reason.reason.clone(),
+        patient: numbers::read_one(&args.numbers)?.reveal(),
+        from: args.between.since.unwrap_or(0),
+        to: args.between.until.unwrap_or(0),
+    };
+    let call = client.patient_report(request);
+    let report = connection.call("make a patient's report", call).await?;
+    let told = Told::of(&report);
+    let page = match args.format {
+        ReportFormat::Text => told.text(),
+        ReportFormat::Html => html(&told),
+    };
+    let Some(path) = &args.out else {
+        out.answer(|| page, || report_json(&report))?;
+        return Ok(Exit::Done);
+    };
+    files::write_secret(path, &page)?;
+    let path = path.display().to_string();
+    out.answer(|| format!("The report is in {path}."), || json!({"file": path}))?;
+    Ok(Exit::Done)
+}
+
+/// A report in sentences.
+pub(super) struct Told {
+    pub(super) title: String,
+    pub(super) intro: Vec<String>,
+    /// A heading, what stands where there is nothing, and the sentences.
+    pub(super) parts: Vec<(&'static str, &'static str, Vec<String>)>,
+}
+
+impl Told {
+    pub(super) fn of(report: &PatientReportResponse) -> Self {
+        let unit = named(&report.unit_name, &report.unit);
+        let mut intro = vec![
+            format!("This report was made by {unit} on {}.", moment(report.made_at)),
+            "It says which records about you this organisation sent to others or received from others, and who \
+             is known to have looked at them."
+                .to_owned(),
+        ];
+        if !report.complete {
+            intro.push(
+                "It is not complete: there was more than one report can hold. Ask for a shorter time."
+                    .to_owned(),
+            );
+        }
+        let views = report.views.iter().map(viewed);
+        let events = report.events.iter().filter_map(happened);
+        Self {
+            title: format!("Who saw your records: NHS number {}", spaced(&report.patient)),
+            intro,
+            parts: vec![
+                (
+                    "Where your records were sent",
+                    "No record about you was sent or received in this time.",
+                    report.sendings.iter().map(sent).collect(),
+                ),
+                (
+                    "Who is known to have looked at them",
+                    "No organisation has reported that anybody looked at records it received about you. That does \
+                     not mean that nobody did: only reported views are listed.",
+                    views.collect(),
+                ),
+                (
+                    "What you asked for, and anything out of the ordinary",
+                    "Nothing else is recorded.",
+                    events.collect(),
+                ),
+            ],
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut out = format!(
+            "{}\n{}\n\n{}\n",
+            self.title,
+            "=".repeat(self.title.chars().count()),
+            self.intro.join("\n")
+        );
+        for (heading, when_empty, sentences) in &self.parts {
+            let _ = write!(out, "\n{heading}\n{}\n", "-".repeat(heading.chars().count()));
+            if sentences.is_empty() {
+                let _ = writeln!(out, "{when_empty}");
+            }
+            for sentence in sentences {
+                let _ = writeln!(out, "- {sentence}");
+            }
+        }
+        out
+    }
+}
+
+/// A unit as a patient knows it.
+fn named(name: &str, ods: &str) -> String {
+    if name.is_empty() {
+        ods.to_owned()
+    } else {
+        format!("{name} ({ods})")
+    }
+}
+
+/// 999 000 0018, as it is written on a letter.
+fn spaced(number: &str) -> String {
+    match (number.get(..3), number.get(3..6), number.get(6..)) {
+        (Some(a), Some(b), Some(c)) => format!("{a} {b} {c}"),
+        _ => number.to_owned(),
+    }
+}
+
+fn sent(sending: &ReportedSending) -> String {
+    let records = sending.categories.iter().map(|c| {
+        let plural = if c.records == 1 { "" } else { "s" };
+        let category = terms::category(c.category.unsigned_abs()).replace('-', " ");
+        format!("{} record{plural} of {category}", c.records)
+    });
+    let records: Vec<String> = records.collect();
+    let verb = if sending.perhaps {
+        "Perhaps sent (it is not known whether it arrived)"
+    } else {
+        "Sent"
+    };
+    let when = if sending.from == sending.to {
+        format!("on {}", moment(sending.from))
+    } else {
+        format!("between {} and {}", moment(sending.from), moment(sending.to))
+    };
+    format!(
+        "{verb} to {} by {} {when}: {}.",
+        named(&sending.recipient_name, &sending.recipient),
+        named(&sending.source_name, &sending.source),
+        records.join(", ")
+    )
+}
+
+fn viewed(view: &ReportedView) -> String {
+    let who = if view.person.is_empty() {
+        "somebody"
+    } else {
+        &view.person
+    };
+    let mut text = format!(
+        "Viewed by {who} at {} on {}",
+        named(&view.unit_name, &view.unit),
+        moment(view.at)
+    );
+    if !view.source.is_empty() {
+        let _ = write!(text, ", records from {}", named(&view.source_name, &view.source));
+    }
+    if !view.reason.is_empty() {
+        let _ = write!(text, "; reason given: {}", view.reason);
+    }
+    text + "."
+}
+
+/// What else a patient is told; what is the organisation's own affair is not.
+fn happened(event: &ReportedEvent) -> Option<String> {
+    let entry = event.entry.as_ref()?;
+    let leaf: &AuditLeaf = entry.leaf.as_ref()?;
+    let at = moment(leaf.at);
+    let (source, recipient) = (
+        named(&event.source_name, &leaf.source),
+        named(&event.recipient_name, &leaf.recipient),
+    );
+    let reason = value(&entry.values, AuditField::Reason);
+    let because = reason.map_or_else(String::new, |reason| format!("; reason given: {reason}"));
+    let text = match leaf.event.as_ref()? {
+        Event::PatientWord(word) => {
+            let about = match word.side() {
+                Side::ShareIn => "to its receiving your records from others",
+                _ => "to its sending your records to others",
+            };
+            let unit = named(&event.unit_name, &leaf.unit);
+            let said = match word.word() {
+                PatientWordValue::Yes => "that you said yes",
+                PatientWordValue::No => "that you said no",
+                _ => "that what you said before no longer stands,",
+            };
+            format!("{unit} recorded on {at} {said} {about}.")
+        }
+        Event::EmergencyOpened(opened) => format!(
+            "{recipient} opened your records of {source} in an emergency on {at}, until {}{because}.",
+            moment(opened.until)
+        ),
+        Event::EmergencyEnded(_) => {
+            format!("The emergency access of {recipient} to records of {source} ended on {at}.")
+        }
+        Event::EmergencyReviewed(review) => {
+            let found = if review.justified {
+                "justified"
+            } else {
+                "not justified"
+            };
+            format!("The emergency access of {recipient} to records of {source} was found {found} on {at}.")
+        }
+        Event::Withdrawal(_) => {
+            format!(
+                "Records about you that {recipient} had received from {source} were due to be removed on {at}."
+            )
+        }
+        Event::NumbersJoined(_) => {
+            format!("It was recorded on {at} that your NHS number was another one before.")
+        }
+        _ if kind_of(leaf) == AuditKind::Caseload => {
+            format!(
+                "{} recorded on {at} that you are its patient, or no longer are.",
+                named(&event.unit_name, &leaf.unit)
+            )
+        }
+        _ => return None,
+    };
+    Some(text)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use handfast_proto::v1::ReportedCategory;
+
+    use super::*;
+
+    pub(in crate::ctl::audit) fn sample() -> PatientReportResponse {
+        PatientReportResponse {
+            patient: "9990000018".to_owned(),
+            unit: "Z00101".to_owned(),
+            unit_name: "Hill & Vale Practice".to_owned(),
+            made_at: 1_795_392_000_000,
+            sendings: vec![ReportedSending {
+                source: "Z00101".to_owned(),
+                source_name: "Hill & Vale Practice".to_owned(),
+                recipient: "Z00303".to_owned(),
+                recipient_name: "St Anne's <Hospital>".to_owned(),
+                from: 1_795_392_000_000,
+                to: 1_795_392_000_000,
+                perhaps: false,
+                categories: vec![ReportedCategory {
+                    category: 14,
+                    records: 2,
+                }],
+            }],
+            views: Vec::new(),
+            events: Vec::new(),
+            complete: true,
+        }
+    }
+
+    #[test]
+    fn a_report_is_in_plain_words_and_never_says_viewed_where_no_view_was_reported() {
+        let mut report = sample();
+        let text = Told::of(&report).text();
+        assert!(text.contains("NHS number 999 000 0018"), "{text}");
+        assert!(text.contains(
+            "Sent to St Anne's <Hospital> (Z00303) by Hill & Vale Practice (Z00101) on 2026-11-23"
+        ));
+        assert!(text.contains("2 records of administrative."), "{text}");
+        assert!(!text.contains("Viewed by"));
+        report.views.push(ReportedView {
+            unit: "Z00303".to_owned(),
+            unit_name: "St Anne's".to_owned(),
+            person: "Dr Lee".to_owned(),
+            reason: "on the ward".to_owned(),
+            at: 1_795_392_000_000,
+            ..ReportedView::default()
+        });
+        report.sendings[0].perhaps = true;
+        let text = Told::of(&report).text();
+        assert!(text.contains("Viewed by Dr Lee at St Anne's (Z00303) on"));
+        assert!(text.contains("reason given: on the ward."));
+        assert!(text.contains("Perhaps sent"));
+    }
+}
