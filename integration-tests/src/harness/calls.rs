@@ -2,12 +2,14 @@
 
 use futures::future::BoxFuture;
 use handfast_proto::v1::{
-    AddPersonRequest, CreateEnrolmentTokenRequest, ListAgreementsRequest, ListPeopleRequest,
-    ListUnitsRequest, PublishHello, PublishRequest, RegisterUnitRequest, RenewRequest, ResumeUnitRequest,
-    RetireUnitRequest, RevokePersonRequest, Role, SetAgreementRequest, SetRoleRequest, Side, StatusRequest,
-    SubscribeHello, SubscribeRequest, SuspendUnitRequest, UnitKind, agreements_client::AgreementsClient,
-    enrolment_client::EnrolmentClient, people_client::PeopleClient, publish_request, subscribe_request,
-    sync_client::SyncClient, units_client::UnitsClient,
+    AddPersonRequest, CreateEnrolmentTokenRequest, EraseAuditRequest, ExplainRequest, ExportAuditRequest,
+    ExportForm, ListAgreementsRequest, ListPeopleRequest, ListUnitsRequest, PatientReportRequest,
+    ProveConsistencyRequest, ProveInclusionRequest, PublicKeyRequest, PublishHello, PublishRequest,
+    RegisterUnitRequest, RenewRequest, ResumeUnitRequest, RetireUnitRequest, RevokePersonRequest, Role,
+    SearchAuditRequest, SetAgreementRequest, SetRoleRequest, Side, StatusRequest, SubscribeHello,
+    SubscribeRequest, SuspendUnitRequest, TreeHeadRequest, UnitKind, agreements_client::AgreementsClient,
+    audit_client::AuditClient, enrolment_client::EnrolmentClient, people_client::PeopleClient,
+    publish_request, subscribe_request, sync_client::SyncClient, units_client::UnitsClient,
 };
 use tonic::{Status, transport::Channel};
 
@@ -72,6 +74,7 @@ fn set(source: &str, recipient: &str, side: Side) -> SetAgreementRequest {
 pub fn of_others() -> Vec<Call> {
     let mut all = units_of_others();
     all.extend(people_and_halves_of_others());
+    all.extend(audit_of_others());
     all
 }
 
@@ -163,6 +166,66 @@ fn people_and_halves_of_others() -> Vec<Call> {
     ]
 }
 
+/// A patient of whom nothing is known.
+const PATIENT: &str = "9990000018";
+
+fn audit_of_others() -> Vec<Call> {
+    vec![
+        unary!(
+            "Audit.Search",
+            AuditClient,
+            search,
+            SearchAuditRequest {
+                reason: "a test".to_owned(),
+                unit: "Z00001".to_owned(),
+                ..SearchAuditRequest::default()
+            }
+        ),
+        unary!(
+            "Audit.Explain",
+            AuditClient,
+            explain,
+            ExplainRequest {
+                reason: "a test".to_owned(),
+                patient: PATIENT.to_owned(),
+                source: "Z00001".to_owned(),
+                recipient: "Z00002".to_owned(),
+                after: String::new(),
+            }
+        ),
+        unary!(
+            "Audit.PatientReport",
+            AuditClient,
+            patient_report,
+            PatientReportRequest {
+                reason: "a test".to_owned(),
+                patient: PATIENT.to_owned(),
+                ..PatientReportRequest::default()
+            }
+        ),
+        unary!(
+            "Audit.Export",
+            AuditClient,
+            export,
+            ExportAuditRequest {
+                reason: "a test".to_owned(),
+                form: ExportForm::Log.into(),
+                ..ExportAuditRequest::default()
+            }
+        ),
+        unary!(
+            "Audit.Erase",
+            AuditClient,
+            erase,
+            EraseAuditRequest {
+                reason: "a test".to_owned(),
+                patient: PATIENT.to_owned(),
+                before: 0,
+            }
+        ),
+    ]
+}
+
 /// What every enrolled caller may do, for themselves.
 pub fn of_everyone() -> Vec<Call> {
     vec![
@@ -180,6 +243,25 @@ pub fn of_everyone() -> Vec<Call> {
             AgreementsClient,
             watch,
             ListAgreementsRequest::default()
+        ),
+        unary!(
+            "Audit.TreeHead",
+            AuditClient,
+            tree_head,
+            TreeHeadRequest::default()
+        ),
+        unary!("Audit.PublicKey", AuditClient, public_key, PublicKeyRequest {}),
+        unary!(
+            "Audit.ProveInclusion",
+            AuditClient,
+            prove_inclusion,
+            ProveInclusionRequest::default()
+        ),
+        unary!(
+            "Audit.ProveConsistency",
+            AuditClient,
+            prove_consistency,
+            ProveConsistencyRequest::default()
         ),
         unary!("Enrolment.Renew", EnrolmentClient, renew, RenewRequest::default()),
         ("Sync.Publish", publish),

@@ -2,6 +2,7 @@
 
 mod admin;
 mod agent;
+mod audited;
 mod binaries;
 mod calls;
 mod chaos;
@@ -27,6 +28,7 @@ mod wait;
 
 pub use admin::{Admin, Turned};
 pub use agent::AgentProcess;
+pub use audited::{Audited, export_entries, export_frames, verify_export};
 pub use binaries::{binary, fixtures, long_mode};
 pub use calls::{Call, of_everyone, of_others};
 pub use chaos::Chaos;
