@@ -173,13 +173,21 @@ impl Ground {
             max_payload_bytes: limits.max_payload_bytes.as_usize(),
         });
         let hard = lifecycle.hard();
-        let run = committing.run(hard.clone());
+        let keeper = Arc::new(delivery.clone());
+        let run = committing
+            .with_statements(Arc::clone(&keeper) as _)
+            .run(hard.clone());
         lifecycle.spawn("committer", Stage::Core, async move {
             run.await;
             Ok(())
         });
-        let run = projecting.run(hard);
+        let run = projecting.with_caseloads(keeper).run(hard.clone());
         lifecycle.spawn("projector", Stage::Core, async move {
+            run.await;
+            Ok(())
+        });
+        let run = delivery.clone().run_expiry(hard);
+        lifecycle.spawn("ending of what has run out", Stage::Core, async move {
             run.await;
             Ok(())
         });

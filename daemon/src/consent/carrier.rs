@@ -35,6 +35,20 @@ impl Terms {
             policy,
         }
     }
+
+    /// The same without an end to either half: what they let through while they held.
+    #[must_use]
+    pub fn without_end(self) -> Self {
+        let open = |half: HalfTerms| HalfTerms {
+            ends_at: None,
+            ..half
+        };
+        Self {
+            share_out: open(self.share_out),
+            share_in: open(self.share_in),
+            ..self
+        }
+    }
 }
 
 /// What carries amendments of a pair.

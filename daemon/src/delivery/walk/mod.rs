@@ -1,4 +1,10 @@
-//! Random walks over the delivery side, and the oracle that holds it to the promises.
+//! Random walks over the delivery side, held to an oracle.
 
+mod acts;
+mod inbox;
+mod oracle;
 mod recipient;
+mod rig;
+mod source;
+mod walks;
 mod world;

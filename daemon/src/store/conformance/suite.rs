@@ -4,6 +4,10 @@
 macro_rules! conformance_suite {
     ($backend:ty) => {
         $crate::store::conformance::suite::conformance_suite! { $backend:
+            access_grants::{
+                an_access_ends_with_its_grant, accesses_that_share_a_grant_end_one_by_one,
+                open_is_what_holds_or_is_not_reviewed, grants_that_were_not_noted_are_found,
+            }
             accesses::{
                 a_privacy_officer_is_there_once_enrolled, an_access_is_kept_with_an_alert_a_source,
                 what_cannot_be_an_access_is_refused, accesses_are_found_by_whom_they_concern,
