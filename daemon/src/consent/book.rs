@@ -13,7 +13,7 @@ use super::{
     carrier::Terms,
     emergency::Emergency,
     gate::Standing,
-    patient::Policy,
+    patient::{PatientWord, Policy},
     patients::{Facts, UnitPatients},
 };
 
@@ -290,6 +290,15 @@ impl Book {
     /// What is known of a unit's patients.
     pub fn patients(&self, unit: OdsCode) -> Option<&UnitPatients> {
         self.patients.get(&unit)
+    }
+
+    /// Whether a patient has said no to sharing out what a unit recorded, under any number that it said is
+    /// theirs.
+    pub fn dissents(&self, unit: OdsCode, patient: NhsNumber) -> bool {
+        self.patients(unit).is_some_and(|known| {
+            let mut numbers = [patient].into_iter().chain(known.others(patient).iter().copied());
+            numbers.any(|number| known.facts(number).share_out == PatientWord::No)
+        })
     }
 
     /// What is known of a patient at a unit, under this very number.

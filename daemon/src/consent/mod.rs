@@ -5,6 +5,8 @@ mod allowed;
 mod book;
 mod carrier;
 mod consequence;
+#[cfg(test)]
+mod consequence_tests;
 mod emergency;
 mod gate;
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Who is on a unit's caseload because it recorded something about them: kept in the book, behind the
-//! projection, with the jobs that follow for pairs that go by caseloads.
+//! What follows from what was recorded: who is on a unit's caseload, kept in the book behind the projection, with
+//! the jobs that follow for pairs that go by caseloads; and which payloads are not to be kept.
 //!
 //! Invariant: the jobs are committed before the projection is, and the book is swapped after it. A crash between
 //! them leaves a job too many, never one too few: what was not projected is told of again, and a book read
@@ -29,10 +29,12 @@ impl Caseloads for Delivery {
         let recorded = |patient: &NhsNumber| book.facts(run.source, *patient).recorded;
         let begin: Vec<NhsNumber> = run.came.iter().filter(|p| !recorded(p)).copied().collect();
         let may_end: Vec<NhsNumber> = run.went.iter().copied().collect();
-        if begin.is_empty() && may_end.is_empty() {
+        let dissents = run.came.iter().any(|p| book.dissents(run.source, *p));
+        if begin.is_empty() && may_end.is_empty() && run.marked.is_empty() && !dissents {
             return Ok(Box::new(Nothing));
         }
         let turn = inner.begin().await?;
+        inner.note_what_came(run).await?;
         let follows = inner.follows(run.source, &begin, &may_end);
         if !follows.jobs.is_empty() {
             let group = AppendGroup {
@@ -90,6 +92,21 @@ impl Projecting for Changing {
 }
 
 impl Inner {
+    /// Notes, before it is projected, what came of who dissents, and what records were before they were marked.
+    async fn note_what_came(&self, run: &Run) -> Result<(), StoreError> {
+        let book = self.fence.book();
+        let dissenting = run.came.iter().filter(|p| book.dissents(run.source, **p));
+        let dissenting: Vec<NhsNumber> = dissenting.copied().collect();
+        if dissenting.is_empty() && run.marked.is_empty() {
+            return Ok(());
+        }
+        self.store
+            .note_erasures(run.source, &dissenting, &run.marked, run.through)
+            .await?;
+        self.erasing.wake();
+        Ok(())
+    }
+
     /// What follows where these patients come onto the caseload, and where those may leave it.
     fn follows(&self, unit: OdsCode, begin: &[NhsNumber], may_end: &[NhsNumber]) -> Consequences {
         let (book, now) = (self.fence.book(), self.clock.now_ms());

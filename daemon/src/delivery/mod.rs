@@ -10,6 +10,7 @@ mod counters;
 mod doubt;
 mod drain;
 mod emergency_acts;
+mod erasing;
 mod expiry;
 mod feed;
 mod fence;
@@ -19,6 +20,8 @@ mod job_feed;
 mod ledger;
 mod load;
 mod order;
+#[cfg(test)]
+mod order_tests;
 mod pair_feed;
 mod patient_acts;
 mod pump;

@@ -60,6 +60,10 @@ impl Inner {
         let flights = self
             .fence
             .swap(|book| with_words(book, &changes, &outcomes), &which);
+        let after = self.fence.book();
+        for change in &changes {
+            self.erasing.changed(&before, &after, change.unit, change.patient);
+        }
         drop(turn);
         self.fence.refresh(follows.recipients());
         Ok(WordsInForce {

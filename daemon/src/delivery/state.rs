@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use super::{
     Changes,
+    erasing::Erasing,
     fence::Fence,
     load,
     order::{Order, Turn},
@@ -63,6 +64,7 @@ pub(super) struct Inner {
     /// Changes of consent and openings of subscriptions, one after the other.
     pub(super) order: Order,
     pub(super) remembered: Mutex<HashMap<Pair, Remembered>>,
+    pub(super) erasing: Erasing,
     /// Set where it is not known whether a change was kept, until the book was read from the store again.
     unsure: AtomicBool,
 }
@@ -102,6 +104,7 @@ impl Delivery {
             publishers,
             changes,
             remembered: Mutex::default(),
+            erasing: Erasing::default(),
             unsure: AtomicBool::new(false),
         };
         Ok(Self {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::{FutureExt as _, future::BoxFuture};
 use handfast_proto::{
-    ids::Holder,
+    ids::{Holder, NhsNumber, OdsCode},
     statement::{Statement, WordSide},
 };
 
@@ -79,7 +79,12 @@ impl Prepared for Ready {
             ..
         } = *self;
         let which: Vec<Which> = follows.ends.iter().map(|pair| Which::Pair(*pair)).collect();
+        let before = inner.fence.book();
         let flights = inner.fence.swap(|book| after(book, &stated, words), &which);
+        let now = inner.fence.book();
+        for (unit, patient) in stated.iter().flat_map(about) {
+            inner.erasing.changed(&before, &now, unit, patient);
+        }
         drop(turn);
         inner.fence.refresh(follows.recipients());
         async move { inner.fence.drain(&flights).await.pending }.boxed()
@@ -144,6 +149,17 @@ fn after(book: &Book, stated: &[Stated], words: &[WordOutcome]) -> Book {
         }
         Stated::Joined(joined) => book.with_joined(joined.unit, joined.former, joined.current),
     })
+}
+
+/// Whom a statement is about, and at which unit.
+fn about(stated: &Stated) -> Vec<(OdsCode, NhsNumber)> {
+    match stated {
+        Stated::Words(changes) => changes
+            .iter()
+            .map(|change| (change.unit, change.patient))
+            .collect(),
+        Stated::Joined(joined) => vec![(joined.unit, joined.current)],
+    }
 }
 
 /// What the audit log is to have of a statement.

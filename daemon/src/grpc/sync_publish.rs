@@ -116,7 +116,11 @@ impl PublishStream {
             head_chain: chain.into(),
             accepted: welcome.accepted,
         };
-        self.respond(publish_response::Message::Welcome(message)).await
+        self.respond(publish_response::Message::Welcome(message)).await?;
+        if welcome.accepted {
+            self.parts.delivery.connected(self.session.source);
+        }
+        Ok(())
     }
 
     /// Only of the caller's own stream: that is the session's.
@@ -271,6 +275,9 @@ fn ended(end: &SessionEnd) -> Status {
     match end {
         SessionEnd::TakenOver => {
             Status::aborted("the session was ended: another connection of this store took its place")
+        }
+        SessionEnd::Stuck => {
+            Status::aborted("the agent did not take what it was told for too long; say hello again")
         }
         SessionEnd::OutOfStep(expected) => Status::aborted(format!(
             "a batch did not follow: expected seq {expected}; say hello again"

@@ -12,6 +12,8 @@ mod moves;
 mod projector;
 mod rate;
 mod session;
+#[cfg(test)]
+mod statement_tests;
 mod statements;
 mod tail;
 

@@ -48,6 +48,8 @@ pub enum Notice {
 pub enum SessionEnd {
     /// A newer connection of the same outbox took its place.
     TakenOver,
+    /// The agent does not take what it is told.
+    Stuck,
     /// A batch did not follow the head: the seq expected.
     OutOfStep(u64),
     /// The store could not commit; the text is for people.
@@ -120,6 +122,11 @@ impl Session {
             told = self.notices.send(notice) => told.is_ok(),
             _ended = progress.wait_for(|p| p.end.is_some()) => false,
         }
+    }
+
+    /// Ends it, because the agent does not take what it is told.
+    pub fn give_up(&self) {
+        self.end(SessionEnd::Stuck);
     }
 
     /// Whether it is over.

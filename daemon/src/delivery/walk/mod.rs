@@ -1,5 +1,14 @@
 //! Random walks over the delivery side, held to an oracle.
 
+/// Tells what happens, where one walk is replayed.
+macro_rules! tell {
+    ($($what:tt)*) => {
+        if std::env::var_os("HANDFAST_SEED").is_some() {
+            println!($($what)*);
+        }
+    };
+}
+
 mod acts;
 mod inbox;
 mod oracle;
@@ -8,3 +17,5 @@ mod rig;
 mod source;
 mod walks;
 mod world;
+
+pub(super) use recipient::Wire;

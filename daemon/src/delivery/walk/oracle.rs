@@ -141,6 +141,14 @@ impl Consents {
             && (emergency || (enters && (!by_caseload || self.on_caseload(pair.recipient, version.patient))))
     }
 
+    /// Whether a patient has said no to sharing out what a unit recorded.
+    pub(super) fn dissents(&self, unit: OdsCode, patient: NhsNumber) -> bool {
+        self.words.iter().any(|((u, number, out), (said, _))| {
+            let one_patient = *number == patient || self.same(unit, patient, *number);
+            *u == unit && *out && one_patient && *said == Said::No
+        })
+    }
+
     /// A dissent under any of the patient's numbers stops; a yes counts under its own.
     fn agreed(&self, unit: OdsCode, source: OdsCode, patient: NhsNumber, out: bool, explicit: bool) -> bool {
         let said = |number| self.words.get(&(unit, number, out)).map(|(said, _)| *said);

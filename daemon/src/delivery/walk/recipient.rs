@@ -27,7 +27,7 @@ use crate::{
 
 /// A connection that is gone as soon as it is cut.
 #[derive(Debug, Default)]
-pub(super) struct Wire(CancellationToken);
+pub(in crate::delivery) struct Wire(CancellationToken);
 
 impl Connection for Wire {
     fn cut(&self) {
@@ -250,17 +250,20 @@ impl Recipient {
             }
             Message::Deliver(deliver) => self.deliver(deliver),
             Message::Fenced(fenced) => {
+                tell!("{} <- {fenced:?}", self.ods);
                 let source = source(&fenced.source);
                 self.fenced.insert((source, fenced.grant));
                 self.inbox.fenced(source, fenced.grant);
             }
             Message::Withdraw(withdraw) => {
+                tell!("{} <- {withdraw:?}", self.ods);
                 let source = source(&withdraw.source);
                 let marked = self.fenced.contains(&(source, withdraw.ended_grant));
                 assert!(marked, "the marker comes before the withdrawal");
                 self.inbox.withdraw(source, &withdraw);
             }
             Message::CatchUp(edge) => {
+                tell!("{} <- {edge:?}", self.ods);
                 let source = source(&edge.source);
                 self.of_grant_in_force(source, edge.grant);
                 self.inbox.edge(source, &edge);
@@ -307,6 +310,15 @@ impl Recipient {
                 }
                 _ => None,
             };
+            tell!(
+                "{} <- {source} grant {} job {}: {} {:?} {} {content:?}",
+                self.ods,
+                under.grant,
+                under.job,
+                entry.seq,
+                entry.op,
+                entry.record
+            );
             self.inbox.amend(under, &entry, content);
         }
     }

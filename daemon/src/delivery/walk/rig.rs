@@ -3,15 +3,18 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use handfast_proto::ids::{Holder, OdsCode};
+use handfast_proto::{
+    amendment::Op,
+    ids::{Holder, NhsNumber, OdsCode},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::ManualClock,
     consent::{Patients, Policy},
     delivery::{Delivery, DeliveryParts},
-    ingest::{Committer, Projector, Publishers, committer, projector},
-    store::{Deployment, NewToken, NewUnit, SqliteStore, Store as _, UnitKind, With},
+    ingest::{Committer, Projector, Publishers, committer, projector, read_row},
+    store::{Deployment, NewToken, NewUnit, SqliteStore, Store as _, UnitKind, With, is_erased},
 };
 
 pub(super) const UNITS: [&str; 3] = ["Z00101", "Z00202", "Z00303"];
@@ -26,6 +29,13 @@ pub(super) struct Rig {
     pub(super) committer: Committer,
     pub(super) projector: Projector,
     pub(super) publishers: Arc<Publishers>,
+}
+
+/// A payload that is in a log.
+pub(super) struct Kept {
+    pub(super) record: String,
+    pub(super) patient: NhsNumber,
+    pub(super) content: u64,
 }
 
 /// Makes the deployment that every walk begins with.
@@ -93,5 +103,25 @@ impl Rig {
             projector,
             publishers,
         }
+    }
+
+    /// The payloads of records that are in a source's log and not erased.
+    pub(super) async fn kept(&self, source: OdsCode) -> Vec<Kept> {
+        let rows = self.store.read_log(source, 0, usize::MAX).await.unwrap();
+        let mut kept = Vec::new();
+        for batch in rows.into_iter().map(|row| read_row(row).unwrap()) {
+            for (index, entry) in batch.entries().enumerate().filter(|(_, e)| e.op != Op::Statement) {
+                let payload = batch.payload_slice(index);
+                if payload.is_empty() || is_erased(payload) {
+                    continue;
+                }
+                kept.push(Kept {
+                    record: entry.record.to_string(),
+                    patient: entry.subject.unwrap().patient,
+                    content: std::str::from_utf8(payload).unwrap().parse().unwrap(),
+                });
+            }
+        }
+        kept
     }
 }

@@ -18,9 +18,9 @@ use handfast_proto::{
 use rand::{Rng as _, rngs::StdRng, seq::IndexedRandom as _};
 use tokio::sync::mpsc;
 
-use super::oracle::Version;
+use super::{oracle::Version, rig::Rig};
 use crate::{
-    ingest::{Committer, Notice, Publishers, Session, SessionEnd, batch_of_statement},
+    ingest::{Notice, Session, SessionEnd, batch_of_statement},
     store::LogBatch,
 };
 
@@ -30,9 +30,6 @@ pub(super) const CATEGORIES: [Category; 3] =
 
 /// Records that a source may have.
 const RECORDS: u64 = 12;
-
-/// Sessions opened to have what is queued taken.
-const MAX_SESSIONS: u32 = 8;
 
 /// Contents are never given twice.
 static CONTENTS: AtomicU64 = AtomicU64::new(1);
@@ -61,6 +58,8 @@ pub(super) struct Source {
 
 /// What a batch did to records.
 pub(super) struct Published {
+    /// For people.
+    pub(super) changes: Vec<String>,
     /// Every version in it that may be forwarded or not.
     pub(super) versions: Vec<(String, Version)>,
     /// Everyone who a record was or is about.
@@ -86,6 +85,7 @@ impl Source {
     pub(super) fn record(&mut self, rng: &mut StdRng, patients: &[NhsNumber]) -> Published {
         let mut builder = BatchBuilder::new(self.head + 1);
         let mut done = Published {
+            changes: Vec::new(),
             versions: Vec::new(),
             patients: Vec::new(),
         };
@@ -102,6 +102,9 @@ impl Source {
                     self.put(&name, before, version)
                 }
             };
+            let (seq, subject) = (self.head + 1 + builder.len() as u64, change.subject);
+            done.changes
+                .push(format!("{seq} {:?} {name} {subject:?}", change.op));
             builder.push(&change);
         }
         let made = builder.finish();
@@ -146,38 +149,38 @@ impl Source {
         self.unacked.push(Unacked { batch, before, after });
     }
 
-    /// Sends what is queued, and waits until it is acknowledged. A session that was ended, as a suspension
-    /// does, is opened again.
-    pub(super) async fn send(&mut self, committer: &Committer, publishers: &Publishers) {
-        for _ in 0..MAX_SESSIONS {
-            self.offer(committer, publishers).await;
-            let Some((session, _)) = self.session.as_ref().filter(|_| !self.unacked.is_empty()) else {
-                return;
-            };
-            let head = self.head;
-            let mut progress = session.watch();
-            let Ok(now) = progress.wait_for(|p| p.acked >= head || p.end.is_some()).await else {
-                return;
-            };
-            if now.acked >= head {
-                self.unacked.clear();
-                return;
+    /// Sends what is queued, and waits until it is acknowledged.
+    pub(super) async fn send(&mut self, rig: &Rig) {
+        self.offer(rig).await;
+        let Some((session, _)) = self.session.as_ref().filter(|_| !self.unacked.is_empty()) else {
+            return;
+        };
+        let head = self.head;
+        if session
+            .watch()
+            .wait_for(|p| p.acked >= head || p.end.is_some())
+            .await
+            .is_ok()
+        {
+            let end = session.watch().borrow().end.clone();
+            match end {
+                None => self.unacked.clear(),
+                // The unit was suspended meanwhile.
+                Some(SessionEnd::TakenOver) => self.session = None,
+                Some(end) => panic!("what {} sends is not taken: {end:?}", self.ods),
             }
-            assert_eq!(now.end, Some(SessionEnd::TakenOver), "{} is not taken", self.ods);
-            drop(now);
-            self.session = None;
         }
-        panic!("{} is never taken", self.ods);
     }
 
     /// Sends what is queued.
-    pub(super) async fn offer(&mut self, committer: &Committer, publishers: &Publishers) {
+    pub(super) async fn offer(&mut self, rig: &Rig) {
         if self.session.is_none() {
-            let session = publishers.open(self.ods, self.store).unwrap();
+            let session = rig.publishers.open(self.ods, self.store).unwrap();
             let notices = session.notices().unwrap();
-            let head = committer.heads().of(self.ods).seq;
+            let head = rig.committer.heads().of(self.ods).seq;
             self.unacked.retain(|sent| sent.batch.last_seq() > head);
             self.session = Some((session, notices));
+            rig.delivery.connected(self.ods);
         }
         let Some((session, _)) = &self.session else { return };
         for sent in &self.unacked {
@@ -188,8 +191,13 @@ impl Source {
                 chain_before: sent.before,
                 chain_after: sent.after,
             };
-            committer.offer(session, log).await.unwrap();
+            rig.committer.offer(session, log).await.unwrap();
         }
+    }
+
+    /// Whether everything is acknowledged.
+    pub(super) fn is_sent(&self) -> bool {
+        self.unacked.is_empty()
     }
 
     /// The daemon, or the connection to it, is gone.
