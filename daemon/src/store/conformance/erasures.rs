@@ -311,6 +311,21 @@ pub(crate) async fn what_is_private_is_not_asked_for_again<B: Backend>() {
     );
 }
 
+/// A record that is one patient's and another's by turns.
+pub(crate) async fn a_record_goes_to_and_fro_between_patients<B: Backend>() {
+    let backend: B = with_units().await;
+    let store = backend.store();
+    let mut hill = Outbox::new(HILL);
+    for patient in [ann(), ben(), ann(), ben(), ann(), ben()] {
+        let batch = hill.batch_of(&[of(Op::Amend, "a", patient, 100)]);
+        store.append(&group(vec![batch])).await.unwrap();
+        project_all(store, HILL).await;
+    }
+    assert_eq!(current(store).await, [6]);
+    assert_eq!(erase_patient(store, ods(HILL), ann(), 6).await.unwrap(), 3);
+    assert_eq!(payloads(store, HILL).await, (vec![1, 3, 5], vec![2, 4, 6]));
+}
+
 pub(crate) async fn many_payloads_are_erased<B: Backend>() {
     let backend: B = with_units().await;
     let store = backend.store();
