@@ -50,14 +50,22 @@ impl Book {
 
     /// Whether any grant in force of the pair lets an amendment through.
     pub fn allows(&self, pair: Pair, subject: &Subject, now: i64) -> bool {
-        let terms = self.terms(pair);
-        let forwards = |carrier: &Carrier<'_>| carrier.decide(subject, now) == Decision::Forward;
-        let by_agreement = || forwards(&self.under(pair, Terms::of(&terms, self.policy())));
-        (terms.grant.is_some() && by_agreement())
-            || self
-                .of_pair(pair)
-                .iter()
-                .any(|(g, _)| self.carrier(pair, *g).is_some_and(|c| forwards(&c)))
+        let mut carriers = self.carriers(pair);
+        carriers.any(|carrier| carrier.decide(subject, now) == Decision::Forward)
+    }
+
+    /// Whether any grant in force would let an amendment through if neither side were suspended: what a recipient
+    /// may have once that is over, and holds meanwhile.
+    pub fn allows_but_for_suspension(&self, pair: Pair, subject: &Subject, now: i64) -> bool {
+        let mut carriers = self.carriers(pair).map(Carrier::if_none_were_suspended);
+        carriers.any(|carrier| carrier.decide(subject, now) == Decision::Forward)
+    }
+
+    /// What carries amendments of a pair, of every grant in force.
+    fn carriers(&self, pair: Pair) -> impl Iterator<Item = Carrier<'_>> {
+        let emergencies = self.of_pair(pair).iter().map(|(grant, _)| *grant);
+        let grants = self.terms(pair).grant.into_iter().chain(emergencies);
+        grants.filter_map(move |grant| self.carrier(pair, grant))
     }
 
     /// Whether the recipient may hold an amendment that the pair let through at some time: it does so now, or

@@ -37,6 +37,9 @@ impl PairTerms {
     };
 }
 
+/// The emergency accesses of one pair.
+type Opened = [(GrantId, Emergency)];
+
 /// Every consent in force.
 #[derive(Clone, Debug, Default)]
 pub struct Book {
@@ -46,7 +49,7 @@ pub struct Book {
     pairs: Arc<HashMap<Pair, PairTerms>>,
     recipients: Arc<HashMap<OdsCode, Arc<[OdsCode]>>>,
     sources: Arc<HashMap<OdsCode, Arc<[OdsCode]>>>,
-    emergencies: Arc<HashMap<Pair, Arc<[(GrantId, Emergency)]>>>,
+    emergencies: Arc<HashMap<Pair, Arc<Opened>>>,
     patients: Arc<HashMap<OdsCode, UnitPatients>>,
     /// The terms that a pair had before changes of which its recipient does not have everything yet.
     former_terms: Arc<HashMap<Pair, Arc<[Terms]>>>,

@@ -10,7 +10,7 @@ use super::{
     agreement::{HalfTerms, Pair, Patients, Side},
     book::{Book, PairTerms},
     emergency::Emergency,
-    gate::{Consents, Decision, Party, Reason, decide},
+    gate::{Consents, Decision, Party, Reason, Standing, decide},
     patient::{PatientWord, Policy},
     patients::UnitPatients,
 };
@@ -85,6 +85,17 @@ impl<'b> Carrier<'b> {
             at_source: book.patients(pair.source).filter(|known| !known.is_empty()),
             at_recipient: book.patients(pair.recipient).filter(|known| !known.is_empty()),
         }
+    }
+
+    /// The same if neither side were suspended.
+    #[must_use]
+    pub fn if_none_were_suspended(mut self) -> Self {
+        for party in [&mut self.source, &mut self.recipient] {
+            if party.standing == Standing::Suspended {
+                party.standing = Standing::Enrolled;
+            }
+        }
+        self
     }
 
     /// Whether it carries amendments of this patient at all: an emergency access is for one patient, under

@@ -75,12 +75,14 @@ pub fn of_patient(before: &Book, after: &Book, pair: Pair, patient: NhsNumber, n
             category,
             confidentiality: Confidentiality::NORMAL,
         };
+        // A suspension ends, and nobody looks again at what changed while it lasted.
         let (then, went) = (
-            before.allows(pair, &subject, now),
-            after.allows(pair, &subject, now),
+            before.allows_but_for_suspension(pair, &subject, now),
+            after.allows_but_for_suspension(pair, &subject, now),
         );
         let held = |book: &Book| {
-            let forwards = |terms: &Terms| book.under(pair, terms.without_end()).decide(&subject, now);
+            let under = |terms: &Terms| book.under(pair, terms.without_end()).if_none_were_suspended();
+            let forwards = |terms: &Terms| under(terms).decide(&subject, now);
             after
                 .former_terms(pair)
                 .iter()

@@ -97,6 +97,19 @@ fn a_dissent_ends_what_goes_from_its_unit_or_comes_to_it() {
 }
 
 #[test]
+fn what_is_said_while_a_side_is_suspended_counts_once_that_is_over() {
+    for suspended in [1, 2] {
+        let before = book().with_unit(unit(suspended), Standing::Suspended);
+        let no = said(&before, 1, 0, Side::ShareOut, PatientWord::No);
+        let to_second = (pair(1, 2), patient(0), ENDS);
+        assert!(touched(&before, &no, 1, 0).contains(&to_second));
+    }
+    let before = book().with_unit(unit(1), Standing::NotEnrolled);
+    let no = said(&before, 1, 0, Side::ShareOut, PatientWord::No);
+    assert_eq!(touched(&before, &no, 1, 0), [], "it has left for good");
+}
+
+#[test]
 fn a_yes_counts_only_where_one_is_asked_for() {
     let before = book();
     let yes = said(&before, 1, 0, Side::ShareOut, PatientWord::Yes);
