@@ -138,8 +138,12 @@ impl<'b> Gate<'b> {
             Decision::Forward => None,
             Decision::Withhold(reason) => Some(reason),
         };
+        // Where nothing is said of what it was before, it was the same: it may be held under terms of before, and
+        // this amendment may take it out of the hands of the job that was to look at it again.
+        let unchanged = (entry.op == Op::Amend).then_some(subject);
         let held = entry
             .former
+            .or(unchanged)
             .filter(|f| self.book.may_be_held(self.pair, f, self.now));
         let goes = held.is_some_and(|former| !self.goes_otherwise(&former, &subject));
         (if goes { Cut::Remove } else { Cut::Drop }, withheld)

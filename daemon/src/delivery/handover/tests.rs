@@ -262,6 +262,34 @@ fn what_may_be_held_of_former_terms_goes_as_a_removal() {
     assert_eq!(ops(out(&narrowed, &turned, For::Live)), [(Op::Remove, 1)]);
 }
 
+/// The job that follows from the change would look at the version before, which this amendment takes out of its
+/// hands.
+#[test]
+fn what_is_amended_before_its_job_comes_to_it_goes_as_a_removal() {
+    let mut again = amendment(1, 10);
+    again.op = Op::Amend;
+    let again = batch(&[again, amendment(2, 10)]);
+    let share_in = HalfTerms {
+        requires_explicit: true,
+        ..HalfTerms::ON
+    };
+    let narrowed = book(PairTerms { share_in, ..both() });
+    assert_eq!(
+        ops(out(&narrowed, &again, For::Live)),
+        [],
+        "nobody holds anything of it"
+    );
+    let before = Terms::of(&both(), Policy::UnlessDissented);
+    let narrowed = narrowed.with_former_terms(pair(), &[before]);
+    assert_eq!(ops(out(&narrowed, &again, For::Live)), [(Op::Remove, 1)]);
+    let accessed = narrowed.with_emergency(ACCESS, opened().of_pair(pair())[0].1);
+    assert_eq!(
+        ops(out(&accessed, &again, For::Live)),
+        [],
+        "another grant carries it"
+    );
+}
+
 #[test]
 fn a_payload_that_was_erased_never_goes() {
     let mut erased = amendment(1, 10);
