@@ -29,10 +29,10 @@ const PAGE_PATIENTS: u32 = 1024;
 /// Records asked for in one message.
 const RESEND_RECORDS: u32 = 1024;
 
-/// How long an agent that takes nothing holds up others; then it is asked again later.
+/// How long an agent that takes nothing, or a projection that lags, holds up others; then it is asked again later.
 const ASK_BOUND: Duration = Duration::from_secs(2);
 
-/// How often more is asked for where there was too much for one message.
+/// How often more is asked for where it could not be all at once.
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How long the keeper rests after a failure.
@@ -226,6 +226,13 @@ impl Inner {
             return Ok(false);
         };
         if self.fence.book().dissents(source, patient) {
+            return Ok(true);
+        }
+        // What came while the dissent stood is known to be erased once it is projected.
+        let head = self.committer.heads().of(source).seq;
+        let projected = self.sources.projector.caught_up(source, head);
+        if tokio::time::timeout(ASK_BOUND, projected).await.is_err() {
+            self.erasing.due.lock().ask.insert((source, Some(patient)));
             return Ok(true);
         }
         let records = self.store.erased_records(source, patient, RESEND_RECORDS).await?;
