@@ -4,7 +4,7 @@
 //! Detects: a post with the patient's number, the clinician's name or words; one that is not signed; an alert
 //! that is lost because the webhook or the daemon was away; one that nobody reviews and that never escalates.
 
-use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use aws_lc_rs::hmac;
@@ -74,16 +74,14 @@ fn last_state(posts: &Posts, alert: u64) -> Option<String> {
     Some(last["state"].as_str()?.to_owned())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_webhook_and_a_mail_folder_hear_of_alerts_and_of_no_person() -> anyhow::Result<()> {
-    let place = tempfile::tempdir()?;
-    let (secret, drop) = (place.path().join("secret"), place.path().join("mail"));
+/// A ward whose daemon tells a webhook and a mail folder of alerts.
+async fn that_tells(place: &Path, drop: &Path, port: u16) -> anyhow::Result<Ward> {
+    let secret = place.join("secret");
     fs::write(&secret, SECRET)?;
-    fs::create_dir(&drop)?;
-    let port = free_port()?;
+    fs::create_dir(drop)?;
     let url = format!("http://127.0.0.1:{port}/alerts");
     let (secret, mail) = (secret.to_string_lossy(), drop.to_string_lossy());
-    let mut ward = Ward::with_options(&[
+    Ward::with_options(&[
         "--alert-webhook-url",
         &url,
         "--alert-webhook-secret-file",
@@ -97,7 +95,39 @@ async fn a_webhook_and_a_mail_folder_hear_of_alerts_and_of_no_person() -> anyhow
         "--alert-escalate-after-seconds",
         "3",
     ])
-    .await?;
+    .await
+}
+
+/// Auditors and the operator see an alert that is escalated, without anything that identifies a person.
+async fn seen_without_persons(ward: &Ward, forbidden: &[String]) -> anyhow::Result<()> {
+    let auditor = ward
+        .town
+        .deployment
+        .hire(&ward.town.house(1)?.unit, "auditor", "Auditor")
+        .await?;
+    for profile in [&auditor, &ward.town.deployment.operator()] {
+        let seen = ward
+            .town
+            .deployment
+            .ctl(profile, &["alerts", "list"])
+            .await?
+            .ok()?;
+        ensure!(
+            seen.json()?["alerts"][0]["state"] == "escalated",
+            "{}",
+            seen.stdout
+        );
+        clean(&seen.stdout, forbidden)?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_webhook_and_a_mail_folder_hear_of_alerts_and_of_no_person() -> anyhow::Result<()> {
+    let place = tempfile::tempdir()?;
+    let drop = place.path().join("mail");
+    let port = free_port()?;
+    let mut ward = that_tells(place.path(), &drop, port).await?;
     ward.fill(1).await?;
 
     // The webhook is away, and then the daemon: neither loses the alert.
@@ -122,32 +152,13 @@ async fn a_webhook_and_a_mail_folder_hear_of_alerts_and_of_no_person() -> anyhow
     })
     .await?;
 
-    // Auditors and the operator see it now, without anything that identifies a person.
-    let auditor = ward
-        .town
-        .deployment
-        .hire(&ward.town.house(1)?.unit, "auditor", "Auditor")
-        .await?;
     let forbidden = [
         nhs_number(0)?.reveal(),
         "Unwisely".to_owned(),
         "clinician".to_owned(),
         "Found on the floor".to_owned(),
     ];
-    for profile in [&auditor, &ward.town.deployment.operator()] {
-        let seen = ward
-            .town
-            .deployment
-            .ctl(profile, &["alerts", "list"])
-            .await?
-            .ok()?;
-        ensure!(
-            seen.json()?["alerts"][0]["state"] == "escalated",
-            "{}",
-            seen.stdout
-        );
-        clean(&seen.stdout, &forbidden)?;
-    }
+    seen_without_persons(&ward, &forbidden).await?;
     let id = alert.to_string();
     let review = [
         "alerts",

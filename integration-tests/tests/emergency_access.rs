@@ -190,6 +190,14 @@ async fn a_dissent_at_the_source_stands_and_does_not_show() -> anyhow::Result<()
     Ok(())
 }
 
+/// The id of the first person of a list with a role.
+fn person<'p>(listed: &'p Value, role: &str) -> anyhow::Result<&'p str> {
+    let people = listed["people"].as_array().context("a list of people")?;
+    let found = people.iter().find(|person| person["role"] == role);
+    let id = found.and_then(|person| person["id"].as_str());
+    id.with_context(|| format!("a person who is {role}"))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_section_3_does_not_allow_is_refused() -> anyhow::Result<()> {
     let ward = ward().await?;
@@ -222,11 +230,7 @@ async fn what_section_3_does_not_allow_is_refused() -> anyhow::Result<()> {
         .await?
         .ok()?
         .json()?;
-    let people = people["people"].as_array().context("a list of people")?;
-    let officer = people.iter().find(|person| person["role"] == "privacy-officer");
-    let officer = officer
-        .and_then(|person| person["id"].as_str())
-        .context("an officer")?;
+    let officer = person(&people, "privacy-officer")?;
     ward.town
         .deployment
         .ctl(admin, &["person", "revoke", officer])
@@ -238,10 +242,7 @@ async fn what_section_3_does_not_allow_is_refused() -> anyhow::Result<()> {
     )?;
 
     // A clinician who becomes one still does not review their own.
-    let clinician = people.iter().find(|person| person["role"] == "clinician");
-    let clinician = clinician
-        .and_then(|person| person["id"].as_str())
-        .context("a clinician")?;
+    let clinician = person(&people, "clinician")?;
     let unit = &ward.town.house(1)?.unit;
     ward.town
         .deployment

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures::Stream;
 use handfast_proto::{
     amendment::Encoded,
+    ids::NhsNumber,
     limits::{MAX_BATCH_BODY_BYTES, MAX_PIECE_BYTES},
     v1::{self, subscribe_response::Message},
 };
@@ -132,7 +133,7 @@ impl Feed {
             job: withdraw.job.0,
             source: withdraw.pair.source.to_string(),
             ended_grant: withdraw.grant.0,
-            patient: withdraw.patient.map_or(0, |patient| patient.as_u64()),
+            patient: withdraw.patient.map_or(0, NhsNumber::as_u64),
         };
         let effect = Effect::Withdrawal(withdraw.job);
         Handed::message(self.marker(Message::Withdraw(message), 0, effect))

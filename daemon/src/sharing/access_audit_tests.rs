@@ -52,7 +52,7 @@ async fn each_step_of_an_access_is_entered() {
     // The second joins the grant of the first: it is entered just so.
     for who in ["carl", "dora"] {
         let kinds = entered(&world, async {
-            ids.push(ask(&world, &access, who).await.unwrap())
+            ids.push(ask(&world, &access, who).await.unwrap());
         })
         .await;
         assert_eq!(kinds, [Alert, EmergencyOpened], "{who}");
@@ -60,19 +60,19 @@ async fn each_step_of_an_access_is_entered() {
     for (who, id) in ["carl", "dora"].into_iter().zip(&ids) {
         let caller = world.caller(who).await;
         let kinds = entered(&world, async {
-            drop(access.end(&caller, *id, None).await.unwrap())
+            drop(access.end(&caller, *id, None).await.unwrap());
         })
         .await;
         assert_eq!(kinds, [EmergencyEnded], "{who}");
         let kinds = entered(&world, async {
-            drop(access.end(&caller, *id, None).await.unwrap())
+            drop(access.end(&caller, *id, None).await.unwrap());
         })
         .await;
         assert_eq!(kinds, [], "{who}: it was over");
     }
     let pru = world.caller("pru").await;
     let kinds = entered(&world, async {
-        drop(access.review(&pru, ids[0], &finding()).await.unwrap())
+        drop(access.review(&pru, ids[0], &finding()).await.unwrap());
     })
     .await;
     assert_eq!(kinds, [EmergencyReviewed]);
@@ -88,7 +88,7 @@ async fn each_step_of_an_access_is_entered() {
         .await
         .unwrap();
     let kinds = entered(&world, async {
-        drop(desk.review(&pru, open[0].id, &finding()).await.unwrap())
+        drop(desk.review(&pru, open[0].id, &finding()).await.unwrap());
     })
     .await;
     assert_eq!(kinds, [EmergencyReviewed], "as an alert it is the same review");
@@ -110,12 +110,12 @@ async fn refused_attempts_are_entered_and_cannot_fill_the_log() {
         ask(&world, &access, "carl").await.unwrap();
     }
     let kinds = entered(&world, async {
-        drop(ask(&world, &access, "carl").await.unwrap_err())
+        drop(ask(&world, &access, "carl").await.unwrap_err());
     })
     .await;
     assert_eq!(kinds, [AuditKind::EmergencyRefused]);
     let kinds = entered(&world, async {
-        drop(ask(&world, &access, "pam").await.unwrap_err())
+        drop(ask(&world, &access, "pam").await.unwrap_err());
     })
     .await;
     assert_eq!(kinds, [AuditKind::EmergencyRefused], "a privacy officer asked");
@@ -123,7 +123,7 @@ async fn refused_attempts_are_entered_and_cannot_fill_the_log() {
     senseless.note.clear();
     let dora = world.caller("dora").await;
     let kinds = entered(&world, async {
-        drop(access.ask(&dora, senseless).await.unwrap_err())
+        drop(access.ask(&dora, senseless).await.unwrap_err());
     })
     .await;
     assert_eq!(kinds, [], "what makes no sense is no attempt");

@@ -173,8 +173,8 @@ impl Consents {
 // === To the daemon ===
 
 /// Does it. Doing it again does nothing more.
-pub(super) async fn perform(delivery: &Delivery, act: &Act, now: i64) -> Answer {
-    match act {
+pub(super) async fn perform(delivery: &Delivery, act: &Act, now: i64) -> Result<Answer, StoreError> {
+    Ok(match act {
         Act::Half(pair, out, half) => {
             let change = HalfChange {
                 pair: *pair,
@@ -185,7 +185,7 @@ pub(super) async fn perform(delivery: &Delivery, act: &Act, now: i64) -> Answer 
                 scope: Some(scope(half)),
                 at: now,
             };
-            let set = delivery.set_half(change, Vec::new()).await.unwrap();
+            let set = delivery.set_half(change, Vec::new()).await?;
             Answer {
                 in_force: set.in_force,
                 ended: ended(&set.outcome),
@@ -203,7 +203,7 @@ pub(super) async fn perform(delivery: &Delivery, act: &Act, now: i64) -> Answer 
                 by: "walk".to_owned(),
                 at: now,
             };
-            let recorded = delivery.record_words(vec![change], Vec::new()).await.unwrap();
+            let recorded = delivery.record_words(vec![change], Vec::new()).await?;
             nothing_ended(recorded.in_force.in_force)
         }
         Act::Claim(unit, patient, on) => {
@@ -215,13 +215,7 @@ pub(super) async fn perform(delivery: &Delivery, act: &Act, now: i64) -> Answer 
                 reason: String::new(),
                 at: now,
             };
-            nothing_ended(
-                delivery
-                    .set_claims(vec![change], Vec::new())
-                    .await
-                    .unwrap()
-                    .in_force,
-            )
+            nothing_ended(delivery.set_claims(vec![change], Vec::new()).await?.in_force)
         }
         Act::Explicit(explicit) => {
             let policy = if *explicit {
@@ -229,28 +223,31 @@ pub(super) async fn perform(delivery: &Delivery, act: &Act, now: i64) -> Answer 
             } else {
                 Policy::UnlessDissented
             };
-            nothing_ended(delivery.set_policy(policy, Vec::new()).await.unwrap().in_force)
+            nothing_ended(delivery.set_policy(policy, Vec::new()).await?.in_force)
         }
-        Act::Suspend(unit, withdraw) => stand(delivery, *unit, UnitState::Suspended, *withdraw, now).await,
-        Act::Resume(unit) => stand(delivery, *unit, UnitState::Enrolled, false, now).await,
-        Act::Open(opened) => open(delivery, opened, now).await,
+        Act::Suspend(unit, withdraw) => stand(delivery, *unit, UnitState::Suspended, *withdraw, now).await?,
+        Act::Resume(unit) => stand(delivery, *unit, UnitState::Enrolled, false, now).await?,
+        Act::Open(opened) => open(delivery, opened, now).await?,
         Act::End(pair, patient) => {
             let book = delivery.book();
             let meant = book.of_pair(*pair).iter().filter(|(_, e)| e.patient == *patient);
             let grants: Vec<GrantId> = meant.map(|(grant, _)| *grant).collect();
-            let answer = delivery
-                .end_emergencies(grants.clone(), Vec::new())
-                .await
-                .unwrap();
+            let answer = delivery.end_emergencies(grants.clone(), Vec::new()).await?;
             Answer {
                 in_force: answer.in_force,
                 ended: grants.iter().map(|grant| (*pair, grant.0)).collect(),
             }
         }
-    }
+    })
 }
 
-async fn stand(delivery: &Delivery, ods: OdsCode, state: UnitState, withdraw: bool, now: i64) -> Answer {
+async fn stand(
+    delivery: &Delivery,
+    ods: OdsCode,
+    state: UnitState,
+    withdraw: bool,
+    now: i64,
+) -> Result<Answer, StoreError> {
     let change = UnitChange {
         ods,
         state,
@@ -259,14 +256,14 @@ async fn stand(delivery: &Delivery, ods: OdsCode, state: UnitState, withdraw: bo
         reason: String::new(),
         at: now,
     };
-    let changed = delivery.set_unit_state(change, Vec::new()).await.unwrap();
-    Answer {
+    let changed = delivery.set_unit_state(change, Vec::new()).await?;
+    Ok(Answer {
         in_force: changed.in_force,
         ended: changed.outcome.pairs.iter().flat_map(ended).collect(),
-    }
+    })
 }
 
-async fn open(delivery: &Delivery, opened: &Opened, now: i64) -> Answer {
+async fn open(delivery: &Delivery, opened: &Opened, now: i64) -> Result<Answer, StoreError> {
     let open = OpenEmergency {
         recipient: opened.pair.recipient,
         patient: opened.patient,
@@ -275,8 +272,8 @@ async fn open(delivery: &Delivery, opened: &Opened, now: i64) -> Answer {
         until: opened.until,
     };
     match delivery.open_emergency(open, Vec::new()).await {
-        Ok(_) | Err(StoreError::Conflict(_)) => nothing_ended(true),
-        Err(error) => panic!("an emergency access cannot be opened: {error}"),
+        Ok(_) | Err(StoreError::Conflict(_)) => Ok(nothing_ended(true)),
+        Err(error) => Err(error),
     }
 }
 

@@ -117,15 +117,13 @@ impl Inbox {
             content: content.expect("a version comes with its payload"),
         };
         match before {
-            Some(held) if held.held && !newer => {
-                if under.job != 0 {
-                    let confirmed = Row {
-                        grant: under.grant,
-                        job: under.job,
-                        ..held
-                    };
-                    self.rows.insert(key, confirmed);
-                }
+            Some(held) if held.held && !newer && under.job != 0 => {
+                let confirmed = Row {
+                    grant: under.grant,
+                    job: under.job,
+                    ..held
+                };
+                self.rows.insert(key, confirmed);
             }
             _ if newer => {
                 self.rows.insert(key, row);

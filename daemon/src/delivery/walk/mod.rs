@@ -10,8 +10,10 @@ macro_rules! tell {
 }
 
 mod acts;
+mod bounds;
 mod inbox;
 mod oracle;
+mod quiet;
 mod recipient;
 mod rig;
 mod source;

@@ -17,11 +17,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     inbox::{Inbox, Under},
     oracle::{Consents, Version},
+    rig::Rig,
     source::{Published, Source},
 };
 use crate::{
     consent::Pair,
-    delivery::{Connection, Delivery, Feed, Opened, Subscription},
+    delivery::{Connection, Feed, Opened, Subscription},
     store::Hello,
 };
 
@@ -64,6 +65,13 @@ impl Watch {
         if let Some(consents) = self.perhaps.take() {
             self.sure = consents;
         }
+    }
+
+    /// It is later now.
+    pub(super) fn time_passes(&mut self, now: i64) {
+        tell!("it is {now}");
+        self.sure.now = now;
+        self.sure.end_what_is_over();
     }
 
     pub(super) fn suspended(&self, unit: OdsCode) -> bool {
@@ -195,7 +203,7 @@ impl Recipient {
         self.live = None;
     }
 
-    pub(super) async fn connect(&mut self, delivery: &Delivery) {
+    pub(super) async fn connect(&mut self, rig: &Rig) {
         let wire = Arc::new(Wire::default());
         let hello = Hello {
             recipient: self.ods,
@@ -204,7 +212,8 @@ impl Recipient {
             durable: self.durable,
         };
         (self.live, self.arrived) = (None, 0);
-        let Ok(opened) = delivery.subscribe(hello, 4096, wire.clone()).await else {
+        let opening = rig.delivery.subscribe(hello, 4096, wire.clone());
+        let Ok(opened) = rig.bounds.within("a subscription is opened", opening).await else {
             return;
         };
         match opened {
@@ -331,7 +340,7 @@ impl Recipient {
     }
 
     /// Says what has arrived and is durable, and confirms what was carried out.
-    pub(super) async fn receipt(&mut self) {
+    pub(super) async fn receipt(&mut self, rig: &Rig) {
         let Some((_, subscription, wire)) = &self.live else {
             return;
         };
@@ -341,7 +350,11 @@ impl Recipient {
         subscription.receipt(self.arrived, self.arrived).unwrap();
         self.durable = self.arrived;
         for (job, removed) in std::mem::take(&mut self.inbox.confirms) {
-            subscription.withdrawal_confirmed(job, removed, 0).await.unwrap();
+            let confirmed = subscription.withdrawal_confirmed(job, removed, 0);
+            rig.bounds
+                .within("a withdrawal is confirmed", confirmed)
+                .await
+                .unwrap();
         }
     }
 }

@@ -9,6 +9,7 @@ use handfast_proto::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::bounds::Bounds;
 use crate::{
     clock::ManualClock,
     consent::{Patients, Policy},
@@ -29,6 +30,7 @@ pub(super) struct Rig {
     pub(super) committer: Committer,
     pub(super) projector: Projector,
     pub(super) publishers: Arc<Publishers>,
+    pub(super) bounds: Bounds,
 }
 
 /// A payload that is in a log.
@@ -72,7 +74,7 @@ pub(super) async fn make(dir: &Path) {
 }
 
 impl Rig {
-    pub(super) async fn start(dir: &Path, clock: Arc<ManualClock>) -> Self {
+    pub(super) async fn start(dir: &Path, clock: Arc<ManualClock>, bounds: Bounds) -> Self {
         let store = Arc::new(SqliteStore::open(dir).await.unwrap());
         // What the life before was writing when it ended is on disk, or forgotten, before anything is read.
         store.touch(1).await.unwrap();
@@ -96,12 +98,14 @@ impl Rig {
         let projecting = projecting.with_caseloads(Arc::new(delivery.clone()));
         tokio::spawn(committing.run(CancellationToken::new()));
         tokio::spawn(projecting.run(CancellationToken::new()));
+        tokio::spawn(delivery.clone().run_erasing(CancellationToken::new()));
         Self {
             store,
             delivery,
             committer,
             projector,
             publishers,
+            bounds,
         }
     }
 

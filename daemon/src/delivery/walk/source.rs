@@ -1,12 +1,6 @@
 //! A source's agent in memory: what it has recorded, and its outbox.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use handfast_proto::{
@@ -31,8 +25,8 @@ pub(super) const CATEGORIES: [Category; 3] =
 /// Records that a source may have.
 const RECORDS: u64 = 12;
 
-/// Contents are never given twice.
-static CONTENTS: AtomicU64 = AtomicU64::new(1);
+/// Contents are never given twice: each source has this many of its own.
+const CONTENTS: u64 = 1_000_000;
 
 /// A batch that the daemon has not acknowledged.
 struct Unacked {
@@ -45,6 +39,8 @@ struct Unacked {
 pub(super) struct Source {
     pub(super) ods: OdsCode,
     store: StoreId,
+    /// The last content it gave.
+    content: u64,
     pub(super) head: u64,
     chain: Option<Chain>,
     unacked: Vec<Unacked>,
@@ -71,6 +67,7 @@ impl Source {
         Self {
             ods,
             store: StoreId::from_random([n; 16]),
+            content: u64::from(n) * CONTENTS,
             head: 0,
             chain: None,
             unacked: Vec::new(),
@@ -96,7 +93,8 @@ impl Source {
             let change = match before {
                 Some(version) if rng.random_bool(0.15) => self.retract(&name, version),
                 _ => {
-                    let version = next_version(rng, before, patients);
+                    self.content += 1;
+                    let version = next_version(rng, before, patients, self.content);
                     done.versions.push((name.clone(), version));
                     done.patients.push(version.patient);
                     self.put(&name, before, version)
@@ -155,10 +153,11 @@ impl Source {
         let Some((session, _)) = self.session.as_ref().filter(|_| !self.unacked.is_empty()) else {
             return;
         };
-        let head = self.head;
-        if session
-            .watch()
-            .wait_for(|p| p.acked >= head || p.end.is_some())
+        let (head, mut progress) = (self.head, session.watch());
+        let acked = progress.wait_for(|p| p.acked >= head || p.end.is_some());
+        if rig
+            .bounds
+            .within("what was sent is acknowledged", acked)
             .await
             .is_ok()
         {
@@ -191,7 +190,8 @@ impl Source {
                 chain_before: sent.before,
                 chain_after: sent.after,
             };
-            rig.committer.offer(session, log).await.unwrap();
+            let offered = rig.committer.offer(session, log);
+            rig.bounds.within("a batch is queued", offered).await.unwrap();
         }
     }
 
@@ -240,8 +240,7 @@ impl Source {
     }
 }
 
-fn next_version(rng: &mut StdRng, before: Option<Version>, patients: &[NhsNumber]) -> Version {
-    let content = CONTENTS.fetch_add(1, Ordering::Relaxed);
+fn next_version(rng: &mut StdRng, before: Option<Version>, patients: &[NhsNumber], content: u64) -> Version {
     let fresh = Version {
         patient: *patients.choose(rng).unwrap(),
         category: *CATEGORIES.choose(rng).unwrap(),
@@ -265,7 +264,7 @@ fn next_version(rng: &mut StdRng, before: Option<Version>, patients: &[NhsNumber
 }
 
 fn subject(version: Version) -> Subject {
-    let marks = if version.content % 2 == 0 {
+    let marks = if version.content.is_multiple_of(2) {
         Confidentiality::PRIVATE
     } else {
         Confidentiality::RESTRICTED

@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     acts::{Act, Place, perform, said, said_at, word_value},
+    bounds::Bounds,
     oracle::Consents,
     recipient::{Recipient, Watch},
     rig::{Rig, UNITS},
@@ -27,19 +28,19 @@ use super::{
 };
 use crate::{
     clock::{Clock as _, ManualClock},
-    store::Store as _,
+    store::StoreError,
 };
 
 /// Patients that records are about.
 const PATIENTS: usize = 5;
 
-/// How long quiet may take to come.
-const QUIET_BOUND: Duration = Duration::from_secs(20);
+/// How long a statement may take to come into force: many times what it takes on a busy machine.
+const STATEMENT_BOUND: Duration = Duration::from_secs(20);
 
 /// A change that the daemon was asked for.
 enum UnderWay {
     /// By a call.
-    Call(Act, JoinHandle<()>),
+    Call(Act, JoinHandle<Result<(), StoreError>>),
     /// By a unit, at a place of its stream.
     Statement(usize, u64),
 }
@@ -53,19 +54,20 @@ pub(super) enum End {
 
 /// Everything that outlives the daemon.
 pub(super) struct World {
-    rng: StdRng,
+    pub(super) rng: StdRng,
     clock: Arc<ManualClock>,
-    watch: Arc<Mutex<Watch>>,
-    recipients: Vec<Recipient>,
-    sources: Vec<Source>,
-    units: Vec<OdsCode>,
+    pub(super) watch: Arc<Mutex<Watch>>,
+    pub(super) recipients: Vec<Recipient>,
+    pub(super) sources: Vec<Source>,
+    pub(super) units: Vec<OdsCode>,
     patients: Vec<NhsNumber>,
     under_way: Option<UnderWay>,
     left: usize,
+    bounds: Bounds,
 }
 
 impl World {
-    pub(super) fn new(seed: u64, steps: usize) -> Self {
+    pub(super) fn new(seed: u64, steps: usize, bounds: Bounds) -> Self {
         let units: Vec<OdsCode> = UNITS.iter().map(|ods| ods.parse().unwrap()).collect();
         let watch = Arc::new(Mutex::new(Watch::default()));
         let clock = Arc::new(ManualClock::at(1_000));
@@ -85,13 +87,15 @@ impl World {
             patients: numbers.take(PATIENTS).collect(),
             under_way: None,
             left: steps,
+            bounds,
             watch,
         }
     }
 
     /// One life of the daemon.
     pub(super) async fn live(&mut self, dir: &Path) -> End {
-        let rig = Rig::start(dir, Arc::clone(&self.clock)).await;
+        let rig = Rig::start(dir, Arc::clone(&self.clock), self.bounds.clone());
+        let rig = self.bounds.within("the daemon has started", rig).await;
         self.come_back(&rig).await;
         while self.left > 0 {
             self.left -= 1;
@@ -132,6 +136,15 @@ impl World {
 
     async fn step(&mut self, rig: &Rig) -> Option<End> {
         self.listen();
+        rig.bounds.check();
+        // Each step draws from a well of its own: how much it draws may hang on how tasks interleave.
+        let next = self.rng.random();
+        let ended = self.one_of_many(rig).await;
+        self.rng = StdRng::seed_from_u64(next);
+        ended
+    }
+
+    async fn one_of_many(&mut self, rig: &Rig) -> Option<End> {
         match self.rng.random_range(0..1000) {
             0..250 => self.publish(rig).await,
             250..610 => self.read(rig).await,
@@ -173,14 +186,14 @@ impl World {
     async fn read(&mut self, rig: &Rig) {
         let n = self.rng.random_range(0..self.recipients.len());
         if self.recipients[n].live.is_none() {
-            self.recipients[n].connect(&rig.delivery).await;
+            self.recipients[n].connect(rig).await;
         }
         for _ in 0..self.rng.random_range(1..8) {
             tokio::task::yield_now().await;
             self.recipients[n].read_one();
         }
         if self.rng.random_bool(0.7) {
-            self.recipients[n].receipt().await;
+            self.recipients[n].receipt(rig).await;
         }
     }
 
@@ -197,19 +210,19 @@ impl World {
         self.call(rig, act);
     }
 
-    fn call(&mut self, rig: &Rig, act: Act) {
+    pub(super) fn call(&mut self, rig: &Rig, act: Act) {
         let (delivery, watch, now) = (rig.delivery.clone(), Arc::clone(&self.watch), self.clock.now_ms());
         tell!("asked for {act:?}");
         self.watch.lock().may_come(|consents| consents.after(&act));
         let asked = act.clone();
         let call = tokio::spawn(async move {
             loop {
-                let answer = perform(&delivery, &asked, now).await;
+                let answer = perform(&delivery, &asked, now).await?;
                 let mut watch = watch.lock();
                 watch.ended.extend(answer.ended);
                 if answer.in_force {
                     watch.come_into_force();
-                    return;
+                    return Ok(());
                 }
             }
         });
@@ -286,15 +299,16 @@ impl World {
     }
 
     /// Waits until what is under way is in force.
-    async fn finish(&mut self, rig: &Rig) {
+    pub(super) async fn finish(&mut self, rig: &Rig) {
         if let Some(UnderWay::Call(_, call)) = &mut self.under_way {
-            call.await.unwrap();
+            let returned = rig.bounds.within("a change is in force", call).await;
+            returned.unwrap().unwrap();
             self.under_way = None;
         }
         let begun = tokio::time::Instant::now();
         while let Some(UnderWay::Statement(n, _)) = self.under_way {
             assert!(
-                begun.elapsed() < QUIET_BOUND,
+                begun.elapsed() < STATEMENT_BOUND,
                 "a statement does not come into force"
             );
             self.sources[n].send(rig).await;
@@ -305,100 +319,13 @@ impl World {
 
     async fn pass_time(&mut self, rig: &Rig) {
         self.finish(rig).await;
-        let mut watch = self.watch.lock();
         self.clock.advance(self.rng.random_range(1..150));
-        watch.sure.now = self.clock.now_ms();
-        tell!("it is {}", watch.sure.now);
-        watch.sure.end_what_is_over();
-        drop(watch);
+        self.watch.lock().time_passes(self.clock.now_ms());
         if self.rng.random_bool(0.5) {
-            rig.delivery.tidy().await.unwrap();
+            let tidied = rig
+                .bounds
+                .within("what is over is tidied away", rig.delivery.tidy());
+            tidied.await.unwrap();
         }
-    }
-
-    // --- quiet ---
-
-    /// Everyone reads on until nothing is left to do: then each holds exactly what it may.
-    async fn quiet(&mut self, rig: &Rig) {
-        self.finish(rig).await;
-        for unit in self.units.clone() {
-            let (suspended, withdrawn) = self.watch.lock().stands(unit);
-            if suspended && (!withdrawn || self.rng.random_bool(0.5)) {
-                self.call(rig, Act::Resume(unit));
-                self.finish(rig).await;
-            }
-        }
-        let begun = tokio::time::Instant::now();
-        loop {
-            self.let_everyone_act(rig).await;
-            let left = self.left_to_do(rig).await;
-            if left.is_empty() {
-                return;
-            }
-            assert!(begun.elapsed() < QUIET_BOUND, "L1, W1: {left:#?}");
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
-
-    async fn let_everyone_act(&mut self, rig: &Rig) {
-        rig.delivery.tidy().await.unwrap();
-        rig.delivery.erase().await.unwrap();
-        for source in &mut self.sources {
-            source.listen();
-            source.resend();
-            source.send(rig).await;
-            let head = rig.committer.heads().of(source.ods).seq;
-            rig.projector.caught_up(source.ods, head).await;
-        }
-        self.watch.lock().recorded_by_now(&self.sources);
-        for recipient in &mut self.recipients {
-            if recipient.live.is_none() {
-                recipient.connect(&rig.delivery).await;
-            }
-            while recipient.read_one() {}
-            recipient.receipt().await;
-        }
-    }
-
-    /// What is in the logs although it is not to be kept.
-    async fn not_erased(&self, rig: &Rig) -> Vec<String> {
-        let mut found = Vec::new();
-        for source in &self.sources {
-            for kept in rig.kept(source.ods).await {
-                let marked = source
-                    .current
-                    .get(&kept.record)
-                    .is_some_and(|version| version.marked);
-                let dissents = self.watch.lock().sure.dissents(source.ods, kept.patient);
-                if marked || dissents {
-                    found.push(format!("{} {} {}", source.ods, kept.record, kept.content));
-                }
-            }
-        }
-        found
-    }
-
-    /// What keeps it from being quiet, but for units that stay suspended.
-    async fn left_to_do(&self, rig: &Rig) -> Vec<String> {
-        let unsent = self.sources.iter().filter(|source| !source.is_sent());
-        let mut left: Vec<String> = unsent.map(|source| format!("{} sends", source.ods)).collect();
-        for recipient in &self.recipients {
-            if self.watch.lock().suspended(recipient.ods) {
-                continue;
-            }
-            let (_, jobs) = rig.store.recipient_jobs(recipient.ods).await.unwrap();
-            left.extend(jobs.iter().map(|job| format!("{job:?}")));
-            let expected = self.watch.lock().expected(recipient.ods, &self.sources);
-            let held = recipient.inbox.held();
-            let wrong = held
-                .iter()
-                .filter(|(record, content)| expected.get(record) != Some(content));
-            left.extend(wrong.map(|held| format!("{} holds {held:?}", recipient.ods)));
-            let missing = expected.iter().filter(|(record, _)| !held.contains_key(record));
-            left.extend(missing.map(|lacks| format!("{} lacks {lacks:?}", recipient.ods)));
-        }
-        let kept = self.not_erased(rig).await;
-        left.extend(kept.iter().map(|kept| format!("{kept} is kept")));
-        left
     }
 }

@@ -47,6 +47,22 @@ fn end(id: AccessId, sources: &[&str], by: &str, at: i64) -> EndAccess {
     }
 }
 
+async fn are_its_own(store: &impl Store, id: AccessId, hill: GrantId, vale: GrantId) {
+    assert_eq!(
+        store.own_grants(id, None).await.unwrap(),
+        [(ods(HILL), hill), (ods(VALE), vale)]
+    );
+    assert_eq!(
+        store.own_grants(id, Some(ods(VALE))).await.unwrap(),
+        [(ods(VALE), vale)]
+    );
+    assert_fails!(
+        store.own_grants(id, Some(ods(WARD))).await,
+        StoreError::Missing(_)
+    );
+    assert_fails!(store.own_grants(AccessId(99), None).await, StoreError::Missing(_));
+}
+
 pub(crate) async fn an_access_ends_with_its_grant<B: Backend>() {
     let backend: B = hospital().await;
     let store = backend.store();
@@ -68,19 +84,7 @@ pub(crate) async fn an_access_ends_with_its_grant<B: Backend>() {
         .unwrap();
     let row = one(store, id).await;
     assert_eq!(row.sources[0].grant, Some(hill.grant), "what is noted stays");
-    assert_eq!(
-        store.own_grants(id, None).await.unwrap(),
-        [(ods(HILL), hill.grant), (ods(VALE), vale.grant)]
-    );
-    assert_eq!(
-        store.own_grants(id, Some(ods(VALE))).await.unwrap(),
-        [(ods(VALE), vale.grant)]
-    );
-    assert_fails!(
-        store.own_grants(id, Some(ods(WARD))).await,
-        StoreError::Missing(_)
-    );
-    assert_fails!(store.own_grants(AccessId(99), None).await, StoreError::Missing(_));
+    are_its_own(store, id, hill.grant, vale.grant).await;
 
     end_grant(store, hill.grant, T0 + 20).await;
     let row = one(store, id).await;
