@@ -3,6 +3,7 @@
 mod alerts;
 mod audit;
 mod audit_check;
+mod data_path;
 
 use std::{
     io::{self, Write as _},
@@ -15,21 +16,20 @@ use anyhow::Context as _;
 use handfast_proto::{limits::MAX_SYNC_MESSAGE_BYTES, v1::sync_server::SyncServer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
-use tokio::{net::TcpListener, sync::Notify};
+use tokio::net::TcpListener;
 use tonic::service::{Routes, RoutesBuilder};
 
 use crate::{
     audit::{AuditLog, Refusals, RefusalsTask, refusals},
     clock::{Clock, SystemClock},
     config::{Bounded, Config},
-    delivery::{Changes, Delivery, DeliveryParts},
+    delivery::{Changes, Delivery},
     enrolment::{Authority, Enrolment},
     grpc::{
         Acceptor, AgreementsService, CaseloadService, Connections, Edge, EnrolmentService, HealthWatch,
-        Identities, OwnLeaf, PatientConsentsService, PeopleService, PolicyService, SyncParts, SyncService,
-        UnaryRates, UnitsService, bind, reflection, server_config,
+        Identities, OwnLeaf, PatientConsentsService, PeopleService, PolicyService, UnaryRates, UnitsService,
+        bind, reflection, server_config,
     },
-    ingest::{Publishers, Rate, RateLimit, committer, projector},
     lifecycle::{Lifecycle, Signals, Stage},
     random::{OsRandom, Random},
     sharing::{
@@ -140,54 +140,8 @@ impl Ground {
 
     /// The data path, the acts on it, and a service each.
     async fn services(&self, lifecycle: &mut Lifecycle) -> anyhow::Result<Routes> {
-        let limits = &self.config.limits;
-        let committed = Arc::new(Notify::new());
-        let (committer, committing) = committer(
-            Arc::clone(&self.store),
-            Arc::clone(&self.clock),
-            Arc::clone(&committed),
-        )
-        .await
-        .context("start the committer")?;
-        let (projector, projecting) = projector(committer.clone(), Arc::clone(&self.store), committed);
-        let publishers = Arc::new(Publishers::default());
         let changes = Arc::new(Changes::default());
-        let delivery = Delivery::start(DeliveryParts {
-            store: Arc::clone(&self.store),
-            clock: Arc::clone(&self.clock),
-            committer: committer.clone(),
-            projector,
-            publishers: Arc::clone(&publishers),
-            changes: Arc::clone(&changes),
-            drain: limits.drain_ms.as_millis(),
-        })
-        .await
-        .context("start delivery")?;
-        let rate = RateLimit::new(Rate {
-            per_second: nonzero(limits.amendments_per_second_per_unit),
-            burst: nonzero(limits.amendments_burst_per_unit),
-        });
-        let sync = SyncService::new(SyncParts {
-            identities: Arc::clone(&self.identities),
-            committer,
-            publishers,
-            rate: Arc::new(rate),
-            delivery: delivery.clone(),
-            tree: self.audit.tree().clone(),
-            max_payload_bytes: limits.max_payload_bytes.as_usize(),
-        });
-        let hard = lifecycle.hard();
-        let run = committing.run(hard.clone());
-        lifecycle.spawn("committer", Stage::Core, async move {
-            run.await;
-            Ok(())
-        });
-        let run = projecting.run(hard);
-        lifecycle.spawn("projector", Stage::Core, async move {
-            run.await;
-            Ok(())
-        });
-
+        let (sync, delivery) = self.data_path(&changes, lifecycle).await?;
         let mut routes = RoutesBuilder::default();
         routes.add_service(SyncServer::new(sync).max_decoding_message_size(MAX_SYNC_MESSAGE_BYTES));
         let acts = self.acts(delivery, changes).await?;

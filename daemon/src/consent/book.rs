@@ -1,21 +1,19 @@
-//! The book: every consent in force, as one immutable value that the fence swaps.
+//! The book: every consent in force, as one immutable value that the fence swaps. What it says of an amendment
+//! is in `allowed`.
 //!
 //! Invariants: a pair's `grant` is there only where both halves of the pair are on; a pair that is not in the
 //! book has both halves off; `epoch` rises with each swap. A copy shares what did not change.
 
 use std::{collections::HashMap, sync::Arc};
 
-use handfast_proto::{
-    amendment::Subject,
-    ids::{NhsNumber, OdsCode},
-};
+use handfast_proto::ids::{NhsNumber, OdsCode};
 
 use super::{
     agreement::{GrantId, HalfTerms, Pair},
-    carrier::{Carrier, Terms},
+    carrier::Terms,
     emergency::Emergency,
-    gate::{Decision, Reason, Standing, refuse_pair},
-    patient::Policy,
+    gate::Standing,
+    patient::{PatientWord, Policy},
     patients::{Facts, UnitPatients},
 };
 
@@ -39,16 +37,8 @@ impl PairTerms {
     };
 }
 
-/// What the book says of one message.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
-    /// Its grant is in force: ask for each amendment.
-    InForce,
-    /// Its grant has ended: nothing of it goes any more.
-    Ended,
-    /// A side of the pair is suspended: it waits.
-    Paused,
-}
+/// The emergency accesses of one pair.
+type Opened = [(GrantId, Emergency)];
 
 /// Every consent in force.
 #[derive(Clone, Debug, Default)]
@@ -59,8 +49,10 @@ pub struct Book {
     pairs: Arc<HashMap<Pair, PairTerms>>,
     recipients: Arc<HashMap<OdsCode, Arc<[OdsCode]>>>,
     sources: Arc<HashMap<OdsCode, Arc<[OdsCode]>>>,
-    emergencies: Arc<HashMap<GrantId, Emergency>>,
+    emergencies: Arc<HashMap<Pair, Arc<Opened>>>,
     patients: Arc<HashMap<OdsCode, UnitPatients>>,
+    /// The terms that a pair had before changes of which its recipient does not have everything yet.
+    former_terms: Arc<HashMap<Pair, Arc<[Terms]>>>,
 }
 
 // === Making and changing ===
@@ -162,16 +154,68 @@ impl Book {
         }
     }
 
-    /// The book after an emergency access began (or ended: `None`).
+    /// The book after an emergency access began.
     #[must_use]
-    pub fn with_emergency(&self, grant: GrantId, emergency: Option<Emergency>) -> Self {
-        let mut next = self.next();
-        let all = Arc::make_mut(&mut next.emergencies);
-        match emergency {
-            Some(emergency) => all.insert(grant, emergency),
-            None => all.remove(&grant),
-        };
+    pub fn with_emergency(&self, grant: GrantId, emergency: Emergency) -> Self {
+        let mut next = self.without_emergency(emergency.pair, grant);
+        let of_pair = Arc::make_mut(&mut next.emergencies)
+            .entry(emergency.pair)
+            .or_default();
+        *of_pair = of_pair.iter().copied().chain([(grant, emergency)]).collect();
         next
+    }
+
+    /// The book after an emergency access ended.
+    #[must_use]
+    pub fn without_emergency(&self, pair: Pair, grant: GrantId) -> Self {
+        let mut next = self.next();
+        let rest: Arc<[_]> = next
+            .of_pair(pair)
+            .iter()
+            .copied()
+            .filter(|(g, _)| *g != grant)
+            .collect();
+        let all = Arc::make_mut(&mut next.emergencies);
+        if rest.is_empty() {
+            all.remove(&pair);
+        } else {
+            all.insert(pair, rest);
+        }
+        next
+    }
+
+    /// The book with other terms of which changes of a pair are not through yet.
+    #[must_use]
+    pub fn with_former_terms(&self, pair: Pair, terms: &[Terms]) -> Self {
+        let mut next = self.next();
+        let all = Arc::make_mut(&mut next.former_terms);
+        if terms.is_empty() {
+            all.remove(&pair);
+        } else {
+            all.insert(pair, terms.into());
+        }
+        next
+    }
+
+    /// The book in which nothing of a pair goes, until it is known how the pair stands.
+    #[must_use]
+    pub fn closed(&self, pair: Pair) -> Self {
+        let terms = PairTerms {
+            grant: None,
+            ..self.terms(pair)
+        };
+        let mut next = self.with_pair(pair, terms);
+        Arc::make_mut(&mut next.emergencies).remove(&pair);
+        next
+    }
+
+    /// This book, read from the store, in the place of another.
+    #[must_use]
+    pub fn following(self, other: &Self) -> Self {
+        Self {
+            epoch: other.epoch + 1,
+            ..self
+        }
     }
 
     fn next(&self) -> Self {
@@ -223,8 +267,27 @@ impl Book {
     /// The emergency accesses that were opened and not ended, in no order.
     pub fn emergencies(&self) -> impl Iterator<Item = (GrantId, Emergency)> + '_ {
         self.emergencies
-            .iter()
-            .map(|(grant, emergency)| (*grant, *emergency))
+            .values()
+            .flat_map(|of_pair| of_pair.iter().copied())
+    }
+
+    /// The emergency accesses of a pair that were opened and not ended.
+    pub fn of_pair(&self, pair: Pair) -> &[(GrantId, Emergency)] {
+        self.emergencies.get(&pair).map(AsRef::as_ref).unwrap_or_default()
+    }
+
+    /// The terms that a pair had before changes of which its recipient does not have everything yet: what they
+    /// let through may still be held there.
+    pub fn former_terms(&self, pair: Pair) -> &[Terms] {
+        self.former_terms
+            .get(&pair)
+            .map(AsRef::as_ref)
+            .unwrap_or_default()
+    }
+
+    /// The pairs with such terms, in no order.
+    pub fn pairs_with_former_terms(&self) -> impl Iterator<Item = Pair> + '_ {
+        self.former_terms.keys().copied()
     }
 
     /// What is known of a unit's patients.
@@ -232,65 +295,19 @@ impl Book {
         self.patients.get(&unit)
     }
 
+    /// Whether a patient has said no to sharing out what a unit recorded, under any number that it said is
+    /// theirs.
+    pub fn dissents(&self, unit: OdsCode, patient: NhsNumber) -> bool {
+        self.patients(unit).is_some_and(|known| {
+            let mut numbers = [patient].into_iter().chain(known.others(patient).iter().copied());
+            numbers.any(|number| known.facts(number).share_out == PatientWord::No)
+        })
+    }
+
     /// What is known of a patient at a unit, under this very number.
     pub fn facts(&self, unit: OdsCode, patient: NhsNumber) -> Facts {
         self.patients(unit)
             .map_or(Facts::default(), |known| known.facts(patient))
-    }
-
-    /// Whether a message of a grant may still be handed over at all.
-    pub fn verdict(&self, pair: Pair, grant: GrantId) -> Verdict {
-        let emergency = self.emergencies.get(&grant).is_some_and(|e| e.pair == pair);
-        if !emergency && self.terms(pair).grant != Some(grant) {
-            return Verdict::Ended;
-        }
-        match (self.standing(pair.source), self.standing(pair.recipient)) {
-            (Standing::Enrolled, Standing::Enrolled) => Verdict::InForce,
-            _ => Verdict::Paused,
-        }
-    }
-
-    /// What carries a message of a grant, to be asked for each amendment. `None` where the grant has ended.
-    pub fn carrier(&self, pair: Pair, grant: GrantId) -> Option<Carrier<'_>> {
-        if let Some(emergency) = self.emergencies.get(&grant).filter(|e| e.pair == pair) {
-            let terms = Terms::of(&self.terms(pair), self.policy);
-            return Some(Carrier::new(self, pair, terms, Some(*emergency)));
-        }
-        let terms = self.terms(pair);
-        (terms.grant == Some(grant)).then(|| Carrier::new(self, pair, Terms::of(&terms, self.policy), None))
-    }
-
-    /// What the gate would say under these terms, whatever grant is in force.
-    pub fn under(&self, pair: Pair, terms: Terms) -> Carrier<'_> {
-        Carrier::new(self, pair, terms, None)
-    }
-
-    /// Whether any grant in force of the pair lets an amendment through.
-    pub fn allows(&self, pair: Pair, subject: &Subject, now: i64) -> bool {
-        let terms = self.terms(pair);
-        let by_agreement = terms.grant.is_some()
-            && self
-                .under(pair, Terms::of(&terms, self.policy))
-                .decide(subject, now)
-                == Decision::Forward;
-        by_agreement || self.allows_by_emergency(pair, subject, now)
-    }
-
-    fn allows_by_emergency(&self, pair: Pair, subject: &Subject, now: i64) -> bool {
-        let of_pair = self.emergencies.iter().filter(|(_, e)| e.pair == pair);
-        let mut carriers = of_pair.filter_map(|(grant, _)| self.carrier(pair, *grant));
-        carriers.any(|c| c.concerns(subject) && c.decide(subject, now) == Decision::Forward)
-    }
-
-    /// The pairs of which a half was ever set and that have no grant in force, and why nothing of them goes.
-    pub fn without_grant(&self, now: i64) -> Vec<(Pair, Reason)> {
-        let without = self.pairs.iter().filter(|(_, terms)| terms.grant.is_none());
-        let why = |(pair, terms): (&Pair, &PairTerms)| {
-            let carrier = self.under(*pair, Terms::of(terms, self.policy));
-            let (source, recipient, consents) = carrier.parts();
-            refuse_pair(source, recipient, consents, now).map(|reason| (*pair, reason))
-        };
-        without.filter_map(why).collect()
     }
 }
 

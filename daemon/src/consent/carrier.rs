@@ -10,7 +10,7 @@ use super::{
     agreement::{HalfTerms, Pair, Patients, Side},
     book::{Book, PairTerms},
     emergency::Emergency,
-    gate::{Consents, Decision, Party, Reason, decide},
+    gate::{Consents, Decision, Party, Reason, Standing, decide},
     patient::{PatientWord, Policy},
     patients::UnitPatients,
 };
@@ -33,6 +33,20 @@ impl Terms {
             share_out: pair.share_out,
             share_in: pair.share_in,
             policy,
+        }
+    }
+
+    /// The same without an end to either half: what they let through while they held.
+    #[must_use]
+    pub fn without_end(self) -> Self {
+        let open = |half: HalfTerms| HalfTerms {
+            ends_at: None,
+            ..half
+        };
+        Self {
+            share_out: open(self.share_out),
+            share_in: open(self.share_in),
+            ..self
         }
     }
 }
@@ -71,6 +85,17 @@ impl<'b> Carrier<'b> {
             at_source: book.patients(pair.source).filter(|known| !known.is_empty()),
             at_recipient: book.patients(pair.recipient).filter(|known| !known.is_empty()),
         }
+    }
+
+    /// The same if neither side were suspended.
+    #[must_use]
+    pub fn if_none_were_suspended(mut self) -> Self {
+        for party in [&mut self.source, &mut self.recipient] {
+            if party.standing == Standing::Suspended {
+                party.standing = Standing::Enrolled;
+            }
+        }
+        self
     }
 
     /// Whether it carries amendments of this patient at all: an emergency access is for one patient, under

@@ -1,9 +1,12 @@
 //! Consent as pure data and pure functions: no I/O, no clock, no async.
 
 mod agreement;
+mod allowed;
 mod book;
 mod carrier;
 mod consequence;
+#[cfg(test)]
+mod consequence_tests;
 mod emergency;
 mod gate;
 #[cfg(test)]
@@ -13,9 +16,12 @@ mod patients;
 mod shards;
 
 pub use agreement::{CategorySet, GrantId, HalfTerms, Pair, Patients, Scope, Side};
-pub use book::{Book, PairTerms, Verdict};
+pub use allowed::Verdict;
+pub use book::{Book, PairTerms};
 pub use carrier::{Carrier, Terms};
-pub use consequence::{categories, differs, pairs_of_patient};
+pub use consequence::{
+    Difference, categories, of_patient, of_terms, of_terms_in_emergency, pairs_of_patient,
+};
 pub use emergency::Emergency;
 pub use gate::{Consents, Decision, Party, Reason, Standing, decide};
 pub use patient::{EmergencyWindow, PatientWord, Policy, prevails};

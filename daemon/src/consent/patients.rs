@@ -76,7 +76,7 @@ impl UnitPatients {
 
     /// Whether nothing is known of anyone.
     pub fn is_empty(&self) -> bool {
-        self.facts.is_empty()
+        self.facts.is_empty() && self.others.is_empty()
     }
 
     /// Sets what is known of a patient.

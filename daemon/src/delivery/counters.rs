@@ -1,4 +1,7 @@
 //! What each pair has forwarded and withheld since the daemon started, for people.
+//!
+//! Invariant: of an amendment that is withheld the first decision counts, once: what is looked at again after
+//! a break, and what a job passes over, does not.
 
 use std::{
     collections::HashMap,
@@ -17,6 +20,8 @@ use crate::consent::{Pair, Reason};
 pub(super) struct PairCounters {
     forwarded: AtomicU64,
     cursor: AtomicU64,
+    /// The last seq of which it was decided whether it goes.
+    decided: AtomicU64,
     withheld: Vec<AtomicU64>,
 }
 
@@ -26,6 +31,7 @@ impl Default for PairCounters {
         Self {
             forwarded: AtomicU64::new(0),
             cursor: AtomicU64::new(0),
+            decided: AtomicU64::new(0),
             withheld,
         }
     }
@@ -36,14 +42,28 @@ impl PairCounters {
         self.forwarded.fetch_add(n, Ordering::Relaxed);
     }
 
-    pub(super) fn withheld(&self, reason: Reason, n: u64) {
-        if let Some(count) = self.withheld.get(reason as usize) {
-            count.fetch_add(n, Ordering::Relaxed);
+    /// The amendment with this seq does not go.
+    pub(super) fn withheld(&self, reason: Reason, seq: u64) {
+        if seq <= self.decided.load(Ordering::Relaxed) {
+            return;
         }
+        if let Some(count) = self.withheld.get(reason as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Of everything up to this seq it was decided whether it goes.
+    pub(super) fn decided(&self, seq: u64) {
+        self.decided.fetch_max(seq, Ordering::Relaxed);
     }
 
     pub(super) fn cursor(&self, seq: u64) {
         self.cursor.fetch_max(seq, Ordering::Relaxed);
+    }
+
+    /// Everything up to this seq was received or withheld.
+    pub(super) fn at(&self) -> u64 {
+        self.cursor.load(Ordering::Relaxed)
     }
 
     /// Forwarded, cursor, and the reasons that were given at least once.
@@ -79,5 +99,25 @@ impl Counters {
             .iter()
             .map(|(pair, counters)| (*pair, Arc::clone(counters)))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_looked_at_again_is_not_counted_again() {
+        let counters = PairCounters::default();
+        counters.withheld(Reason::NotOnCaseload, 4);
+        counters.withheld(Reason::NotOnCaseload, 5);
+        counters.decided(5);
+        counters.withheld(Reason::PatientDissentIn, 5);
+        counters.withheld(Reason::PatientDissentIn, 6);
+        let (_, _, withheld) = counters.read();
+        assert_eq!(
+            withheld,
+            [(Reason::PatientDissentIn, 1), (Reason::NotOnCaseload, 2)]
+        );
     }
 }

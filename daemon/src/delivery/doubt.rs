@@ -1,52 +1,95 @@
 //! What recipients may have of a grant although no live subscription knows of it: what was handed over on
 //! connections that are gone, and whatever an earlier process may have handed over.
 //!
-//! Invariants: a doubt is never too small; it is bounded by one entry a pair; it says nothing of a grant
-//! other than the pair's newest that something was handed over under.
+//! Invariants: a doubt is never too small; it is bounded by one entry a grant in force, and goes once the
+//! receipt of the grant's end was made.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::{HashMap, HashSet};
 
 use handfast_proto::ids::OdsCode;
 use parking_lot::Mutex;
 
-use super::ledger::Mark;
-use crate::consent::{Book, GrantId, Pair};
+use super::ledger::{Ledger, Mark};
+use crate::{
+    consent::{Book, GrantId, Pair},
+    store::JobId,
+};
+
+/// Jobs of a grant of which it is kept apart what is in doubt; of more the doubts are one, until the grant ends.
+const MAX_JOBS_IN_DOUBT: usize = 64;
 
 /// What is known of connections that are gone.
 #[derive(Debug)]
 pub(super) struct Doubts {
-    book_at_start: Arc<Book>,
+    grants_at_start: HashSet<(Pair, GrantId)>,
     heads_at_start: HashMap<OdsCode, u64>,
-    gone: Mutex<HashMap<Pair, Mark>>,
+    gone: Mutex<HashMap<(Pair, GrantId), Gone>>,
+}
+
+/// What is known of a grant.
+#[derive(Debug, Default)]
+struct Gone {
+    mark: Mark,
+    /// The first and the last seq of what jobs behind the live feed sent, and was not receipted.
+    jobs: HashMap<JobId, (u64, u64)>,
+}
+
+/// What may be at a recipient of a grant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Doubt {
+    /// How far the live feed got.
+    pub(super) mark: Mark,
+    /// The first and the last seq of what jobs behind it may have left there.
+    pub(super) behind: Option<(u64, u64)>,
 }
 
 impl Doubts {
-    pub(super) fn new(book_at_start: Arc<Book>, heads_at_start: Vec<(OdsCode, u64)>) -> Self {
+    pub(super) fn new(book_at_start: &Book, heads_at_start: Vec<(OdsCode, u64)>) -> Self {
+        let agreements = book_at_start
+            .pairs()
+            .filter_map(|(pair, terms)| Some((pair, terms.grant?)));
+        let emergencies = book_at_start
+            .emergencies()
+            .map(|(grant, emergency)| (emergency.pair, grant));
         Self {
-            book_at_start,
+            grants_at_start: agreements.chain(emergencies).collect(),
             heads_at_start: heads_at_start.into_iter().collect(),
             gone: Mutex::default(),
         }
     }
 
-    /// A subscription is gone; what its ledger marked stays known.
-    pub(super) fn gone(&self, marks: impl IntoIterator<Item = (Pair, Mark)>) {
+    /// A subscription is gone; what its ledger knows stays known.
+    pub(super) fn gone(&self, ledger: &Ledger) {
         let mut gone = self.gone.lock();
-        for (pair, mark) in marks {
-            gone.entry(pair)
-                .and_modify(|known| known.join(mark))
-                .or_insert(mark);
+        for (grant, mark) in ledger.marks() {
+            gone.entry(grant).or_default().mark.join(mark);
+        }
+        for (job, disclosed) in ledger.open_jobs() {
+            let of_grant = gone.entry((disclosed.pair, disclosed.grant)).or_default();
+            of_grant.add(job, (disclosed.first, disclosed.last));
         }
     }
 
+    /// The recipient has the end of a job: all that it sent was receipted.
+    pub(super) fn job_is_over(&self, job: JobId) {
+        self.gone.lock().values_mut().for_each(|of_grant| {
+            of_grant.jobs.remove(&job);
+        });
+    }
+
     /// What is known of a grant from connections that are gone and from before the start.
-    pub(super) fn of(&self, pair: Pair, grant: GrantId) -> Mark {
-        let known = self.gone.lock().get(&pair).copied();
-        let mut mark = known.filter(|m| m.grant == grant).unwrap_or(Mark::new(grant));
-        if self.book_at_start.terms(pair).grant == Some(grant) {
-            mark.handed = mark.handed.max(self.head_at_start(pair.source));
+    pub(super) fn of(&self, pair: Pair, grant: GrantId) -> Doubt {
+        let gone = self.gone.lock();
+        let mut doubt = gone.get(&(pair, grant)).map(Gone::doubt).unwrap_or_default();
+        if self.grants_at_start.contains(&(pair, grant)) {
+            doubt.mark.handed = doubt.mark.handed.max(self.head_at_start(pair.source));
         }
-        mark
+        doubt
+    }
+
+    /// The receipt of a grant's end was made.
+    pub(super) fn forget(&self, pair: Pair, grant: GrantId) {
+        self.gone.lock().remove(&(pair, grant));
     }
 
     /// The last seq that an earlier process may have handed over of a source.
@@ -55,9 +98,28 @@ impl Doubts {
     }
 }
 
+impl Gone {
+    fn add(&mut self, job: JobId, seqs: (u64, u64)) {
+        let apart = self.jobs.len() < MAX_JOBS_IN_DOUBT || self.jobs.contains_key(&job);
+        // No job has this number: what stands under it is in doubt until the grant ends.
+        let job = if apart { job } else { JobId(0) };
+        let known = self.jobs.entry(job).or_insert(seqs);
+        *known = (known.0.min(seqs.0), known.1.max(seqs.1));
+    }
+
+    fn doubt(&self) -> Doubt {
+        let ranges = self.jobs.values().copied();
+        Doubt {
+            mark: self.mark,
+            behind: ranges.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::ledger::{Disclosed, Effect};
 
     fn pair() -> Pair {
         Pair {
@@ -66,22 +128,62 @@ mod tests {
         }
     }
 
-    fn mark(grant: u64, received: u64, handed: u64) -> Mark {
-        Mark {
+    fn disclosed(grant: u64, first: u64, last: u64, behind: Option<u64>) -> Option<Disclosed> {
+        Some(Disclosed {
+            pair: pair(),
             grant: GrantId(grant),
-            received,
-            handed,
+            first,
+            last,
+            behind: behind.map(JobId),
+        })
+    }
+
+    fn mark(received: u64, handed: u64) -> Doubt {
+        Doubt {
+            mark: Mark { received, handed },
+            behind: None,
         }
     }
 
     #[test]
     fn what_was_handed_over_on_a_connection_that_is_gone_stays_in_doubt() {
-        let doubts = Doubts::new(Arc::new(Book::default()), Vec::new());
-        doubts.gone([(pair(), mark(2, 3, 9))]);
-        doubts.gone([(pair(), mark(2, 7, 7))]);
-        assert_eq!(doubts.of(pair(), GrantId(2)), mark(2, 7, 9));
-        assert_eq!(doubts.of(pair(), GrantId(3)), mark(3, 0, 0));
-        doubts.gone([(pair(), mark(3, 10, 12))]);
-        assert_eq!(doubts.of(pair(), GrantId(3)), mark(3, 10, 12));
+        let doubts = Doubts::new(&Book::default(), Vec::new());
+        let first = Ledger::new(pair().recipient, 1, 100);
+        first.hand(1, Effect::None, disclosed(2, 1, 9, None));
+        doubts.gone(&first);
+        let second = Ledger::new(pair().recipient, 2, 100);
+        second.hand(1, Effect::None, disclosed(2, 1, 7, None));
+        second.hand(1, Effect::None, disclosed(3, 10, 12, None));
+        second.receipt(1, 1).unwrap();
+        doubts.gone(&second);
+        assert_eq!(
+            doubts.of(pair(), GrantId(2)),
+            mark(7, 9),
+            "also beside another grant"
+        );
+        assert_eq!(doubts.of(pair(), GrantId(3)), mark(0, 12));
+        doubts.forget(pair(), GrantId(2));
+        assert_eq!(doubts.of(pair(), GrantId(2)), mark(0, 0));
+    }
+
+    #[test]
+    fn what_a_job_sent_is_in_doubt_until_its_end_was_receipted() {
+        let doubts = Doubts::new(&Book::default(), Vec::new());
+        let ledger = Ledger::new(pair().recipient, 1, 100);
+        ledger.hand(1, Effect::None, disclosed(2, 90, 99, None));
+        ledger.receipt(1, 1).unwrap();
+        ledger.hand(1, Effect::None, disclosed(2, 4, 6, Some(7)));
+        ledger.hand(1, Effect::None, disclosed(2, 10, 20, Some(7)));
+        doubts.gone(&ledger);
+        let behind = Some((4, 20));
+        assert_eq!(
+            doubts.of(pair(), GrantId(2)),
+            Doubt {
+                behind,
+                ..mark(99, 99)
+            }
+        );
+        doubts.job_is_over(JobId(7));
+        assert_eq!(doubts.of(pair(), GrantId(2)), mark(99, 99));
     }
 }

@@ -1,28 +1,44 @@
-//! Emergency accesses, opened and ended in the same order as every other change of consent (S1).
+//! Opening emergency accesses, and ending them before their time.
 
 use std::sync::Arc;
 
-use super::{fence::Which, revoker::InForce, state::Inner};
+use super::{
+    drain::{Drained, Which},
+    half_acts::{ended_by, with_outcome},
+    revoker::{InForce, PairReceipt},
+    state::Inner,
+};
 use crate::{
-    consent::{Book, GrantId},
-    store::{EmergencyRow, NewEntry, OpenEmergency, StoreError, With},
+    consent::{Book, GrantId, Pair},
+    store::{EmergencyRow, HalfOutcome, NewEntry, OpenEmergency, StoreError, With},
 };
 
 impl Inner {
-    /// Opens emergency accesses. Not cancellation-safe: runs in a task of its own.
+    /// Opens one patient's records of some sources. Not cancellation-safe: runs in a task of its own.
     pub(super) async fn open_emergency(
         self: Arc<Self>,
         open: OpenEmergency,
         audit: Vec<NewEntry>,
     ) -> Result<Vec<EmergencyRow>, StoreError> {
-        let _order = self.order.lock().await;
-        let opened = self.store.open_emergency(&open, &With::audit(audit)).await?;
-        let with = |book: &Book, row: &EmergencyRow| book.with_emergency(row.grant, Some(row.emergency()));
-        self.fence.swap(
-            |book| opened.iter().fold(book.clone(), |book, row| with(&book, row)),
-            &[],
-        );
-        self.fence.refresh(Some(open.recipient));
+        let turn = self.begin().await?;
+        let opened = match self.store.open_emergency(&open, &With::audit(audit)).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                if matches!(error, StoreError::Failed(_)) {
+                    self.is_unsure([]);
+                }
+                return Err(error);
+            }
+        };
+        let next = |book: &Book| {
+            let each = opened.iter();
+            each.fold(book.clone(), |book, row| {
+                book.with_emergency(row.grant, row.emergency())
+            })
+        };
+        self.fence.swap(next, &[]);
+        drop(turn);
+        self.fence.refresh([open.recipient]);
         Ok(opened)
     }
 
@@ -32,25 +48,68 @@ impl Inner {
         grants: Vec<GrantId>,
         audit: Vec<NewEntry>,
     ) -> Result<InForce, StoreError> {
-        let order = self.order.lock().await;
-        let now = self.clock.now_ms();
-        self.store
+        let turn = self.begin().await?;
+        let (book, now) = (self.fence.book(), self.clock.now_ms());
+        let meant = book.emergencies().filter(|(grant, _)| grants.contains(grant));
+        let pairs: Vec<Pair> = meant.map(|(_, emergency)| emergency.pair).collect();
+        let ended = match self
+            .store
             .end_emergencies(&grants, now, &With::audit(audit))
-            .await?;
-        let book = self.fence.book();
-        let ended = book.emergencies().filter(|(grant, _)| grants.contains(grant));
-        let which: Vec<Which> = ended.map(|(grant, e)| Which::Grant(e.pair, grant)).collect();
-        let without = |book: &Book| {
-            grants
-                .iter()
-                .fold(book.clone(), |book, grant| book.with_emergency(*grant, None))
+            .await
+        {
+            Ok(ended) => ended,
+            Err(error) => {
+                if matches!(error, StoreError::Failed(_)) {
+                    self.is_unsure(pairs);
+                }
+                return Err(error);
+            }
         };
-        let flights = self.fence.swap(without, &which);
-        drop(order);
-        self.fence.refresh(None);
+        let mut which: Vec<Which> = ended.iter().flat_map(ended_by).collect();
+        // One that has ended already asks again.
+        let is_new = |grant: &GrantId| {
+            which
+                .iter()
+                .any(|w| matches!(w, Which::Grant(_, g) if g == grant))
+        };
+        let again: Vec<Which> = grants
+            .iter()
+            .filter(|g| !is_new(g))
+            .map(|g| Which::Ended(*g))
+            .collect();
+        which.extend(again);
+        let flights = self.fence.swap(|book| with_outcomes(book, &ended), &which);
+        drop(turn);
+        self.fence
+            .refresh(ended.iter().map(|outcome| outcome.agreement.pair.recipient));
+        let drained = self.fence.drain_each(&flights).await;
+        let mut receipts = Vec::new();
+        for outcome in &ended {
+            let pair = outcome.agreement.pair;
+            for (grant, cursor) in &outcome.emergencies_ended {
+                let of_grant = Which::Grant(pair, *grant);
+                let own = flights
+                    .iter()
+                    .zip(&drained)
+                    .filter(|(flight, _)| flight.which == of_grant);
+                let drained = own.fold(Drained::default(), |all, (_, one)| all.and(*one));
+                let receipt = self.fence.receipt(pair, *grant, *cursor, &drained);
+                receipts.push(PairReceipt { pair, receipt });
+                if !drained.pending {
+                    self.fence.forget(pair, *grant);
+                }
+            }
+        }
         Ok(InForce {
-            in_force: !self.fence.drain(&flights).await.pending,
-            receipts: Vec::new(),
+            in_force: !drained.iter().any(|drained| drained.pending),
+            receipts,
         })
     }
+}
+
+/// The book after what was committed of several pairs.
+pub(super) fn with_outcomes(book: &Book, outcomes: &[HalfOutcome]) -> Book {
+    outcomes
+        .iter()
+        .fold(book.clone(), |book, outcome| with_outcome(&book, outcome))
 }

@@ -13,21 +13,22 @@ use bytes::Bytes;
 use futures::Stream;
 use handfast_proto::{
     amendment::Encoded,
+    ids::NhsNumber,
     limits::{MAX_BATCH_BODY_BYTES, MAX_PIECE_BYTES},
     v1::{self, subscribe_response::Message},
 };
 use tokio::sync::mpsc;
 
 use super::{
+    candidate::{Candidate, Chosen, Edge, Over, Take, Withdraw},
     fence::Fence,
-    handover,
+    handover::Gate,
     ledger::{Disclosed, Effect},
-    pair_feed::{Candidate, CatchUpMarker, Chosen, Take},
     subscriber::Subscriber,
 };
 use crate::{
     clock::Clock,
-    consent::{Book, GrantId, Pair, Verdict},
+    consent::{Book, Carrier, GrantId, Pair, Verdict},
     ingest::Committer,
     store::CatchUpMove,
 };
@@ -79,7 +80,7 @@ impl Stream for Feed {
                 return Poll::Ready(None);
             }
             if let Some(welcome) = this.welcome.take() {
-                return Poll::Ready(Some(this.marker(Message::Welcome(welcome), Effect::None)));
+                return Poll::Ready(Some(this.marker(Message::Welcome(welcome), 0, Effect::None)));
             }
             if this.pieces.is_none() && this.next.is_none() {
                 match this.candidates.poll_recv(cx) {
@@ -91,7 +92,7 @@ impl Stream for Feed {
             let ledger = &this.subscriber.ledger;
             let room = match (&this.pieces, &this.next) {
                 (Some(_), _) => ledger.has_room_for_piece(cx.waker()),
-                (None, Some(Candidate::Batch(_))) => ledger.has_room(cx.waker()),
+                (None, Some(Candidate::Batch(_) | Candidate::Edge(_))) => ledger.has_room(cx.waker()),
                 (None, _) => true,
             };
             if !room {
@@ -113,26 +114,38 @@ impl Feed {
         }
         match self.next.take() {
             Some(Candidate::Batch(chosen)) => self.hand_batch(chosen),
-            Some(Candidate::CatchUp(edge)) => self.hand_edge(edge),
+            Some(Candidate::Edge(edge)) => self.hand_edge(edge),
             Some(Candidate::Fenced { pair, grant }) => {
                 let message = v1::Fenced {
                     source: pair.source.to_string(),
                     grant: grant.0,
                 };
-                Handed::message(self.marker(Message::Fenced(message), Effect::None))
+                Handed::message(self.marker(Message::Fenced(message), 0, Effect::None))
             }
-            Some(Candidate::Withdraw { pair, grant, job }) => {
-                let source = pair.source.to_string();
-                let message = v1::Withdraw {
-                    job: job.0,
-                    source,
-                    ended_grant: grant.0,
-                    patient: 0,
-                };
-                Handed::message(self.marker(Message::Withdraw(message), Effect::Withdrawal(job)))
-            }
+            Some(Candidate::Withdraw(withdraw)) => self.hand_withdrawal(withdraw),
+            Some(Candidate::Stands { pair, grant, stands }) => self.hand_stands(pair, grant, stands),
             None => Handed::Nothing,
         }
+    }
+
+    fn hand_withdrawal(&self, withdraw: Withdraw) -> Handed {
+        let message = v1::Withdraw {
+            job: withdraw.job.0,
+            source: withdraw.pair.source.to_string(),
+            ended_grant: withdraw.grant.0,
+            patient: withdraw.patient.map_or(0, NhsNumber::as_u64),
+        };
+        let effect = Effect::Withdrawal(withdraw.job);
+        Handed::message(self.marker(Message::Withdraw(message), 0, effect))
+    }
+
+    /// How a grant stands is told while its source is suspended too, but not once it has ended.
+    fn hand_stands(&self, pair: Pair, grant: GrantId, stands: v1::GrantInForce) -> Handed {
+        let message = Message::GrantStands(v1::GrantStands { grant: Some(stands) });
+        self.fence.hand(|book| match book.verdict(pair, grant) {
+            Verdict::Ended => Handed::Nothing,
+            Verdict::InForce | Verdict::Paused => Handed::message(self.marker(message, 0, Effect::None)),
+        })
     }
 
     /// Runs `hand` under the guard if the grant is in force. Otherwise the take is dropped: nothing more of
@@ -142,19 +155,21 @@ impl Feed {
         pair: Pair,
         grant: GrantId,
         take: Take,
-        hand: impl FnOnce(&mut Self, &Book) -> Handed,
+        hand: impl FnOnce(&mut Self, &Book, &Carrier<'_>) -> Handed,
     ) -> Handed {
         if self.refused.contains(&take) {
             return Handed::Nothing;
         }
         let fence = Arc::clone(&self.fence);
-        fence.hand(|book| match book.verdict(pair, grant) {
-            Verdict::InForce => hand(self, book),
-            Verdict::Ended | Verdict::Paused => {
-                self.refuse(take);
-                Handed::Nothing
-            }
-        })
+        fence.hand(
+            |book| match (book.verdict(pair, grant), book.carrier(pair, grant)) {
+                (Verdict::InForce, Some(carrier)) => hand(self, book, &carrier),
+                _ => {
+                    self.refuse(take);
+                    Handed::Nothing
+                }
+            },
+        )
     }
 
     fn refuse(&mut self, take: Take) {
@@ -167,56 +182,38 @@ impl Feed {
         self.subscriber.refresh();
     }
 
-    fn hand_edge(&mut self, edge: CatchUpMarker) -> Handed {
-        let CatchUpMarker {
-            pair,
-            grant,
-            take,
-            job,
-            upto,
-            complete,
-        } = edge;
+    fn hand_edge(&mut self, edge: Edge) -> Handed {
+        let (scope, patient) = edge.over.scope();
         let message = v1::CatchUp {
-            job: job.0,
-            source: pair.source.to_string(),
-            grant: grant.0,
-            complete,
-            upto_seq: upto,
-            scope: v1::ReconcileScope::Everything.into(),
-            patient: 0,
+            job: edge.job.0,
+            source: edge.pair.source.to_string(),
+            grant: edge.grant.0,
+            complete: edge.complete,
+            upto_seq: edge.upto,
+            scope: scope as i32,
+            patient,
         };
-        let done = Effect::CatchUp(CatchUpMove {
-            job,
-            through: upto,
+        let done = Effect::Job(CatchUpMove {
+            job: edge.job,
+            through: edge.upto,
             complete: true,
         });
-        let effect = if complete { done } else { Effect::None };
-        self.guarded(pair, grant, take, |this, _| {
-            Handed::message(this.marker(Message::CatchUp(message), effect))
+        let effect = if edge.complete { done } else { Effect::None };
+        self.guarded(edge.pair, edge.grant, edge.take, |this, _, _| {
+            Handed::message(this.marker(Message::CatchUp(message), FRAME_BYTES, effect))
         })
     }
 
     fn hand_batch(&mut self, chosen: Chosen) -> Handed {
-        self.guarded(chosen.pair, chosen.grant, chosen.take, |this, book| {
-            this.gate(book, chosen)
+        self.guarded(chosen.pair, chosen.grant, chosen.take, |this, book, carrier| {
+            this.gate(book, carrier, chosen)
         })
     }
 
-    fn gate(&mut self, book: &Book, chosen: Chosen) -> Handed {
-        let Chosen {
-            pair,
-            grant,
-            batch,
-            mask,
-            counters,
-            ..
-        } = &chosen;
-        let Some(carrier) = book.carrier(*pair, *grant) else {
-            return Handed::Nothing;
-        };
-        let Some(Encoded { header, body }) =
-            handover::pass(&carrier, batch, *mask, self.clock.now_ms(), counters)
-        else {
+    fn gate(&mut self, book: &Book, carrier: &Carrier<'_>, chosen: Chosen) -> Handed {
+        let gate = Gate::new(book, chosen.pair, chosen.grant, carrier, self.clock.now_ms());
+        let passed = gate.pass(&chosen.batch, chosen.mask, chosen.what_for(), &chosen.counters);
+        let Some(Encoded { header, body }) = passed else {
             let moves = self.subscriber.ledger.pass(effect(&chosen));
             if !moves.is_empty() {
                 self.committer.offer_moves(moves);
@@ -237,9 +234,9 @@ impl Feed {
             .ledger
             .hand(bytes, effect(&chosen), Some(disclosed(&chosen)));
         let deliver = v1::Deliver {
-            source: pair.source.to_string(),
+            source: chosen.pair.source.to_string(),
             grant: chosen.grant.0,
-            job: chosen.job.map_or(0, |j| j.0),
+            job: chosen.job_number(),
             header,
             body,
         };
@@ -249,12 +246,26 @@ impl Feed {
         })
     }
 
-    /// Hands over one more piece; each is checked anew, and the rest is dropped once the grant has ended.
+    /// Hands over one more piece, if the amendment still passes. Otherwise, unless the grant's end clears it
+    /// away, the recipient would wait for the rest among what goes on: the subscription ends, and the next
+    /// begins without.
     fn hand_piece(&mut self, pieces: Pieces) -> Handed {
-        let Chosen {
-            pair, grant, take, ..
-        } = pieces.chosen;
-        self.guarded(pair, grant, take, |this, _| this.piece(pieces))
+        let chosen = &pieces.chosen;
+        let (pair, grant, take) = (chosen.pair, chosen.grant, chosen.take);
+        let handed = self.guarded(pair, grant, take, |this, book, carrier| {
+            let chosen = &pieces.chosen;
+            let gate = Gate::new(book, pair, grant, carrier, this.clock.now_ms());
+            if gate.keeps(&chosen.batch, chosen.mask, chosen.what_for()) {
+                this.piece(pieces)
+            } else {
+                Handed::Nothing
+            }
+        });
+        let ended = || self.fence.book().verdict(pair, grant) == Verdict::Ended;
+        if matches!(handed, Handed::Nothing) && !ended() {
+            self.subscriber.over.cancel();
+        }
+        handed
     }
 
     fn piece(&mut self, mut pieces: Pieces) -> Handed {
@@ -273,7 +284,7 @@ impl Feed {
         let piece = v1::DeliverPiece {
             source: chosen.pair.source.to_string(),
             grant: chosen.grant.0,
-            job: chosen.job.map_or(0, |j| j.0),
+            job: chosen.job_number(),
             header,
             offset: pieces.offset as u64,
             data,
@@ -288,8 +299,8 @@ impl Feed {
         })
     }
 
-    fn marker(&self, message: Message, effect: Effect) -> v1::SubscribeResponse {
-        let number = self.subscriber.ledger.hand(0, effect, None);
+    fn marker(&self, message: Message, bytes: usize, effect: Effect) -> v1::SubscribeResponse {
+        let number = self.subscriber.ledger.hand(bytes, effect, None);
         v1::SubscribeResponse {
             number,
             message: Some(message),
@@ -319,26 +330,23 @@ impl Drop for Feed {
 }
 
 fn effect(chosen: &Chosen) -> Effect {
-    match chosen.job {
-        Some(job) => Effect::CatchUp(CatchUpMove {
-            job,
-            through: chosen.through,
-            complete: false,
-        }),
-        None => Effect::Cursor {
+    chosen.progress().map_or(
+        Effect::Cursor {
             pair: chosen.pair,
             grant: chosen.grant,
             through: chosen.through,
         },
-    }
+        Effect::Job,
+    )
 }
 
 fn disclosed(chosen: &Chosen) -> Disclosed {
-    let (first, last) = (chosen.batch.first_seq(), chosen.batch.last_seq());
+    let behind = chosen.job.filter(|(_, over)| *over != Over::Everything);
     Disclosed {
         pair: chosen.pair,
         grant: chosen.grant,
-        first,
-        last,
+        first: chosen.batch.first_seq(),
+        last: chosen.batch.last_seq(),
+        behind: behind.map(|(job, _)| job),
     }
 }

@@ -1,93 +1,70 @@
 //! The fence: what makes a revocation exact (S1).
 //!
-//! A guard covers two short things only: swapping the book, and checking and handing over one message.
+//! A guard covers two short things only: exchanging the book, and checking and handing over one message.
 //! Both take the same lock, so every message was checked against the book in force when it was handed
 //! over, and stands in its subscription's ledger before the guard is let go. A change therefore sees, once
 //! it has swapped the book, everything that it may have to wait for.
 //!
 //! Invariants: the book's swaps follow the order of the commits; a grant that is not in the book is never
-//! handed over; a subscription stays listed until its socket is closed.
+//! handed over; a subscription stays listed until its socket is closed; a job counts as settled only once the
+//! book was swapped for the change that it follows from.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use futures::future::join_all;
 use handfast_proto::ids::OdsCode;
 use parking_lot::{Mutex, RwLock};
 
 use super::{
     counters::Counters,
     doubt::Doubts,
-    ledger::{Disclosed, Flight},
-    revoker::Receipt,
+    drain::{InFlight, Which},
+    ledger::Flight,
     subscriber::Subscriber,
 };
-use crate::consent::{Book, GrantId, Pair, PairTerms, Standing};
-use crate::store::{AgreementRow, UnitState};
-
-/// How long a cut connection may take to be gone, before an answer is "pending".
-const CLOSE_BOUND: Duration = Duration::from_millis(1000);
+use crate::consent::{Book, PairTerms, Standing};
+use crate::store::{AgreementRow, JobId, UnitState};
 
 /// The book, and everyone to whom something may be on its way.
 #[derive(Debug)]
 pub(super) struct Fence {
     book: RwLock<Arc<Book>>,
+    /// Held from reading the book to exchanging it: nobody's swap is lost.
+    swapping: Mutex<()>,
     subscribers: Mutex<HashMap<OdsCode, Vec<Arc<Subscriber>>>>,
     pub(super) counters: Counters,
-    drain: Duration,
-    doubts: Doubts,
+    pub(super) drain: Duration,
+    pub(super) doubts: Doubts,
+    changes: ChangesUnderWay,
 }
 
-/// What waiting for a grant's flights found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Drained {
-    pub(super) pending: bool,
-    pub(super) cut: bool,
-    pub(super) received_through: Option<u64>,
-    pub(super) not_received: Option<(u64, u64)>,
+/// Which changes were begun and which are over, by number.
+#[derive(Debug, Default)]
+struct ChangesUnderWay {
+    begun: AtomicU64,
+    over: AtomicU64,
+    /// The highest job that was seen while no change was under way.
+    settled: AtomicU64,
 }
 
-/// What one subscription had in flight when the book was swapped.
-#[derive(Clone, Debug)]
-pub(super) struct InFlight {
-    subscriber: Arc<Subscriber>,
-    which: Which,
-    at_swap: Flight,
-}
-
-/// Which messages a change ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Which {
-    /// Those of a grant.
-    Grant(Pair, GrantId),
-    /// Those of a unit, as source or recipient.
-    Unit(OdsCode),
-}
-
-impl Which {
-    fn has(self, disclosed: &Disclosed) -> bool {
-        match self {
-            Self::Grant(pair, grant) => disclosed.pair == pair && disclosed.grant == grant,
-            Self::Unit(ods) => disclosed.pair.source == ods || disclosed.pair.recipient == ods,
-        }
-    }
-}
-
-impl InFlight {
-    /// Whether it was in flight of this grant.
-    pub(super) fn is_of(&self, pair: Pair, grant: GrantId) -> bool {
-        self.which == Which::Grant(pair, grant)
-    }
-}
+// === The book ===
 
 impl Fence {
     pub(super) fn new(book: Book, heads_at_start: Vec<(OdsCode, u64)>, drain: Duration) -> Self {
-        let book = Arc::new(book);
         Self {
-            doubts: Doubts::new(Arc::clone(&book), heads_at_start),
-            book: RwLock::new(book),
+            doubts: Doubts::new(&book, heads_at_start),
+            book: RwLock::new(Arc::new(book)),
+            swapping: Mutex::default(),
             subscribers: Mutex::default(),
             counters: Counters::default(),
             drain,
+            changes: ChangesUnderWay::default(),
         }
     }
 
@@ -101,66 +78,42 @@ impl Fence {
         Arc::clone(&self.book.read())
     }
 
-    /// Swaps the book, and says what is in flight of what that ended.
+    /// Swaps the book, and says what is in flight of what that ended. The next value is made, and the last one
+    /// let go of, without the guard.
     pub(super) fn swap(&self, change: impl FnOnce(&Book) -> Book, ended: &[Which]) -> Vec<InFlight> {
-        let mut book = self.book.write();
-        let next = change(&book);
-        *book = Arc::new(next);
+        let _alone = self.swapping.lock();
+        let next = Arc::new(change(&self.book()));
+        let (_last, flights) = {
+            let mut book = self.book.write();
+            let last = std::mem::replace(&mut *book, next);
+            (last, self.flights(ended))
+        };
+        flights
+    }
+
+    /// What is in flight of what `which` names.
+    fn flights(&self, which: &[Which]) -> Vec<InFlight> {
         let subscribers = self.subscribers.lock();
-        let flights = |subscriber: &Arc<Subscriber>| {
-            let subscriber = Arc::clone(subscriber);
-            ended.iter().map(move |which| InFlight {
-                at_swap: subscriber.ledger.flight(|d| which.has(d)),
-                subscriber: Arc::clone(&subscriber),
-                which: *which,
-            })
-        };
-        let all = subscribers.values().flatten().flat_map(flights);
-        all.filter(|f| f.at_swap != Flight::default()).collect()
-    }
-
-    /// Waits, bounded, until what was in flight has arrived; cuts the connections of those that do not
-    /// answer. Cancellation-safe, but what it would have cut stays.
-    pub(super) async fn drain(&self, flights: &[InFlight]) -> Drained {
-        let each = join_all(flights.iter().map(|flight| self.drain_one(flight))).await;
-        each.into_iter().fold(Drained::default(), Drained::and)
-    }
-
-    async fn drain_one(&self, flight: &InFlight) -> Drained {
-        let subscriber = &flight.subscriber;
-        let received = Drained {
-            received_through: flight.at_swap.received_through,
-            ..Drained::default()
-        };
-        let Some(number) = flight.at_swap.last_number else {
-            return received;
-        };
-        let arrived = tokio::select! {
-            biased;
-            () = subscriber.ledger.arrived(number) => true,
-            () = subscriber.connection.closed() => false,
-            () = tokio::time::sleep(self.drain) => false,
-        };
-        if arrived {
-            let last = flight.at_swap.not_received.map(|(_, last)| last);
-            return Drained {
-                received_through: last.max(received.received_through),
-                ..received
+        let mut flights = Vec::new();
+        for which in which {
+            let meant: Vec<&Arc<Subscriber>> = match which.recipient() {
+                Some(recipient) => subscribers.get(&recipient).into_iter().flatten().collect(),
+                None => subscribers.values().flatten().collect(),
             };
+            for subscriber in meant {
+                let at_swap = subscriber.ledger.flight(|d| which.has(d));
+                if at_swap != Flight::default() {
+                    flights.push(InFlight::new(Arc::clone(subscriber), *which, at_swap));
+                }
+            }
         }
-        subscriber.connection.cut();
-        let closed = tokio::time::timeout(CLOSE_BOUND, subscriber.connection.closed())
-            .await
-            .is_ok();
-        let now = subscriber.ledger.flight(|d| flight.which.has(d));
-        Drained {
-            pending: !closed,
-            cut: true,
-            received_through: now.received_through.max(received.received_through),
-            not_received: now.not_received,
-        }
+        flights
     }
+}
 
+// === Subscriptions ===
+
+impl Fence {
     /// Lists a subscription, so that changes see it.
     pub(super) fn list(&self, subscriber: &Arc<Subscriber>) {
         self.subscribers
@@ -172,7 +125,7 @@ impl Fence {
 
     /// Forgets a subscription whose socket is closed, but for what it handed over.
     pub(super) fn unlist(&self, subscriber: &Arc<Subscriber>) {
-        self.doubts.gone(subscriber.ledger.marks());
+        self.doubts.gone(&subscriber.ledger);
         let mut all = self.subscribers.lock();
         if let Some(list) = all.get_mut(&subscriber.recipient) {
             list.retain(|s| !Arc::ptr_eq(s, subscriber));
@@ -201,56 +154,58 @@ impl Fence {
             .collect()
     }
 
-    /// Has the feeds of a recipient, or all, read their pairs and jobs again.
-    pub(super) fn refresh(&self, recipient: Option<OdsCode>) {
+    /// Has the feeds of these recipients read their pairs and jobs again.
+    pub(super) fn refresh(&self, recipients: impl IntoIterator<Item = OdsCode>) {
         let all = self.subscribers.lock();
-        let meant = all.iter().filter(|(ods, _)| recipient.is_none_or(|r| r == **ods));
-        meant.flat_map(|(_, list)| list).for_each(|s| s.refresh());
-    }
-
-    /// The receipt of a grant that ended with its cursor at `cursor`.
-    pub(super) fn receipt(&self, pair: Pair, ended: GrantId, cursor: u64, drained: &Drained) -> Receipt {
-        let gone = self.doubts.of(pair, ended);
-        let live = drained.received_through.unwrap_or(0);
-        let received_through = live.max(cursor).max(gone.received);
-        let mut may = drained.not_received;
-        if gone.handed > received_through {
-            let from = received_through + 1;
-            let (first, last) = may.unwrap_or((from, gone.handed));
-            may = Some((first.min(from), last.max(gone.handed)));
-        }
-        Receipt {
-            ended,
-            received_through,
-            may_have_received: may,
-            connection_cut: drained.cut,
+        for recipient in recipients {
+            all.get(&recipient)
+                .into_iter()
+                .flatten()
+                .for_each(|s| s.refresh());
         }
     }
 
-    /// The receipt of a grant that ended before this process began: any of it may be at the recipient.
-    pub(super) fn receipt_from_before(&self, pair: Pair, ended: GrantId) -> Receipt {
-        let head = self.doubts.head_at_start(pair.source);
-        Receipt {
-            ended,
-            received_through: 0,
-            may_have_received: (head > 0).then_some((1, head)),
-            connection_cut: false,
-        }
+    /// Has all feeds read their pairs and jobs again.
+    pub(super) fn refresh_all(&self) {
+        self.subscribers
+            .lock()
+            .values()
+            .flatten()
+            .for_each(|s| s.refresh());
     }
 }
 
-impl Drained {
-    fn and(self, other: Self) -> Self {
-        let not_received = match (self.not_received, other.not_received) {
-            (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
-            (one, None) | (None, one) => one,
-        };
-        Self {
-            pending: self.pending || other.pending,
-            cut: self.cut || other.cut,
-            received_through: self.received_through.max(other.received_through),
-            not_received,
+// === Changes under way, and the jobs that follow from them ===
+
+impl Fence {
+    /// A change that may enter jobs is about to commit.
+    pub(super) fn change_begins(&self) {
+        self.changes.begun.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Its book was swapped, or nothing came of it.
+    pub(super) fn change_is_over(&self) {
+        self.changes.over.fetch_add(1, Ordering::SeqCst);
+        let all = self.subscribers.lock();
+        let waiting = all
+            .values()
+            .flatten()
+            .filter(|s| s.waits_for_swap.swap(false, Ordering::SeqCst));
+        waiting.for_each(|s| s.refresh());
+    }
+
+    /// Up to which job those that were read from the store are settled; `newest` is the highest of them. Where
+    /// a change is under way, the subscriber reads again when it is over.
+    pub(super) fn settled(&self, newest: JobId, subscriber: &Subscriber) -> JobId {
+        subscriber.waits_for_swap.store(true, Ordering::SeqCst);
+        // In this order: what was begun by now is over by then, so nothing that was read is ahead of its swap.
+        let begun = self.changes.begun.load(Ordering::SeqCst);
+        if self.changes.over.load(Ordering::SeqCst) < begun {
+            return JobId(self.changes.settled.load(Ordering::SeqCst));
         }
+        subscriber.waits_for_swap.store(false, Ordering::SeqCst);
+        let settled = self.changes.settled.fetch_max(newest.0, Ordering::SeqCst);
+        JobId(settled.max(newest.0))
     }
 }
 

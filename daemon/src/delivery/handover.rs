@@ -2,12 +2,15 @@
 //! book's guard.
 
 use handfast_proto::{
-    amendment::{Batch, Cut, Encoded, Entry, Op},
+    amendment::{Batch, Cut, Encoded, Entry, Op, Subject},
     limits::MAX_BATCH_AMENDMENTS,
 };
 
 use super::counters::PairCounters;
-use crate::consent::{Carrier, Decision, Reason};
+use crate::{
+    consent::{Book, Carrier, Decision, GrantId, Pair, Reason, Terms},
+    store::is_erased,
+};
 
 /// Which amendments of a batch are meant: bit `i` for amendment `i`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,168 +35,188 @@ impl Mask {
     }
 }
 
-/// What of a batch passes the gate. `None` where nothing does. Counts what was forwarded and withheld.
-pub(super) fn pass(
-    carrier: &Carrier<'_>,
-    batch: &Batch,
-    mask: Mask,
-    now: i64,
-    counters: &PairCounters,
-) -> Option<Encoded> {
-    let mut cuts = [Cut::Drop; MAX_BATCH_AMENDMENTS];
-    let mut forwarded = 0;
-    for (index, entry) in batch.entries().enumerate().filter(|(index, _)| mask.has(*index)) {
-        let (cut, withheld) = one(carrier, &entry, now);
-        cuts[index] = cut;
-        match withheld {
-            Some(reason) => counters.withheld(reason, 1),
-            None => forwarded += 1,
-        }
-    }
-    counters.forwarded(forwarded);
-    batch.cut(&cuts[..batch.len()])
+/// What amendments are handed over for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum For {
+    /// The live feed: what a record was before tells whether it has to go.
+    Live,
+    /// A job that marks and sweeps: the current versions that may go, and nothing else.
+    Sweep,
+    /// A job over what changed since these terms.
+    Changes(Terms),
 }
 
-/// What becomes of one amendment, and the reason if it is withheld.
-///
-/// A retraction goes to every recipient with a grant, as a bare removal: it must reach whoever may hold the
-/// record. What could be forwarded before this amendment and cannot be any more goes as a removal too.
-fn one(carrier: &Carrier<'_>, entry: &Entry<'_>, now: i64) -> (Cut, Option<Reason>) {
-    if entry.op == Op::Statement {
-        return (Cut::Drop, None);
+/// The gate as one message meets it.
+#[derive(Clone, Copy)]
+pub(super) struct Gate<'b> {
+    book: &'b Book,
+    pair: Pair,
+    carrier: &'b Carrier<'b>,
+    of_agreement: bool,
+    now: i64,
+}
+
+impl<'b> Gate<'b> {
+    /// For messages of a grant in force, of which `carrier` is the book's.
+    pub(super) fn new(
+        book: &'b Book,
+        pair: Pair,
+        grant: GrantId,
+        carrier: &'b Carrier<'b>,
+        now: i64,
+    ) -> Self {
+        Self {
+            book,
+            pair,
+            carrier,
+            of_agreement: book.terms(pair).grant == Some(grant),
+            now,
+        }
     }
-    if entry.op == Op::Retract {
-        return (Cut::Retract, None);
+
+    /// What of a batch passes. `None` where nothing does. Counts what was forwarded, and what the live feed
+    /// withheld.
+    pub(super) fn pass(
+        &self,
+        batch: &Batch,
+        mask: Mask,
+        what_for: For,
+        counters: &PairCounters,
+    ) -> Option<Encoded> {
+        let mut cuts = [Cut::Drop; MAX_BATCH_AMENDMENTS];
+        let mut forwarded = 0;
+        for index in (0..batch.len()).filter(|index| mask.has(*index)) {
+            let entry = batch.entry(index);
+            let (cut, withheld) = self.one(&entry, !is_erased(batch.payload_slice(index)), what_for);
+            cuts[index] = cut;
+            forwarded += u64::from(matches!(cut, Cut::Keep | Cut::Retract));
+            if let Some(reason) = withheld.filter(|_| self.of_agreement) {
+                counters.withheld(reason, entry.seq);
+            }
+        }
+        counters.forwarded(forwarded);
+        if what_for == For::Live && self.of_agreement {
+            counters.decided(batch.last_seq());
+        }
+        batch.cut(&cuts[..batch.len()])
     }
-    let Some(subject) = entry.subject else {
-        return (Cut::Drop, Some(Reason::PrivateEntry));
-    };
-    let Decision::Withhold(reason) = carrier.decide(&subject, now) else {
-        return (Cut::Keep, None);
-    };
-    let was_forwarded = entry
-        .former
-        .is_some_and(|f| carrier.decide(&f, now) == Decision::Forward);
-    (if was_forwarded { Cut::Remove } else { Cut::Drop }, Some(reason))
+
+    /// Whether the one amendment that is meant of a batch still goes as it is.
+    pub(super) fn keeps(&self, batch: &Batch, mask: Mask, what_for: For) -> bool {
+        let meant = (0..batch.len()).filter(|index| mask.has(*index));
+        let goes = |index: usize| self.one(&batch.entry(index), true, what_for).0 == Cut::Keep;
+        meant.map(goes).eq([true])
+    }
+
+    fn one(&self, entry: &Entry<'_>, payload: bool, what_for: For) -> (Cut, Option<Reason>) {
+        match what_for {
+            For::Live => self.live(entry, payload),
+            For::Sweep => (self.current(entry, payload), None),
+            For::Changes(before) => (self.changed(entry, payload, before), None),
+        }
+    }
+
+    /// What becomes of an amendment of the live feed, and the reason if it is withheld.
+    ///
+    /// A retraction goes to every recipient with a grant, as a bare removal: it must reach whoever may hold the
+    /// record. What could be held before this amendment and does not go any more goes as a removal too.
+    fn live(&self, entry: &Entry<'_>, payload: bool) -> (Cut, Option<Reason>) {
+        let concerns = |subject: &Option<Subject>| subject.is_some_and(|s| self.carrier.concerns(&s));
+        let is_concerned = entry.subject.is_none() || concerns(&entry.subject);
+        if entry.op == Op::Statement || !(is_concerned || concerns(&entry.former)) {
+            return (Cut::Drop, None);
+        }
+        if entry.op == Op::Retract {
+            return (Cut::Retract, None);
+        }
+        let Some(subject) = entry.subject else {
+            return (Cut::Drop, Some(Reason::PrivateEntry));
+        };
+        let withheld = match self.carrier.decide(&subject, self.now) {
+            Decision::Forward if payload => return (Cut::Keep, None),
+            // Its payload was erased: what may go of it is asked for again, and comes as a later amendment.
+            Decision::Forward => None,
+            Decision::Withhold(reason) => Some(reason),
+        };
+        // Where nothing is said of what it was before, it was the same: it may be held under terms of before, and
+        // this amendment may take it out of the hands of the job that was to look at it again.
+        let unchanged = (entry.op == Op::Amend).then_some(subject);
+        let held = entry
+            .former
+            .or(unchanged)
+            .filter(|f| self.book.may_be_held(self.pair, f, self.now));
+        let goes = held.is_some_and(|former| !self.goes_otherwise(&former, &subject));
+        (if goes { Cut::Remove } else { Cut::Drop }, withheld)
+    }
+
+    /// Whether another grant of the pair carries this version in place of the one before. What an emergency
+    /// access carries for the patient is looked at again when it ends; only there can it be left to it.
+    fn goes_otherwise(&self, former: &Subject, subject: &Subject) -> bool {
+        (!self.of_agreement || former.patient == subject.patient)
+            && self.book.allows(self.pair, subject, self.now)
+    }
+
+    fn current(&self, entry: &Entry<'_>, payload: bool) -> Cut {
+        let goes = |subject: Subject| self.carrier.decide(&subject, self.now) == Decision::Forward;
+        if entry.op != Op::Retract && payload && entry.subject.is_some_and(goes) {
+            Cut::Keep
+        } else {
+            Cut::Drop
+        }
+    }
+
+    /// A version that goes now and did not go then is sent; one that went then and goes under no grant now is
+    /// to be removed.
+    fn changed(&self, entry: &Entry<'_>, payload: bool, before: Terms) -> Cut {
+        let Some(subject) = entry.subject else {
+            return Cut::Drop;
+        };
+        let changed = Change::of(self.book, self.pair, self.carrier, &subject, before, self.now);
+        match changed {
+            Change::Begins if payload => Cut::Keep,
+            Change::Ends => Cut::Remove,
+            Change::Begins | Change::None => Cut::Drop,
+        }
+    }
+
+    /// Whether a current version is worth reading its payload for a job.
+    pub(super) fn is_wanted(&self, subject: &Subject, what_for: For) -> bool {
+        match what_for {
+            For::Live => true,
+            For::Sweep => self.carrier.decide(subject, self.now) == Decision::Forward,
+            For::Changes(before) => {
+                Change::of(self.book, self.pair, self.carrier, subject, before, self.now) != Change::None
+            }
+        }
+    }
+}
+
+/// What a change of terms means for one current version.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Begins,
+    Ends,
+    None,
+}
+
+impl Change {
+    fn of(
+        book: &Book,
+        pair: Pair,
+        carrier: &Carrier<'_>,
+        subject: &Subject,
+        before: Terms,
+        now: i64,
+    ) -> Self {
+        let went = book.under(pair, before.without_end()).decide(subject, now) == Decision::Forward;
+        let goes = carrier.decide(subject, now) == Decision::Forward;
+        match (went, goes) {
+            (false, true) => Self::Begins,
+            (true, false) if !book.allows(pair, subject, now) => Self::Ends,
+            _ => Self::None,
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use handfast_proto::amendment::{Amendment, BatchBuilder, Confidentiality, Form};
-
-    use super::*;
-    use crate::{
-        consent::{Book, GrantId, HalfTerms, Pair, PairTerms, Policy, Standing},
-        ingest::tests::amendment,
-    };
-
-    fn pair() -> Pair {
-        Pair {
-            source: "Z00101".parse().unwrap(),
-            recipient: "Z00202".parse().unwrap(),
-        }
-    }
-
-    fn book(terms: PairTerms) -> Book {
-        let units = [pair().source, pair().recipient].map(|ods| (ods, Standing::Enrolled));
-        Book::new(Policy::UnlessDissented, units, [(pair(), terms)])
-    }
-
-    fn both() -> PairTerms {
-        PairTerms {
-            share_out: HalfTerms::ON,
-            share_in: HalfTerms::ON,
-            grant: Some(GrantId(1)),
-        }
-    }
-
-    fn batch(amendments: &[Amendment]) -> Batch {
-        let mut builder = BatchBuilder::new(1);
-        amendments.iter().for_each(|a| builder.push(a));
-        let made = builder.finish();
-        Batch::parse(made.header, made.body, Form::Published).unwrap()
-    }
-
-    fn private(id: u64) -> Amendment {
-        let mut a = amendment(id, 0);
-        a.subject = a.subject.map(|s| handfast_proto::amendment::Subject {
-            confidentiality: Confidentiality::PRIVATE,
-            ..s
-        });
-        a
-    }
-
-    fn passed(book: &Book, batch: &Batch) -> Option<Batch> {
-        let carrier = book.carrier(pair(), GrantId(1))?;
-        let out = pass(
-            &carrier,
-            batch,
-            Mask::beyond(batch, 0),
-            0,
-            &PairCounters::default(),
-        )?;
-        Some(Batch::parse(out.header, out.body, Form::Delivered).unwrap())
-    }
-
-    #[test]
-    fn a_batch_that_passes_as_a_whole_goes_as_it_came() {
-        let batch = batch(&[amendment(1, 10), amendment(2, 10)]);
-        let book = book(both());
-        let carrier = book.carrier(pair(), GrantId(1)).unwrap();
-        let all = Mask::beyond(&batch, 0);
-        let out = pass(&carrier, &batch, all, 0, &PairCounters::default()).unwrap();
-        assert_eq!(out.body.as_ptr(), batch.body().as_ptr(), "not a copy");
-        assert_eq!(out.header.as_ptr(), batch.header().as_ptr());
-    }
-
-    #[test]
-    fn what_is_private_is_cut_out_and_a_batch_of_nothing_else_does_not_go() {
-        let mixed = batch(&[amendment(1, 10), private(2), amendment(3, 10)]);
-        let out = passed(&book(both()), &mixed).unwrap();
-        assert_eq!(out.entries().map(|e| e.seq).collect::<Vec<_>>(), [1, 3]);
-        assert_eq!(out.payload(1), mixed.payload(2));
-        assert!(passed(&book(both()), &batch(&[private(1)])).is_none());
-    }
-
-    #[test]
-    fn what_turned_private_goes_as_a_removal_and_says_nothing_else() {
-        let mut turned = private(1);
-        turned.op = Op::Amend;
-        turned.former = amendment(1, 0).subject;
-        let out = passed(&book(both()), &batch(&[turned.clone()])).unwrap();
-        let entry = out.entry(0);
-        assert_eq!((entry.op, entry.subject, entry.former), (Op::Remove, None, None));
-        assert!(out.body().is_empty());
-        turned.former = turned.subject;
-        assert!(
-            passed(&book(both()), &batch(&[turned])).is_none(),
-            "was never there: not even its name goes"
-        );
-    }
-
-    #[test]
-    fn what_a_record_was_before_is_never_told() {
-        let mut moved = amendment(1, 10);
-        moved.op = Op::Amend;
-        moved.former = moved.subject;
-        let out = passed(&book(both()), &batch(&[moved])).unwrap();
-        assert_eq!((out.entry(0).op, out.entry(0).former), (Op::Amend, None));
-    }
-
-    #[test]
-    fn a_retraction_goes_bare() {
-        let mut retraction = amendment(1, 0);
-        retraction.op = Op::Retract;
-        let out = passed(&book(both()), &batch(&[retraction])).unwrap();
-        assert_eq!((out.entry(0).op, out.entry(0).subject), (Op::Retract, None));
-    }
-
-    #[test]
-    fn without_a_grant_nothing_goes() {
-        let terms = PairTerms {
-            grant: None,
-            ..both()
-        };
-        assert!(passed(&book(terms), &batch(&[amendment(1, 10)])).is_none());
-    }
-}
+mod tests;

@@ -31,8 +31,8 @@ pub(super) enum Effect {
         grant: GrantId,
         through: u64,
     },
-    /// A catch-up's progress.
-    CatchUp(CatchUpMove),
+    /// A job's progress, or its end.
+    Job(CatchUpMove),
     /// A withdrawal is in the inbox.
     Withdrawal(JobId),
 }
@@ -44,12 +44,13 @@ pub(super) struct Disclosed {
     pub(super) grant: GrantId,
     pub(super) first: u64,
     pub(super) last: u64,
+    /// The job that it is part of, where that goes back behind the live feed.
+    pub(super) behind: Option<JobId>,
 }
 
-/// How far a pair's newest grant got on a subscription.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// How far a grant got on a subscription, apart from jobs that go back behind its live feed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Mark {
-    pub(super) grant: GrantId,
     /// The last seq that is durable at the recipient; 0 = none.
     pub(super) received: u64,
     /// The last seq that was handed over; 0 = none.
@@ -57,22 +58,10 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    pub(super) fn new(grant: GrantId) -> Self {
-        Self {
-            grant,
-            received: 0,
-            handed: 0,
-        }
-    }
-
-    /// Takes in what another subscription knows; of a newer grant, that alone counts.
+    /// Takes in what another subscription knows.
     pub(super) fn join(&mut self, other: Self) {
-        if other.grant > self.grant {
-            *self = other;
-        } else if other.grant == self.grant {
-            self.received = self.received.max(other.received);
-            self.handed = self.handed.max(other.handed);
-        }
+        self.received = self.received.max(other.received);
+        self.handed = self.handed.max(other.handed);
     }
 }
 
@@ -93,21 +82,16 @@ struct State {
     /// Of these, what has not arrived.
     underway: u64,
     entries: VecDeque<Entry>,
-    /// One for each source that something was handed over of.
-    marks: HashMap<Pair, Mark>,
+    /// One for each grant that something was handed over of, until the receipt of its end was made.
+    marks: HashMap<(Pair, GrantId), Mark>,
 }
 
 impl State {
     fn mark(&mut self, disclosed: Disclosed, received: u64, handed: u64) {
-        let mark = Mark {
-            grant: disclosed.grant,
-            received,
-            handed,
-        };
-        self.marks
-            .entry(disclosed.pair)
-            .and_modify(|known| known.join(mark))
-            .or_insert(mark);
+        if disclosed.behind.is_none() {
+            let mark = self.marks.entry((disclosed.pair, disclosed.grant)).or_default();
+            mark.join(Mark { received, handed });
+        }
     }
 }
 
@@ -196,7 +180,7 @@ impl Ledger {
         let mut moves = Moves::default();
         if state.entries.is_empty() {
             self.apply(effect, &mut moves);
-        } else if !Self::extend_last(&mut state, effect) {
+        } else if !Self::extend(&mut state, effect) {
             let number = state.handed;
             state.entries.push_back(Entry {
                 number,
@@ -208,32 +192,31 @@ impl Ledger {
         moves
     }
 
-    /// Long stretches of what is withheld take one entry, so that the ledger stays bounded by its credit.
-    fn extend_last(state: &mut State, effect: Effect) -> bool {
-        let Some(last) = state
-            .entries
-            .back_mut()
-            .filter(|e| e.disclosed.is_none() && e.bytes == 0)
-        else {
-            return false;
-        };
-        match (&mut last.effect, effect) {
-            (
-                Effect::Cursor { pair, grant, through },
-                Effect::Cursor {
-                    pair: later_pair,
-                    grant: later_grant,
-                    through: later,
-                },
-            ) if (*pair, *grant) == (later_pair, later_grant) => *through = later,
-            (Effect::CatchUp(at), Effect::CatchUp(later))
-                if at.job == later.job && !at.complete && !later.complete =>
-            {
-                at.through = later.through;
+    /// Of what is passed over between two messages each grant and each job takes one entry, so that the ledger
+    /// stays bounded by what was handed over.
+    fn extend(state: &mut State, effect: Effect) -> bool {
+        let handed = state.handed;
+        let passed = |e: &&mut Entry| e.number == handed && e.disclosed.is_none() && e.bytes == 0;
+        for entry in state.entries.iter_mut().rev().take_while(passed) {
+            match (&mut entry.effect, effect) {
+                (
+                    Effect::Cursor { pair, grant, through },
+                    Effect::Cursor {
+                        pair: later_pair,
+                        grant: later_grant,
+                        through: later,
+                    },
+                ) if (*pair, *grant) == (later_pair, later_grant) => *through = later,
+                (Effect::Job(at), Effect::Job(later))
+                    if at.job == later.job && !at.complete && !later.complete =>
+                {
+                    at.through = later.through;
+                }
+                _ => continue,
             }
-            _ => return false,
+            return true;
         }
-        true
+        false
     }
 
     /// Takes a receipt; what it makes durable is to be committed.
@@ -276,12 +259,13 @@ impl Ledger {
     pub(super) fn flight(&self, which: impl Fn(&Disclosed) -> bool) -> Flight {
         let state = self.state.lock();
         let mut flight = Flight::default();
-        for (pair, mark) in &state.marks {
+        for ((pair, grant), mark) in &state.marks {
             let all = Disclosed {
                 pair: *pair,
-                grant: mark.grant,
+                grant: *grant,
                 first: mark.received,
                 last: mark.received,
+                behind: None,
             };
             if mark.received > 0 && which(&all) {
                 flight.received_through = flight.received_through.max(Some(mark.received));
@@ -292,7 +276,8 @@ impl Ledger {
                 continue;
             };
             if entry.number <= state.arrived {
-                flight.received_through = flight.received_through.max(Some(disclosed.last));
+                let through = disclosed.behind.is_none().then_some(disclosed.last);
+                flight.received_through = flight.received_through.max(through);
                 continue;
             }
             flight.last_number = Some(entry.number);
@@ -302,10 +287,22 @@ impl Ledger {
         flight
     }
 
-    /// How far each pair's newest grant got.
-    pub(super) fn marks(&self) -> Vec<(Pair, Mark)> {
+    /// How far each grant got.
+    pub(super) fn marks(&self) -> Vec<((Pair, GrantId), Mark)> {
         let state = self.state.lock();
-        state.marks.iter().map(|(pair, mark)| (*pair, *mark)).collect()
+        state.marks.iter().map(|(grant, mark)| (*grant, *mark)).collect()
+    }
+
+    /// What of jobs behind the live feed is not durable at the recipient.
+    pub(super) fn open_jobs(&self) -> Vec<(JobId, Disclosed)> {
+        let state = self.state.lock();
+        let disclosed = state.entries.iter().filter_map(|entry| entry.disclosed);
+        disclosed.filter_map(|d| Some((d.behind?, d))).collect()
+    }
+
+    /// The receipt of a grant's end was made.
+    pub(super) fn forget(&self, pair: Pair, grant: GrantId) {
+        self.state.lock().marks.remove(&(pair, grant));
     }
 
     /// Waits until a message has arrived. Cancellation-safe.
@@ -320,7 +317,7 @@ impl Ledger {
         match effect {
             Effect::None => {}
             Effect::Cursor { pair, grant, through } => moves.cursor(pair, grant, through),
-            Effect::CatchUp(to) => moves.catch_up(to),
+            Effect::Job(to) => moves.catch_up(to),
             Effect::Withdrawal(job) => moves.withdrawal(job),
         }
     }

@@ -1,22 +1,38 @@
 //! How amendments and consent changes reach recipients.
 
 mod acts;
+mod candidate;
+mod caseloads;
 mod changes;
 mod connection;
+mod consequences;
 mod counters;
 mod doubt;
+mod drain;
 mod emergency_acts;
+mod erasing;
+mod expiry;
 mod feed;
 mod fence;
+mod half_acts;
 mod handover;
+mod job_feed;
 mod ledger;
+mod load;
+mod order;
+#[cfg(test)]
+mod order_tests;
 mod pair_feed;
 mod patient_acts;
 mod pump;
+mod remembered;
 mod revoker;
+mod stands;
 mod state;
+mod statements;
 mod subscribe;
 mod subscriber;
+mod unit_acts;
 #[cfg(test)]
 mod walk;
 

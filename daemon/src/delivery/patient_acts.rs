@@ -1,199 +1,171 @@
-//! Changes about patients, made exact in the same way as those of halves: commit with the jobs that follow,
-//! swap the book, drain or cut (S1).
+//! Patients' words and caseloads.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use handfast_proto::ids::{NhsNumber, OdsCode};
+use handfast_proto::{
+    ids::{NhsNumber, OdsCode},
+    v1::PatientWordValue,
+};
 
 use super::{
-    fence::{Drained, Which},
-    revoker::{InForce, PairReceipt, WordsInForce},
+    consequences::Consequences,
+    drain::Which,
+    revoker::{InForce, WordsInForce},
     state::Inner,
 };
 use crate::{
-    consent::{Book, Facts, Pair, PatientWord, Policy, Side, Terms, pairs_of_patient},
-    store::{ClaimChange, NewEntry, NewJob, StoreError, With, WordChange},
+    consent::{Book, Facts, Pair, PatientWord, Side},
+    store::{ClaimChange, NewEntry, StoreError, With, WordChange, WordOutcome},
 };
 
 impl Inner {
-    /// Records words. Not cancellation-safe: runs in a task of its own.
+    /// Records patients' words. Not cancellation-safe: runs in a task of its own.
     pub(super) async fn record_words(
-        &self,
+        self: Arc<Self>,
         changes: Vec<WordChange>,
         audit: Vec<NewEntry>,
     ) -> Result<WordsInForce, StoreError> {
-        let order = self.order.lock().await;
+        let turn = self.begin().await?;
         let before = self.fence.book();
-        let wanted = |change: &WordChange| (change.unit, change.patient, change.side, standing(change));
-        let after = with_words(&before, changes.iter().map(wanted));
-        let touched: BTreeSet<_> = changes
+        let now = self.clock.now_ms();
+        // A word may turn out to be only history; then a job that is entered for it finds nothing to do.
+        let mut follows = Consequences::default();
+        of_words(&mut follows, &before, &changes, now);
+        let with = With {
+            jobs: follows.jobs.clone(),
+            audit,
+        };
+        let outcomes = match self.store.record_words(&changes, &with).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                if matches!(error, StoreError::Failed(_)) {
+                    self.is_unsure(follows.ends.iter().copied());
+                }
+                return Err(error);
+            }
+        };
+        let mut ends = follows.ends.clone();
+        for (change, _) in changes
             .iter()
-            .map(|change| (change.unit, change.patient))
-            .collect();
-        let (jobs, pairs) = self.follow(&before, &after, touched);
-        let with = With { jobs, audit };
-        let outcomes = self.store.record_words(&changes, &with).await?;
-        let stands = changes.iter().zip(&outcomes);
-        let stands: Vec<_> = stands
-            .map(|(c, outcome)| (c.unit, c.patient, c.side, outcome.now))
-            .collect();
-        let in_force = self.put_in_force(order, &pairs, |book| with_words(book, stands));
+            .zip(&outcomes)
+            .filter(|(_, outcome)| outcome.before == outcome.now)
+        {
+            // Asked again: everything that is in flight on this side of the unit is waited for.
+            if change.word != PatientWordValue::Yes {
+                ends.extend(pairs_on_side(&before, change.unit, change.side));
+            }
+        }
+        let ends: Vec<Pair> = ends.into_iter().collect();
+        let which: Vec<Which> = ends.iter().map(|pair| Which::Pair(*pair)).collect();
+        let flights = self
+            .fence
+            .swap(|book| with_words(book, &changes, &outcomes), &which);
+        let after = self.fence.book();
+        for change in &changes {
+            self.erasing.changed(&before, &after, change.unit, change.patient);
+        }
+        drop(turn);
+        self.fence.refresh(follows.recipients());
         Ok(WordsInForce {
             outcomes,
-            in_force: in_force.await,
+            in_force: self.settle_pairs(&flights, &ends).await,
         })
     }
 
-    /// Changes caseloads. Not cancellation-safe: runs in a task of its own.
+    /// Puts patients on caseloads by name, or takes them off. Not cancellation-safe: runs in a task of its own.
     pub(super) async fn set_claims(
-        &self,
+        self: Arc<Self>,
         changes: Vec<ClaimChange>,
         audit: Vec<NewEntry>,
     ) -> Result<InForce, StoreError> {
-        let order = self.order.lock().await;
+        let turn = self.begin().await?;
         let before = self.fence.book();
-        let after = with_claims(&before, &changes);
-        let touched: BTreeSet<_> = changes
-            .iter()
-            .map(|change| (change.unit, change.patient))
-            .collect();
-        let (jobs, pairs) = self.follow(&before, &after, touched);
-        let with = With { jobs, audit };
-        self.store.set_claims(&changes, &with).await?;
-        let in_force = self.put_in_force(order, &pairs, |book| with_claims(book, &changes));
-        Ok(in_force.await)
-    }
-
-    /// Changes what is asked of patients. Not cancellation-safe: runs in a task of its own.
-    pub(super) async fn set_policy(
-        &self,
-        policy: Policy,
-        audit: Vec<NewEntry>,
-    ) -> Result<InForce, StoreError> {
-        let order = self.order.lock().await;
-        let before = self.fence.book();
-        let changed = before.policy() != policy;
-        let all = before
-            .pairs()
-            .filter(|(_, terms)| changed && terms.grant.is_some());
-        let all: Vec<(Pair, Terms)> = all
-            .map(|(pair, terms)| (pair, Terms::of(&terms, before.policy())))
-            .collect();
+        let now = self.clock.now_ms();
+        let mut follows = Consequences::default();
+        let mut after = Book::clone(&before);
+        let mut ends = Vec::new();
+        for change in &changes {
+            let next = with_claim(&after, change);
+            follows.of_patients(&after, &next, &[change.unit], &[change.patient], now);
+            if !change.on && !before.facts(change.unit, change.patient).claimed {
+                ends.extend(pairs_on_side(&before, change.unit, Side::ShareIn));
+            }
+            after = next;
+        }
         let with = With {
-            jobs: all
-                .iter()
-                .map(|(pair, terms)| NewJob::Changes(*pair, *terms))
-                .collect(),
+            jobs: follows.jobs.clone(),
             audit,
         };
-        let now = self.clock.now_ms();
-        self.store.set_policy(policy, now, &with).await?;
-        let pairs: Vec<Pair> = all.into_iter().map(|(pair, _)| pair).collect();
-        let in_force = self.put_in_force(order, &pairs, |book| book.with_policy(policy));
-        Ok(in_force.await)
-    }
-
-    /// What follows for whom of a change at these units about these patients, under all their numbers.
-    fn follow(
-        &self,
-        before: &Book,
-        after: &Book,
-        touched: BTreeSet<(OdsCode, NhsNumber)>,
-    ) -> (Vec<NewJob>, Vec<Pair>) {
-        let now = self.clock.now_ms();
-        let mut jobs = BTreeSet::new();
-        for (unit, patient) in touched {
-            for number in numbers(after, unit, patient) {
-                let pairs = pairs_of_patient(before, after, &[unit], number, now);
-                jobs.extend(pairs.into_iter().map(|pair| (pair, number)));
+        if let Err(error) = self.store.set_claims(&changes, &with).await {
+            if matches!(error, StoreError::Failed(_)) {
+                self.is_unsure(follows.ends.iter().copied());
             }
+            return Err(error);
         }
-        let pairs: BTreeSet<Pair> = jobs.iter().map(|(pair, _)| *pair).collect();
-        let jobs = jobs
-            .into_iter()
-            .map(|(pair, patient)| NewJob::Patient(pair, patient));
-        (jobs.collect(), pairs.into_iter().collect())
-    }
-
-    /// Swaps the book, and waits for what is in flight of the pairs that were touched.
-    async fn put_in_force(
-        &self,
-        order: tokio::sync::MutexGuard<'_, ()>,
-        pairs: &[Pair],
-        change: impl FnOnce(&Book) -> Book,
-    ) -> InForce {
-        let book = self.fence.book();
-        let agreements = pairs
-            .iter()
-            .filter_map(|pair| book.terms(*pair).grant.map(|grant| (*pair, grant)));
-        let emergencies = book
-            .emergencies()
-            .map(|(grant, emergency)| (emergency.pair, grant));
-        let grants: Vec<_> = agreements
-            .chain(emergencies.filter(|(pair, _)| pairs.contains(pair)))
-            .collect();
-        let which: Vec<Which> = grants
-            .iter()
-            .map(|(pair, grant)| Which::Grant(*pair, *grant))
-            .collect();
-        let flights = self.fence.swap(change, &which);
-        drop(order);
-        self.fence.refresh(None);
-        let mut in_force = InForce {
-            in_force: true,
-            receipts: Vec::new(),
-        };
-        let drained = self.fence.drain(&flights).await;
-        in_force.in_force &= !drained.pending;
-        for (pair, grant) in grants {
-            let own: Vec<_> = flights
+        ends.extend(&follows.ends);
+        ends.sort_unstable();
+        ends.dedup();
+        let which: Vec<Which> = ends.iter().map(|pair| Which::Pair(*pair)).collect();
+        let claimed = |book: &Book| {
+            changes
                 .iter()
-                .filter(|flight| flight.is_of(pair, grant))
-                .cloned()
-                .collect();
-            if own.is_empty() {
-                continue;
-            }
-            let of_pair: Drained = self.fence.drain(&own).await;
-            let receipt = self.fence.receipt(pair, grant, 0, &of_pair);
-            in_force.receipts.push(PairReceipt { pair, receipt });
-        }
-        in_force
+                .fold(book.clone(), |book, change| with_claim(&book, change))
+        };
+        let flights = self.fence.swap(claimed, &which);
+        drop(turn);
+        self.fence.refresh(follows.recipients());
+        Ok(self.settle_pairs(&flights, &ends).await)
     }
 }
 
-fn standing(change: &WordChange) -> PatientWord {
-    use handfast_proto::v1::PatientWordValue as Value;
-    match change.word {
-        Value::Yes => PatientWord::Yes,
-        Value::No => PatientWord::No,
-        Value::Ended | Value::Unspecified => PatientWord::NotRecorded,
+/// Works out what follows from words, if each of them counts; the book after that.
+pub(super) fn of_words(follows: &mut Consequences, before: &Book, changes: &[WordChange], now: i64) -> Book {
+    changes.iter().fold(before.clone(), |at, change| {
+        let next = with_word(
+            &at,
+            change.unit,
+            change.patient,
+            change.side,
+            standing(change.word),
+        );
+        follows.of_patients(&at, &next, &[change.unit], &[change.patient], now);
+        next
+    })
+}
+
+/// The book after what became of words.
+pub(super) fn with_words(book: &Book, changes: &[WordChange], outcomes: &[WordOutcome]) -> Book {
+    let each = changes.iter().zip(outcomes);
+    each.fold(book.clone(), |book, (change, outcome)| {
+        with_word(&book, change.unit, change.patient, change.side, outcome.now)
+    })
+}
+
+fn with_word(book: &Book, unit: OdsCode, patient: NhsNumber, side: Side, word: PatientWord) -> Book {
+    book.with_facts(unit, [patient], |facts| facts.with_word(side, word))
+}
+
+fn with_claim(book: &Book, change: &ClaimChange) -> Book {
+    let claimed = change.on;
+    book.with_facts(change.unit, [change.patient], |facts| Facts { claimed, ..facts })
+}
+
+/// What stands where a word counts.
+fn standing(word: PatientWordValue) -> PatientWord {
+    match word {
+        PatientWordValue::Yes => PatientWord::Yes,
+        PatientWordValue::No => PatientWord::No,
+        PatientWordValue::Ended | PatientWordValue::Unspecified => PatientWord::NotRecorded,
     }
 }
 
-fn with_words(book: &Book, words: impl IntoIterator<Item = (OdsCode, NhsNumber, Side, PatientWord)>) -> Book {
-    let said = |book: Book, (unit, patient, side, word)| {
-        book.with_facts(unit, [patient], |facts| facts.with_word(side, word))
-    };
-    words.into_iter().fold(book.clone(), said)
-}
-
-fn with_claims(book: &Book, changes: &[ClaimChange]) -> Book {
-    let claimed = |book: Book, change: &ClaimChange| {
-        book.with_facts(change.unit, [change.patient], |facts| Facts {
-            claimed: change.on,
-            ..facts
-        })
-    };
-    changes.iter().fold(book.clone(), claimed)
-}
-
-/// A patient's numbers, as the unit and the sources towards it said.
-fn numbers(book: &Book, unit: OdsCode, patient: NhsNumber) -> BTreeSet<NhsNumber> {
-    let units = [unit]
-        .into_iter()
-        .chain(book.sources_to(unit).iter().copied().collect::<Vec<_>>());
-    let known = units.filter_map(|unit| book.patients(unit));
-    let others = known.flat_map(|known| known.others(patient));
-    [patient].into_iter().chain(others.copied()).collect()
+/// The pairs with a grant in force that a word on one side of a unit is about.
+fn pairs_on_side(book: &Book, unit: OdsCode, side: Side) -> Vec<Pair> {
+    let of_unit = |pair: &Pair| side.owner(*pair) == unit;
+    let agreements = book
+        .pairs()
+        .filter(|(_, terms)| terms.grant.is_some())
+        .map(|(pair, _)| pair);
+    let emergencies = book.emergencies().map(|(_, emergency)| emergency.pair);
+    agreements.chain(emergencies).filter(of_unit).collect()
 }

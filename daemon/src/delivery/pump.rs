@@ -1,22 +1,27 @@
-//! Chooses what a subscription sends next: withdrawals first, then each pair in turn. Runs ahead of the
+//! Chooses what a subscription sends next: withdrawals first, then each grant in turn. Runs ahead of the
 //! transport by a few candidates, none of which has been handed over yet.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
 
-use handfast_proto::ids::OdsCode;
+use handfast_proto::{
+    ids::{NhsNumber, OdsCode},
+    v1::GrantInForce,
+};
 use tokio::sync::mpsc;
 
 use super::{
-    fence::Fence,
-    pair_feed::{Candidate, PairFeed, Sources, Take},
+    candidate::{Candidate, Take, Withdraw},
+    job_feed::Serves,
+    pair_feed::{Next, PairFeed, Sources},
+    stands::stands,
     subscriber::Subscriber,
 };
 use crate::{
-    consent::{GrantId, Pair, Verdict},
+    consent::{Book, GrantId, Pair, Standing, Verdict},
     ingest::Committer,
     store::{Job, JobId, JobKind, PairState, StoreError},
 };
@@ -27,18 +32,21 @@ pub(super) const AHEAD_CANDIDATES: usize = 4;
 /// How long the pump rests after the store failed it.
 const REST_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
+/// A grant as a recipient knows it.
+pub(super) type Grant = (OdsCode, GrantId);
+
 /// The task behind one feed.
 pub(super) struct Pump {
     pub(super) subscriber: Arc<Subscriber>,
-    pub(super) fence: Arc<Fence>,
     pub(super) committer: Committer,
     pub(super) sources: Sources,
     pub(super) out: mpsc::Sender<Candidate>,
-    pub(super) pairs: BTreeMap<OdsCode, PairFeed>,
-    pub(super) withdrawals: BTreeMap<JobId, Job>,
+    pub(super) feeds: BTreeMap<Grant, PairFeed>,
     /// Grants whose marker was sent, and withdrawals that were, on this subscription.
-    pub(super) fenced: HashSet<(OdsCode, GrantId)>,
+    pub(super) fenced: HashSet<Grant>,
     pub(super) withdrawn: HashSet<JobId>,
+    /// What the recipient was told of each grant.
+    pub(super) told: HashMap<Grant, GrantInForce>,
     pub(super) takes: u64,
 }
 
@@ -56,7 +64,7 @@ impl Pump {
         over.cancel();
         self.subscriber.connection.cut();
         self.subscriber.connection.closed().await;
-        self.fence.unlist(&self.subscriber);
+        self.sources.fence.unlist(&self.subscriber);
     }
 
     async fn choose(&mut self) -> Over {
@@ -75,7 +83,7 @@ impl Pump {
         }
     }
 
-    /// One candidate from each pair that has one; whether there was any.
+    /// One step of each grant; whether any had something to do.
     async fn round(&mut self) -> Result<Result<bool, Over>, StoreError> {
         if self.subscriber.take_stale() {
             let recipient = self.subscriber.recipient;
@@ -85,17 +93,20 @@ impl Pump {
             }
         }
         let mut any = false;
-        let order: Vec<OdsCode> = self.pairs.keys().copied().collect();
-        for source in order {
-            let Some(pair) = self.pairs.get_mut(&source) else {
+        let order: Vec<Grant> = self.feeds.keys().copied().collect();
+        for grant in order {
+            let Some(feed) = self.feeds.get_mut(&grant) else {
                 continue;
             };
-            let Some(candidate) = pair.next(&self.sources).await? else {
-                continue;
-            };
-            any = true;
-            if self.out.send(candidate).await.is_err() {
-                return Ok(Err(Over));
+            match feed.next(&self.sources).await? {
+                Next::Nothing => continue,
+                Next::Again => any = true,
+                Next::Send(candidate) => {
+                    any = true;
+                    if self.out.send(candidate).await.is_err() {
+                        return Ok(Err(Over));
+                    }
+                }
             }
             if self.subscriber.stale.load(std::sync::atomic::Ordering::Acquire) {
                 break;
@@ -104,91 +115,139 @@ impl Pump {
         Ok(Ok(any))
     }
 
-    /// Brings the pairs in line with the store: what has ended is fenced, withdrawals go out, what began is
-    /// taken up. A pair whose grant stands keeps its place.
-    pub(super) async fn reload(&mut self, pairs: &[PairState], jobs: &[Job]) -> Result<(), ()> {
-        let book = self.fence.book();
+    /// Brings the grants in line with the store: what has ended is fenced, withdrawals go out, what began is
+    /// taken up. A grant that stands keeps its place.
+    async fn reload(&mut self, pairs: &[PairState], jobs: &[Job]) -> Result<(), ()> {
+        let newest = jobs.last().map_or(JobId(0), |job| job.id);
+        // Before the book is looked at: a job that counts as settled is never ahead of it.
+        let settled = self.sources.fence.settled(newest, &self.subscriber);
+        let book = self.sources.fence.book();
         let dropped = std::mem::take(&mut *self.subscriber.dropped.lock());
-        self.pairs.retain(|_, feed| !dropped.contains(&feed.take));
-        // Where the store is ahead of the book, the swap is about to come, and tells this pump of it.
-        let stands = |p: &&PairState| book.verdict(p.pair, p.grant) == Verdict::InForce;
-        let in_force: BTreeMap<OdsCode, PairState> =
-            pairs.iter().filter(stands).map(|p| (p.pair.source, *p)).collect();
-        let kept: HashSet<(OdsCode, GrantId)> = pairs.iter().map(|p| (p.pair.source, p.grant)).collect();
-        let gone: Vec<(Pair, GrantId)> = self
-            .pairs
-            .values()
-            .filter(|feed| {
-                in_force
-                    .get(&feed.pair.source)
-                    .is_none_or(|p| p.grant != feed.grant)
-            })
-            .map(|feed| (feed.pair, feed.grant))
+        self.feeds.retain(|_, feed| !dropped.contains(&feed.serves.take));
+        self.let_go(&book, pairs).await?;
+        self.withdraw(jobs).await?;
+        let mut of_grant: HashMap<GrantId, Vec<Job>> = HashMap::new();
+        jobs.iter()
+            .for_each(|job| of_grant.entry(job.grant).or_default().push(*job));
+        for state in pairs {
+            self.tell(&book, state).await?;
+            // Where the store is ahead of the book, the swap is about to come, and tells this pump of it.
+            if book.verdict(state.pair, state.grant) == Verdict::InForce {
+                let due = of_grant.get(&state.grant).map(Vec::as_slice).unwrap_or_default();
+                self.take_up(state).reload(due, settled);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of grants that are not in force. One that only waits (a side is suspended) has not ended.
+    async fn let_go(&mut self, book: &Book, pairs: &[PairState]) -> Result<(), ()> {
+        let kept: HashSet<Grant> = pairs.iter().map(|p| (p.pair.source, p.grant)).collect();
+        let goes = |feed: &PairFeed| {
+            let grant = (feed.serves.pair.source, feed.serves.grant);
+            !kept.contains(&grant) || book.verdict(feed.serves.pair, feed.serves.grant) != Verdict::InForce
+        };
+        let gone: Vec<Grant> = self
+            .feeds
+            .iter()
+            .filter(|(_, feed)| goes(feed))
+            .map(|(g, _)| *g)
             .collect();
-        for (pair, grant) in gone {
-            self.pairs.remove(&pair.source);
-            // A pair that only waits (a side is suspended) has not ended.
-            if !kept.contains(&(pair.source, grant)) {
-                self.fenced(pair, grant).await?;
-            }
+        for grant in gone {
+            self.feeds.remove(&grant);
         }
+        // Also of those of which the feed had to drop something, and of those that were only told of.
+        let ended: Vec<Grant> = self
+            .told
+            .keys()
+            .filter(|grant| !kept.contains(grant))
+            .copied()
+            .collect();
+        for grant in ended {
+            self.told.remove(&grant);
+            self.fence_off(grant).await?;
+        }
+        Ok(())
+    }
+
+    async fn withdraw(&mut self, jobs: &[Job]) -> Result<(), ()> {
+        let withdrawals = jobs.iter().filter_map(|job| match job.kind {
+            JobKind::Withdraw { patient } => Some((job.id, job, patient)),
+            _ => None,
+        });
+        let due: BTreeMap<JobId, (&Job, Option<NhsNumber>)> = withdrawals
+            .map(|(id, job, patient)| (id, (job, patient)))
+            .collect();
         // What is over in the store never comes back.
-        self.withdrawn.retain(|id| jobs.iter().any(|j| j.id == *id));
-        self.fenced
-            .retain(|(source, grant)| jobs.iter().any(|j| j.pair.source == *source && j.grant == *grant));
-        for job in jobs
-            .iter()
-            .filter(|j| matches!(j.kind, JobKind::Withdraw { .. }) && !self.withdrawn.contains(&j.id))
-        {
-            self.withdrawals.insert(job.id, *job);
-        }
-        self.withdraw().await?;
-        for state in in_force.values() {
-            self.take_up(state, jobs);
-        }
-        Ok(())
-    }
-
-    async fn withdraw(&mut self) -> Result<(), ()> {
-        while let Some((id, job)) = self.withdrawals.pop_first() {
-            self.fenced(job.pair, job.grant).await?;
-            self.send(Candidate::Withdraw {
-                pair: job.pair,
-                grant: job.grant,
-                job: id,
-            })
-            .await?;
-            self.withdrawn.insert(id);
-        }
-        Ok(())
-    }
-
-    async fn fenced(&mut self, pair: Pair, grant: GrantId) -> Result<(), ()> {
-        if self.fenced.insert((pair.source, grant)) {
-            self.send(Candidate::Fenced { pair, grant }).await?;
-        }
-        Ok(())
-    }
-
-    fn take_up(&mut self, state: &PairState, jobs: &[Job]) {
-        if self.pairs.contains_key(&state.pair.source) {
-            return;
-        }
-        let tail = self.committer.tails().of(state.pair.source);
-        tail.watch(&self.subscriber.wake);
-        let counters = self.fence.counters.of(state.pair);
-        counters.cursor(state.cursor);
-        self.takes += 1;
-        let mut feed = PairFeed::new(state, Take(self.takes), tail, counters);
-        for job in jobs
-            .iter()
-            .filter(|j| j.pair == state.pair && j.grant == state.grant)
-        {
-            if let JobKind::CatchUp { upto, through } = job.kind {
-                feed.catch_up(job.id, upto, through);
+        self.withdrawn.retain(|id| due.contains_key(id));
+        let grants: HashSet<Grant> = due
+            .values()
+            .map(|(job, _)| (job.pair.source, job.grant))
+            .collect();
+        self.fenced.retain(|grant| grants.contains(grant));
+        for (id, (job, patient)) in due {
+            if self.withdrawn.insert(id) {
+                self.fence_off((job.pair.source, job.grant)).await?;
+                let withdraw = Withdraw {
+                    pair: job.pair,
+                    grant: job.grant,
+                    job: id,
+                    patient,
+                };
+                self.send(Candidate::Withdraw(withdraw)).await?;
             }
         }
-        self.pairs.insert(state.pair.source, feed);
+        Ok(())
+    }
+
+    /// Marks the end of a grant, once.
+    async fn fence_off(&mut self, grant: Grant) -> Result<(), ()> {
+        if !self.fenced.insert(grant) {
+            return Ok(());
+        }
+        let pair = Pair {
+            source: grant.0,
+            recipient: self.subscriber.recipient,
+        };
+        self.send(Candidate::Fenced { pair, grant: grant.1 }).await
+    }
+
+    /// Tells how a grant stands, where the recipient was told otherwise.
+    async fn tell(&mut self, book: &Book, state: &PairState) -> Result<(), ()> {
+        let (pair, grant) = (state.pair, state.grant);
+        if book.verdict(pair, grant) == Verdict::Ended || book.standing(pair.recipient) != Standing::Enrolled
+        {
+            return Ok(());
+        }
+        let stands = stands(book, pair, grant, state.patient);
+        let before = self.told.insert((pair.source, grant), stands.clone());
+        // One that is not narrowed in any way tells of itself by what it carries.
+        let plain = stands.patient == 0 && stands.categories.is_empty() && !stands.stale;
+        if before.as_ref() == Some(&stands) || (before.is_none() && plain) {
+            return Ok(());
+        }
+        self.send(Candidate::Stands { pair, grant, stands }).await
+    }
+
+    fn take_up(&mut self, state: &PairState) -> &mut PairFeed {
+        self.feeds
+            .entry((state.pair.source, state.grant))
+            .or_insert_with(|| {
+                let tail = self.committer.tails().of(state.pair.source);
+                tail.watch(&self.subscriber.wake);
+                let counters = self.sources.fence.counters.of(state.pair);
+                if state.patient.is_none() {
+                    counters.cursor(state.cursor);
+                }
+                self.takes += 1;
+                let serves = Serves {
+                    pair: state.pair,
+                    grant: state.grant,
+                    take: Take(self.takes),
+                    counters,
+                };
+                PairFeed::new(state, serves, tail)
+            })
     }
 
     async fn send(&self, candidate: Candidate) -> Result<(), ()> {

@@ -1,19 +1,30 @@
 //! The delivery side as a whole: what its parts share, and how it starts from what the store has.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use handfast_proto::ids::OdsCode;
 use parking_lot::Mutex;
 
 use super::{
     Changes,
-    acts::Remembered,
-    fence::{Fence, standing, terms},
+    erasing::Erasing,
+    fence::Fence,
+    load,
+    order::{Order, Turn},
     pair_feed::Sources,
+    remembered::Remembered,
 };
 use crate::{
     clock::Clock,
-    consent::{Book, Pair, Standing},
+    consent::{Pair, Standing},
     ingest::{Committer, Projector, Publishers},
     store::{Store, StoreError},
 };
@@ -51,8 +62,11 @@ pub(super) struct Inner {
     pub(super) publishers: Arc<Publishers>,
     pub(super) changes: Arc<Changes>,
     /// Changes of consent and openings of subscriptions, one after the other.
-    pub(super) order: tokio::sync::Mutex<()>,
+    pub(super) order: Order,
     pub(super) remembered: Mutex<HashMap<Pair, Remembered>>,
+    pub(super) erasing: Erasing,
+    /// Set where it is not known whether a change was kept, until the book was read from the store again.
+    unsure: AtomicBool,
 }
 
 impl Delivery {
@@ -67,35 +81,31 @@ impl Delivery {
             changes,
             drain,
         } = parts;
-        let deployment = store.deployment().await?;
-        let units = store.units(clock.now_ms()).await?;
-        let agreements = store.agreements(None).await?;
-        let book = Book::new(
-            deployment.policy,
-            units.iter().map(|u| (u.ods, standing(u.state))),
-            agreements.iter().map(|row| (row.pair, terms(row))),
-        );
+        let book = load::book(&*store, clock.now_ms()).await?;
         let heads = committer.tails().heads();
         let fence = Arc::new(Fence::new(book, heads, drain));
-        for unit in &units {
+        for unit in store.units(clock.now_ms()).await? {
             let (pairs, _jobs) = store.recipient_jobs(unit.ods).await?;
-            pairs
-                .iter()
-                .for_each(|p| fence.counters.of(p.pair).cursor(p.cursor));
+            let of_agreements = pairs.iter().filter(|p| p.patient.is_none());
+            of_agreements.for_each(|p| fence.counters.of(p.pair).cursor(p.cursor));
         }
         let inner = Inner {
-            fence,
+            order: Order::new(Arc::clone(&fence)),
             sources: Sources {
                 store: Arc::clone(&store),
                 projector,
+                fence: Arc::clone(&fence),
+                clock: Arc::clone(&clock),
             },
+            fence,
             store,
             clock,
             committer,
             publishers,
             changes,
-            order: tokio::sync::Mutex::new(()),
             remembered: Mutex::default(),
+            erasing: Erasing::default(),
+            unsure: AtomicBool::new(false),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -105,6 +115,47 @@ impl Delivery {
     /// How a unit stands for the gate.
     pub fn standing(&self, ods: OdsCode) -> Standing {
         self.inner.fence.book().standing(ods)
+    }
+}
+
+impl Inner {
+    /// Waits for a change's turn, with a book that is what the store has, and nothing in it that has run out.
+    /// Cancellation-safe only before it is this one's turn.
+    pub(super) async fn begin(self: &Arc<Self>) -> Result<Turn, StoreError> {
+        let turn = self.order.turn().await;
+        self.be_sure().await?;
+        self.expire(&turn).await?;
+        Ok(turn)
+    }
+
+    /// It is not known whether a change was kept: what it was to end goes no more, and the book is read again
+    /// before the next change.
+    pub(super) fn is_unsure(&self, pairs: impl IntoIterator<Item = Pair>) {
+        self.unsure.store(true, Ordering::SeqCst);
+        let pairs: Vec<Pair> = pairs.into_iter().collect();
+        self.fence.swap(
+            |book| pairs.iter().fold(book.clone(), |book, pair| book.closed(*pair)),
+            &[],
+        );
+        self.fence.refresh_all();
+    }
+
+    /// Whether the book is to be read from the store again.
+    pub(super) fn must_be_sure(&self) -> bool {
+        self.unsure.load(Ordering::SeqCst)
+    }
+
+    /// Reads the book from the store again, if it is not known what that has.
+    pub(super) async fn be_sure(&self) -> Result<(), StoreError> {
+        if !self.must_be_sure() {
+            return Ok(());
+        }
+        let found = load::book(&*self.store, self.clock.now_ms()).await?;
+        self.fence.swap(|book| found.following(book), &[]);
+        self.unsure.store(false, Ordering::SeqCst);
+        self.fence.refresh_all();
+        tracing::info!("the consents in force were read again from the store");
+        Ok(())
     }
 }
 

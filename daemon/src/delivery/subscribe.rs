@@ -4,13 +4,13 @@
 //! gone, before the next is opened; another inbox is refused while one is live.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
 use handfast_proto::{
-    ids::{NhsNumber, OdsCode},
+    ids::OdsCode,
     limits::MAX_CREDIT_BYTES,
     v1::{GrantInForce, SubscribeWelcome},
 };
@@ -21,11 +21,15 @@ use super::{
     connection::Connection,
     feed::Feed,
     ledger::{ImpossibleReceipt, Ledger},
-    pump::{AHEAD_CANDIDATES, Pump},
+    pump::{AHEAD_CANDIDATES, Grant, Pump},
+    stands::stands,
     state::{Delivery, Inner},
     subscriber::Subscriber,
 };
-use crate::store::{self, ConfirmWithdrawal, DeadLetterRow, Hello, StoreError, With};
+use crate::{
+    consent::Book,
+    store::{self, ConfirmWithdrawal, DeadLetterRow, Hello, StoreError, With},
+};
 
 /// How long an older connection of the same inbox may take to be gone.
 const TAKE_OVER_BOUND: Duration = Duration::from_secs(2);
@@ -73,7 +77,7 @@ impl Delivery {
     ) -> Result<Opened, SubscribeRefused> {
         let inner = &self.inner;
         inner.take_over(&hello).await?;
-        let _order = inner.order.lock().await;
+        let _still = inner.order.still().await;
         if !inner.fence.of(hello.recipient).is_empty() {
             return Err(SubscribeRefused::OlderConnection);
         }
@@ -81,7 +85,7 @@ impl Delivery {
             .store
             .open_subscription(&hello, inner.clock.now_ms())
             .await?;
-        let welcome = welcome(&opened);
+        let (welcome, told) = welcome(&inner.fence.book(), &opened);
         if !opened.accepted {
             return Ok(Opened::NotAccepted(welcome));
         }
@@ -93,11 +97,12 @@ impl Delivery {
             connection,
             wake: Arc::new(Notify::new()),
             stale: AtomicBool::new(true),
+            waits_for_swap: AtomicBool::new(false),
             dropped: parking_lot::Mutex::default(),
             over: CancellationToken::new(),
         });
         inner.fence.list(&subscriber);
-        let feed = inner.feed(Arc::clone(&subscriber), welcome);
+        let feed = inner.feed(Arc::clone(&subscriber), welcome, told);
         Ok(Opened::Live(
             Box::new(feed),
             Subscription {
@@ -134,18 +139,22 @@ impl Inner {
         Ok(())
     }
 
-    fn feed(&self, subscriber: Arc<Subscriber>, welcome: SubscribeWelcome) -> Feed {
+    fn feed(
+        &self,
+        subscriber: Arc<Subscriber>,
+        welcome: SubscribeWelcome,
+        told: HashMap<Grant, GrantInForce>,
+    ) -> Feed {
         let (out, candidates) = mpsc::channel(AHEAD_CANDIDATES);
         let pump = Pump {
             subscriber: Arc::clone(&subscriber),
-            fence: Arc::clone(&self.fence),
             committer: self.committer.clone(),
             sources: self.sources.clone(),
             out,
-            pairs: BTreeMap::new(),
-            withdrawals: BTreeMap::new(),
+            feeds: BTreeMap::new(),
             fenced: HashSet::new(),
             withdrawn: HashSet::new(),
+            told,
             takes: 0,
         };
         tokio::spawn(pump.run());
@@ -186,14 +195,21 @@ impl Subscription {
             return Ok(());
         }
         let inner = &self.delivery.inner;
-        for (pair, seq) in moves.cursors() {
+        let book = inner.fence.book();
+        for (pair, _, seq) in moves
+            .cursors()
+            .filter(|(pair, grant, _)| book.terms(*pair).grant == Some(*grant))
+        {
             inner.fence.counters.of(pair).cursor(seq);
         }
+        moves
+            .jobs_over()
+            .for_each(|job| inner.fence.doubts.job_is_over(job));
         inner.committer.offer_moves(moves);
         Ok(())
     }
 
-    /// Records that a withdrawal was carried out. Not cancellation-safe.
+    /// Records that a withdrawal, or what a job removes, was carried out. Not cancellation-safe.
     pub async fn withdrawal_confirmed(
         &self,
         job: u64,
@@ -220,18 +236,22 @@ impl Subscription {
     }
 }
 
-fn welcome(opened: &store::Subscription) -> SubscribeWelcome {
-    let grants = opened.pairs.iter().map(|p| GrantInForce {
-        source: p.pair.source.to_string(),
-        grant: p.grant.0,
-        patient: p.patient.map_or(0, NhsNumber::as_u64),
-        categories: Vec::new(),
-        stale: false,
+/// The welcome, and what it tells of each grant.
+fn welcome(book: &Book, opened: &store::Subscription) -> (SubscribeWelcome, HashMap<Grant, GrantInForce>) {
+    let each = opened.pairs.iter().map(|p| {
+        let told = stands(book, p.pair, p.grant, p.patient);
+        ((p.pair.source, p.grant), told)
     });
-    SubscribeWelcome {
+    let told: HashMap<Grant, GrantInForce> = each.collect();
+    let order = opened
+        .pairs
+        .iter()
+        .map(|p| told[&(p.pair.source, p.grant)].clone());
+    let welcome = SubscribeWelcome {
         session: opened.session,
         accepted: opened.accepted,
         anew: opened.anew,
-        grants: grants.collect(),
-    }
+        grants: order.collect(),
+    };
+    (welcome, told)
 }

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{connection::Connection, ledger::Ledger, pair_feed::Take};
+use super::{candidate::Take, connection::Connection, ledger::Ledger};
 
 /// A subscription that was opened and whose connection may still be there.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub(super) struct Subscriber {
     pub(super) wake: Arc<Notify>,
     /// Set where pairs or jobs have changed in the store.
     pub(super) stale: AtomicBool,
+    /// Set while jobs were read that are ahead of the book's swap: they are read again when it has come.
+    pub(super) waits_for_swap: AtomicBool,
     /// Takes of which the feed had to drop something, until the pump has let go of them.
     pub(super) dropped: Mutex<HashSet<Take>>,
     /// The subscription is over; its connection is about to be cut.

@@ -9,7 +9,8 @@ use handfast_proto::{
     limits::MAX_COMPARE_POINTS,
     v1::{
         PublishAck, PublishBatch, PublishCompare, PublishCompared, PublishHello, PublishPiece,
-        PublishRequest, PublishResponse, PublishWelcome, publish_request, publish_response,
+        PublishRequest, PublishResponse, PublishWelcome, Resend, StatementInForce, publish_request,
+        publish_response,
     },
 };
 use tokio::sync::mpsc;
@@ -17,7 +18,7 @@ use tonic::{Status, Streaming};
 
 use super::sync::SyncParts;
 use crate::{
-    ingest::{Assembly, OutboxHello, PieceError, Point, Session, SessionEnd},
+    ingest::{Assembly, NotOffered, Notice, OutboxHello, PieceError, Point, Session, SessionEnd},
     store::LogBatch,
 };
 
@@ -70,6 +71,7 @@ impl PublishStream {
         let session = Arc::clone(&self.session);
         let responses = self.responses.clone();
         let ended = tokio::select! {
+            ended = notify(&session, &responses) => ended,
             ended = acknowledge(&session, &responses, u64::MAX) => ended,
             read = self.read() => match read {
                 // The agent has said all it had to say, and still waits for its acknowledgements.
@@ -114,7 +116,11 @@ impl PublishStream {
             head_chain: chain.into(),
             accepted: welcome.accepted,
         };
-        self.respond(publish_response::Message::Welcome(message)).await
+        self.respond(publish_response::Message::Welcome(message)).await?;
+        if welcome.accepted {
+            self.parts.delivery.connected(self.session.source);
+        }
+        Ok(())
     }
 
     /// Only of the caller's own stream: that is the session's.
@@ -173,7 +179,10 @@ impl PublishStream {
             chain_after: after,
         };
         let offered = self.parts.committer.offer(&self.session, log).await;
-        offered.map_err(|stopped| Status::unavailable(stopped.to_string()))?;
+        offered.map_err(|not| match not {
+            NotOffered::Statement(bad) => invalid(&bad),
+            NotOffered::Stopped(stopped) => Status::unavailable(stopped.to_string()),
+        })?;
         self.offered = last;
         Ok(())
     }
@@ -193,6 +202,27 @@ async fn respond(
         }))
         .await;
     sent.map_err(|_| Status::cancelled("the stream is gone"))
+}
+
+/// Tells the agent what it is told beside its acknowledgements, for as long as there may be something.
+async fn notify(
+    session: &Session,
+    responses: &mpsc::Sender<Result<PublishResponse, Status>>,
+) -> Result<(), Status> {
+    if let Some(mut notices) = session.notices() {
+        while let Some(notice) = notices.recv().await {
+            let message = match notice {
+                Notice::InForce { seq, pending } => {
+                    publish_response::Message::StatementInForce(StatementInForce { seq, pending })
+                }
+                Notice::Resend(records) => publish_response::Message::Resend(Resend {
+                    record: records.iter().map(|record| record.as_str().to_owned()).collect(),
+                }),
+            };
+            respond(responses, message).await?;
+        }
+    }
+    std::future::pending().await
 }
 
 /// Acknowledges what is still on its way, within [`REST_BOUND`].
@@ -245,6 +275,9 @@ fn ended(end: &SessionEnd) -> Status {
     match end {
         SessionEnd::TakenOver => {
             Status::aborted("the session was ended: another connection of this store took its place")
+        }
+        SessionEnd::Stuck => {
+            Status::aborted("the agent did not take what it was told for too long; say hello again")
         }
         SessionEnd::OutOfStep(expected) => Status::aborted(format!(
             "a batch did not follow: expected seq {expected}; say hello again"

@@ -2,6 +2,7 @@
 //! projection behind the commits.
 
 mod assembly;
+mod commit_task;
 mod committer;
 #[cfg(test)]
 mod committer_tests;
@@ -11,17 +12,24 @@ mod moves;
 mod projector;
 mod rate;
 mod session;
+#[cfg(test)]
+mod statement_tests;
+mod statements;
 mod tail;
 
 pub use assembly::{Assembly, PieceError};
-pub use committer::{Committer, CommitterTask, Stopped, committer};
+pub use commit_task::CommitterTask;
+pub use committer::{Committer, NotOffered, Stopped, committer};
 pub use compare::Point;
 pub use heads::Heads;
 pub use moves::Moves;
-pub use projector::{Projector, ProjectorTask, projector, read_row};
+pub use projector::{Caseloads, Projecting, Projector, ProjectorTask, Run, projector, read_row};
 pub use rate::{Rate, RateLimit};
-pub use session::{HelloRefused, OutboxHello, Progress, Publishers, Session, SessionEnd, Welcome};
+pub use session::{HelloRefused, Notice, OutboxHello, Progress, Publishers, Session, SessionEnd, Welcome};
+pub use statements::{BadStatement, Prepared, Statements, Stating};
 pub use tail::{Tail, Tails};
 
 #[cfg(test)]
 pub(crate) use session::tests;
+#[cfg(test)]
+pub(crate) use statements::tests::batch_of_statement;

@@ -1,4 +1,4 @@
-//! Cursor moves, catch-up progress and receipts that wait for the next commit. Merged as they come, so
+//! Cursor moves, the progress of jobs and receipts that wait for the next commit. Merged as they come, so
 //! what waits is bounded by the number of pairs, jobs and recipients.
 
 use std::collections::HashMap;
@@ -34,7 +34,7 @@ impl Moves {
         *at = seq.max(*at);
     }
 
-    /// A catch-up goes forward.
+    /// A job goes forward.
     pub fn catch_up(&mut self, to: CatchUpMove) {
         let at = self.catch_ups.entry(to.job).or_insert(to);
         at.through = at.through.max(to.through);
@@ -57,8 +57,15 @@ impl Moves {
     }
 
     /// The cursors that go forward.
-    pub fn cursors(&self) -> impl Iterator<Item = (Pair, u64)> {
-        self.cursors.iter().map(|((pair, _), seq)| (*pair, *seq))
+    pub fn cursors(&self) -> impl Iterator<Item = (Pair, GrantId, u64)> {
+        self.cursors
+            .iter()
+            .map(|((pair, grant), seq)| (*pair, *grant, *seq))
+    }
+
+    /// The jobs of which the recipient has the end.
+    pub fn jobs_over(&self) -> impl Iterator<Item = JobId> {
+        self.catch_ups.values().filter(|to| to.complete).map(|to| to.job)
     }
 
     /// Adds what came later.
@@ -74,21 +81,14 @@ impl Moves {
         later.withdrawals.into_iter().for_each(|job| self.withdrawal(job));
     }
 
-    /// Puts everything into a commit. A pair's cursor belongs to its newest grant.
+    /// Puts everything into a commit.
     pub(crate) fn write_into(&self, group: &mut AppendGroup) {
-        let mut newest: HashMap<Pair, CursorMove> = HashMap::with_capacity(self.cursors.len());
-        for ((pair, grant), seq) in &self.cursors {
-            let to = CursorMove {
-                pair: *pair,
-                grant: *grant,
-                seq: *seq,
-            };
-            let at = newest.entry(*pair).or_insert(to);
-            if to.grant > at.grant {
-                *at = to;
-            }
-        }
-        group.cursors = newest.into_values().collect();
+        let cursor = |((pair, grant), seq): (&(Pair, GrantId), &u64)| CursorMove {
+            pair: *pair,
+            grant: *grant,
+            seq: *seq,
+        };
+        group.cursors = self.cursors.iter().map(cursor).collect();
         group.catch_ups = self.catch_ups.values().copied().collect();
         group.receipts = self.receipts.values().copied().collect();
         group.withdrawals_received.clone_from(&self.withdrawals);

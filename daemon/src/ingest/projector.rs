@@ -1,11 +1,19 @@
 //! The projection: the current version of each record, kept right behind the commits and in bulk. Who
 //! reads it first waits until it has caught up with the seq it needs.
+//!
+//! Invariant: whoever keeps the caseloads is told of a run before it is projected and after; a run that broke
+//! off anywhere is told of again.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
+use async_trait::async_trait;
 use handfast_proto::{
-    amendment::{Batch, BatchError, Form, Op},
-    ids::OdsCode,
+    amendment::{Batch, BatchError, Entry, Form, Op, Subject},
+    ids::{NhsNumber, OdsCode, RecordId},
     limits::MAX_BATCH_BODY_BYTES,
 };
 use parking_lot::Mutex;
@@ -14,6 +22,37 @@ use tokio_util::sync::CancellationToken;
 
 use super::committer::Committer;
 use crate::store::{LogRow, RecordVersion, Store, StoreError};
+
+/// What a run is about to bring into the projection.
+#[derive(Debug)]
+pub struct Run {
+    /// Whose.
+    pub source: OdsCode,
+    /// The newest versions, in order.
+    pub versions: Vec<RecordVersion>,
+    /// The patients of whom a record came.
+    pub came: BTreeSet<NhsNumber>,
+    /// The patients of whom a record went: it was retracted, or became another patient's.
+    pub went: BTreeSet<NhsNumber>,
+    /// Records that were marked as not to leave, and the seq of that.
+    pub marked: Vec<(RecordId, u64)>,
+    /// Up to where it goes.
+    pub through: u64,
+}
+
+/// Keeps what follows from the projection: who is on a unit's caseload, and what is not to be kept.
+#[async_trait]
+pub trait Caseloads: Send + Sync + 'static {
+    /// A run is about to be projected. The answer is held until it is.
+    async fn before(&self, run: &Run) -> Result<Box<dyn Projecting>, StoreError>;
+}
+
+/// What is to be done once a run is projected.
+#[async_trait]
+pub trait Projecting: Send {
+    /// It is.
+    async fn projected(self: Box<Self>) -> Result<(), StoreError>;
+}
 
 /// Amendments projected in one transaction, about.
 const MAX_RUN_AMENDMENTS: usize = 8192;
@@ -56,14 +95,6 @@ impl Projector {
             .or_insert_with(|| watch::Sender::new(0))
             .send_replace(seq);
     }
-
-    fn get(&self, source: OdsCode) -> Option<u64> {
-        self.through
-            .lock()
-            .get(&source)
-            .map(|t| *t.borrow())
-            .filter(|t| *t > 0)
-    }
 }
 
 /// The task that projects.
@@ -72,6 +103,9 @@ pub struct ProjectorTask {
     committer: Committer,
     store: Arc<dyn Store>,
     committed: Arc<Notify>,
+    caseloads: Option<Arc<dyn Caseloads>>,
+    /// Up to where each source was projected, and everything done that follows.
+    reached: HashMap<OdsCode, u64>,
 }
 
 /// Makes a projector; `committed` is told of every commit.
@@ -88,6 +122,8 @@ pub fn projector(
         committer,
         store,
         committed,
+        caseloads: None,
+        reached: HashMap::new(),
     };
     (projector, task)
 }
@@ -104,8 +140,15 @@ pub fn read_row(row: LogRow) -> Result<Arc<Batch>, BatchError> {
 }
 
 impl ProjectorTask {
+    /// Has someone keep what follows from the projection.
+    #[must_use]
+    pub fn with_caseloads(mut self, caseloads: Arc<dyn Caseloads>) -> Self {
+        self.caseloads = Some(caseloads);
+        self
+    }
+
     /// Projects until stopped.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken) {
         loop {
             let rest = match self.round().await {
                 Ok(true) => Duration::ZERO,
@@ -129,18 +172,20 @@ impl ProjectorTask {
     }
 
     /// One run for each source that is behind; whether one is behind still.
-    async fn round(&self) -> Result<bool, StoreError> {
+    async fn round(&mut self) -> Result<bool, StoreError> {
         let mut behind = false;
         for (source, head) in self.committer.tails().heads() {
-            let from = match self.projector.get(source) {
-                Some(through) => through,
+            let from = match self.reached.get(&source) {
+                Some(through) => *through,
                 None => self.store.projected_through(source).await?,
             };
+            self.reached.insert(source, from);
             let through = if from < head {
                 self.run_once(source, from, head).await?
             } else {
                 from
             };
+            self.reached.insert(source, through);
             self.projector.set(source, through);
             behind |= through < head;
         }
@@ -148,32 +193,25 @@ impl ProjectorTask {
     }
 
     async fn run_once(&self, source: OdsCode, from: u64, head: u64) -> Result<u64, StoreError> {
-        let mut versions: Vec<RecordVersion> = Vec::new();
-        let mut through = from;
-        while through < head && versions.len() < MAX_RUN_AMENDMENTS {
-            let batches = self.batches(source, through).await?;
+        let mut run = Run::new(source, from);
+        while run.through < head && run.versions.len() < MAX_RUN_AMENDMENTS {
+            let batches = self.batches(source, run.through).await?;
             if batches.is_empty() {
                 return Err(StoreError::Corrupt(format!(
                     "the log of {source} ends before its head"
                 )));
             }
-            for batch in batches {
-                let new = batch
-                    .entries()
-                    // What a unit says to the daemon itself is no record.
-                    .filter(|e| e.seq > through && e.op != Op::Statement)
-                    .map(|e| RecordVersion {
-                        record: e.record.clone(),
-                        seq: e.seq,
-                        subject: e.subject,
-                        retracted: e.op == Op::Retract,
-                    });
-                versions.extend(new);
-                through = batch.last_seq();
-            }
+            batches.iter().for_each(|batch| run.add(batch));
         }
-        self.store.project(source, &versions, through).await?;
-        Ok(through)
+        let follows = match &self.caseloads {
+            Some(caseloads) => Some(caseloads.before(&run).await?),
+            None => None,
+        };
+        self.store.project(source, &run.versions, run.through).await?;
+        if let Some(follows) = follows {
+            follows.projected().await?;
+        }
+        Ok(run.through)
     }
 
     async fn batches(&self, source: OdsCode, after: u64) -> Result<Vec<Arc<Batch>>, StoreError> {
@@ -184,5 +222,41 @@ impl ProjectorTask {
         rows.into_iter()
             .map(|row| read_row(row).map_err(|e| StoreError::Corrupt(e.to_string())))
             .collect()
+    }
+}
+
+impl Run {
+    fn new(source: OdsCode, from: u64) -> Self {
+        Self {
+            source,
+            versions: Vec::new(),
+            came: BTreeSet::new(),
+            went: BTreeSet::new(),
+            marked: Vec::new(),
+            through: from,
+        }
+    }
+
+    fn add(&mut self, batch: &Batch) {
+        let through = self.through;
+        // What a unit says to the daemon itself is no record.
+        let records = |e: &Entry<'_>| e.seq > through && e.op != Op::Statement;
+        for entry in batch.entries().filter(records) {
+            let retracted = entry.op == Op::Retract;
+            let patients = if retracted { &mut self.went } else { &mut self.came };
+            patients.extend(entry.subject.map(|s| s.patient));
+            self.went.extend(entry.former.map(|f| f.patient));
+            let marked = |s: &Subject| s.confidentiality.is_marked();
+            if entry.subject.as_ref().is_some_and(marked) && !entry.former.as_ref().is_some_and(marked) {
+                self.marked.push((entry.record.clone(), entry.seq));
+            }
+            self.versions.push(RecordVersion {
+                record: entry.record.clone(),
+                seq: entry.seq,
+                subject: entry.subject,
+                retracted,
+            });
+        }
+        self.through = batch.last_seq();
     }
 }

@@ -13,21 +13,43 @@ use std::{
 
 use handfast_proto::{
     chain::Chain,
-    ids::{OdsCode, StoreId},
+    ids::{OdsCode, RecordId, StoreId},
 };
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::store::Head;
 
 /// Bytes of batches that one session may have on their way into the log.
 pub(super) const MAX_UNCOMMITTED_BYTES: usize = 8 * 1024 * 1024;
 
+/// Statements of one session that are not known to be in force: on their way into the log, or waited for.
+const MAX_OPEN_STATEMENTS: usize = 64;
+
+/// What an agent is told beside its acknowledgements and has not taken yet.
+const NOTICES: usize = 8;
+
+/// What an agent is told beside its acknowledgements.
+#[derive(Debug)]
+pub enum Notice {
+    /// A statement is in force.
+    InForce {
+        /// Its seq.
+        seq: u64,
+        /// It could not be established in time that nothing of what it ended is in flight any more.
+        pending: bool,
+    },
+    /// The payloads of these records were erased, and may go again.
+    Resend(Vec<RecordId>),
+}
+
 /// Why a session ended from the daemon's side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionEnd {
     /// A newer connection of the same outbox took its place.
     TakenOver,
+    /// The agent does not take what it is told.
+    Stuck,
     /// A batch did not follow the head: the seq expected.
     OutOfStep(u64),
     /// The store could not commit; the text is for people.
@@ -60,6 +82,10 @@ pub struct Session {
     store: Mutex<StoreId>,
     progress: watch::Sender<Progress>,
     budget: Arc<Semaphore>,
+    statements: Arc<Semaphore>,
+    notices: mpsc::Sender<Notice>,
+    /// Until the stream that tells the agent takes it.
+    told: Mutex<Option<mpsc::Receiver<Notice>>>,
 }
 
 impl Session {
@@ -76,6 +102,31 @@ impl Session {
     /// Bounds what is on its way into the log.
     pub(super) fn budget(&self) -> &Arc<Semaphore> {
         &self.budget
+    }
+
+    /// Bounds the statements that are not known to be in force.
+    pub(super) async fn statement(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.statements).acquire_owned().await.ok()
+    }
+
+    /// What the agent is to be told, for the one stream that tells it.
+    pub fn notices(&self) -> Option<mpsc::Receiver<Notice>> {
+        self.told.lock().take()
+    }
+
+    /// Has the agent told something; waits while it has not taken what it was told before. False where the
+    /// session is over. Cancellation-safe.
+    pub async fn tell(&self, notice: Notice) -> bool {
+        let mut progress = self.watch();
+        tokio::select! {
+            told = self.notices.send(notice) => told.is_ok(),
+            _ended = progress.wait_for(|p| p.end.is_some()) => false,
+        }
+    }
+
+    /// Ends it, because the agent does not take what it is told.
+    pub fn give_up(&self) {
+        self.end(SessionEnd::Stuck);
     }
 
     /// Whether it is over.
@@ -138,12 +189,16 @@ impl Publishers {
             }
             other.end(SessionEnd::TakenOver);
         }
+        let (notices, told) = mpsc::channel(NOTICES);
         let session = Arc::new(Session {
             source,
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
             store: Mutex::new(store),
             progress: watch::Sender::new(Progress { acked: 0, end: None }),
             budget: Arc::new(Semaphore::new(MAX_UNCOMMITTED_BYTES)),
+            statements: Arc::new(Semaphore::new(MAX_OPEN_STATEMENTS)),
+            notices,
+            told: Mutex::new(Some(told)),
         });
         live.insert(source, Arc::clone(&session));
         Ok(session)
@@ -171,6 +226,12 @@ impl Publishers {
         if let Some(session) = self.live.lock().get(&source) {
             session.end(SessionEnd::TakenOver);
         }
+    }
+
+    /// A unit's live session.
+    pub fn of(&self, source: OdsCode) -> Option<Arc<Session>> {
+        let live = self.live.lock();
+        live.get(&source).filter(|session| !session.ended()).cloned()
     }
 
     /// The units that publish.
@@ -227,18 +288,6 @@ pub(crate) mod tests {
     pub(crate) fn batch(first: u64, n: u64, payload: usize) -> Arc<Batch> {
         let mut builder = BatchBuilder::new(first);
         (first..first + n).for_each(|seq| builder.push(&amendment(seq, payload)));
-        let made = builder.finish();
-        Arc::new(Batch::parse(made.header, made.body, Form::Published).unwrap())
-    }
-
-    /// A batch of changes to numbered records, each with a payload of a few bytes.
-    pub(crate) fn batch_of(first: u64, changes: &[(Op, u64)]) -> Arc<Batch> {
-        let mut builder = BatchBuilder::new(first);
-        for (op, id) in changes {
-            let mut change = amendment(*id, if *op == Op::Retract { 0 } else { 20 });
-            change.op = *op;
-            builder.push(&change);
-        }
         let made = builder.finish();
         Arc::new(Batch::parse(made.header, made.body, Form::Published).unwrap())
     }

@@ -17,7 +17,11 @@ use super::{
     context::{detached, required},
     watching::watch_list,
 };
-use crate::audit::events::Alerted;
+use crate::audit::{
+    Event,
+    events::{Alerted, EmergencyReviewed},
+};
+use crate::consent::Pair;
 use crate::store::{
     AccessId, AlertId, AlertKind, AlertQuery, AlertRow, AlertState, AlertsOf, ReviewRow, Role, With,
 };
@@ -131,11 +135,11 @@ impl AlertDesk {
         let row = row.ok_or(ActError::Denied)?;
         let review = self.ctx.review_by(caller, finding)?;
         not_their_own(row.alert.person.as_ref(), &review)?;
-        let with = With::audit(vec![self.ctx.entry(
-            caller,
-            review.at,
-            &reviewed(&row, &review),
-        )?]);
+        let entry = {
+            let event = reviewed(&row, &review);
+            self.ctx.entry(caller, review.at, event.as_ref())?
+        };
+        let with = With::audit(vec![entry]);
         let this = self.clone();
         detached(async move {
             let kept = this.ctx.store.review(&[id], &review, &with).await;
@@ -159,8 +163,20 @@ impl AlertDesk {
 }
 
 /// What the audit log says of a review.
-fn reviewed<'r>(row: &AlertRow, review: &'r ReviewRow) -> Alerted<'r> {
-    Alerted {
+fn reviewed<'r>(row: &AlertRow, review: &'r ReviewRow) -> Box<dyn Event + Send + Sync + 'r> {
+    if let (Some(access), Some(source), Some(patient)) = (row.access, row.alert.source, row.alert.patient) {
+        return Box::new(EmergencyReviewed {
+            pair: Pair {
+                source,
+                recipient: row.alert.unit,
+            },
+            patient,
+            access: access.0,
+            justified: review.justified,
+            note: &review.note,
+        });
+    }
+    Box::new(Alerted {
         step: AlertStep::Reviewed,
         kind: (row.alert.kind as i32).unsigned_abs(),
         alert: row.id.0,
@@ -169,7 +185,7 @@ fn reviewed<'r>(row: &AlertRow, review: &'r ReviewRow) -> Alerted<'r> {
         patient: row.alert.patient,
         justified: review.justified,
         note: &review.note,
-    }
+    })
 }
 
 /// Which alerts a caller may see, and whether with what identifies persons.

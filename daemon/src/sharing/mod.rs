@@ -1,5 +1,8 @@
 //! The acts of people and units: authorise, commit, fence. gRPC and the web console both call these.
 
+mod access_audit;
+mod access_end;
+mod access_view;
 mod agreements;
 mod alerting;
 mod alerts;
@@ -8,9 +11,11 @@ mod caller;
 mod caseload;
 mod context;
 mod days;
+mod emergency;
 mod error;
 mod escalation;
 mod notices;
+mod opening;
 mod patient_consents;
 mod people;
 mod policy;
@@ -23,9 +28,13 @@ mod units;
 mod watching;
 
 #[cfg(test)]
+mod access_audit_tests;
+#[cfg(test)]
 mod agreement_tests;
 #[cfg(test)]
 mod alert_tests;
+#[cfg(test)]
+mod emergency_tests;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
@@ -55,6 +64,7 @@ pub use caller::Caller;
 pub use caseload::{Caseload, Claimed};
 pub use context::{Alerts, Connections, Context, NoAlerts, SelfClaim};
 pub use days::{DayError, Days, When};
+pub use emergency::{AccessOpened, AskAccess, AskRate, EmergencyAccess};
 pub use error::ActError;
 pub use escalation::Escalation;
 pub use notices::{Notice, NoticeKind};

@@ -162,7 +162,7 @@ impl Revoker for StoreRevoker {
     ) -> Result<Vec<EmergencyRow>, StoreError> {
         let opened = self.store.open_emergency(&open, &With::audit(audit)).await?;
         for row in &opened {
-            self.swap(|book| book.with_emergency(row.grant, Some(row.emergency())));
+            self.swap(|book| book.with_emergency(row.grant, row.emergency()));
         }
         Ok(opened)
     }
@@ -174,8 +174,9 @@ impl Revoker for StoreRevoker {
     ) -> Result<InForce, StoreError> {
         let with = With::audit(audit);
         self.store.end_emergencies(&grants, START, &with).await?;
-        for grant in grants {
-            self.swap(|book| book.with_emergency(grant, None));
+        let open: Vec<_> = self.book.lock().emergencies().collect();
+        for (grant, emergency) in open.into_iter().filter(|(grant, _)| grants.contains(grant)) {
+            self.swap(|book| book.without_emergency(emergency.pair, grant));
         }
         Ok(self.in_force())
     }

@@ -29,7 +29,13 @@ pub trait AccessStore: Send + Sync + 'static {
     async fn add_access(&self, access: &NewAccess, with: &With) -> Result<AccessId, StoreError>;
 
     /// Notes which grants carry an access. What is noted already stays.
-    async fn note_opened(&self, id: AccessId, opened: &[OpenedSource]) -> Result<(), StoreError>;
+    async fn note_opened(
+        &self,
+        id: AccessId,
+        opened: &[OpenedSource],
+        at: i64,
+        with: &With,
+    ) -> Result<(), StoreError>;
 
     /// Notes the grants of accesses of which the daemon was stopped between opening and noting: of each source
     /// without one, the emergency grant in force of the same pair and patient that began no earlier. Says how
@@ -47,8 +53,8 @@ pub trait AccessStore: Send + Sync + 'static {
         source: Option<OdsCode>,
     ) -> Result<Vec<(OdsCode, GrantId)>, StoreError>;
 
-    /// Notes who ended an access before its time, once its own grants have ended. What was over before stays as
-    /// it was. [`StoreError::Missing`] as with [`AccessStore::own_grants`].
+    /// Notes who ended an access before its time, once its own grants have ended. Who ended a source first stays.
+    /// [`StoreError::Missing`] where there is no such access.
     async fn end_access(&self, end: &EndAccess, with: &With) -> Result<(), StoreError>;
 
     // --- alerts ---

@@ -8,10 +8,10 @@ use parking_lot::Mutex;
 
 use super::{
     AgreementRow, AppendGroup, Certificate, ClaimChange, ClaimRow, ConfirmWithdrawal, CurrentRecord,
-    DeadLetterRow, Deployment, EmergencyGrants, EmergencyRow, FactsRow, HalfChange, HalfOutcome, Head, Hello,
-    IssuedToken, Job, JoinedNumbers, LogRow, NewPerson, NewToken, NewUnit, Of, OpenEmergency, PairState,
-    PatientStore, PersonRow, RecordVersion, Role, Store, StoreError, SubjectCount, Subscription, TokenHash,
-    UnitChange, UnitRow, UnitStateOutcome, With, WordChange, WordOutcome, WordRow,
+    DeadLetterRow, Deployment, EmergencyGrants, EmergencyRow, Erased, FactsRow, HalfChange, HalfOutcome,
+    Head, Hello, IssuedToken, Job, JoinedNumbers, LogRow, NewPerson, NewToken, NewUnit, Of, OpenEmergency,
+    PairState, PatientStore, PersonRow, RecordVersion, Role, Store, StoreError, SubjectCount, Subscription,
+    TokenHash, UnitChange, UnitRow, UnitStateOutcome, With, WordChange, WordOutcome, WordRow,
 };
 use crate::consent::{GrantId, Pair, Policy};
 
@@ -297,11 +297,26 @@ impl PatientStore for FakeStore {
         absent()
     }
 
-    async fn erase_patient(&self, _: OdsCode, _: NhsNumber, _: u64) -> Result<u64, StoreError> {
+    async fn note_erasures(
+        &self,
+        _: OdsCode,
+        _: &[NhsNumber],
+        _: &[(RecordId, u64)],
+        _: u64,
+    ) -> Result<(), StoreError> {
         absent()
     }
 
-    async fn erase_record(&self, _: OdsCode, _: &RecordId, _: u64) -> Result<u64, StoreError> {
+    async fn carry_out_erasures(&self, _: u32) -> Result<Erased, StoreError> {
+        absent()
+    }
+
+    async fn erased_patients(
+        &self,
+        _: OdsCode,
+        _: Option<NhsNumber>,
+        _: u32,
+    ) -> Result<Vec<NhsNumber>, StoreError> {
         absent()
     }
 

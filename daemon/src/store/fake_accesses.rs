@@ -20,7 +20,7 @@ impl AccessStore for FakeStore {
         absent()
     }
 
-    async fn note_opened(&self, _: AccessId, _: &[OpenedSource]) -> Result<(), StoreError> {
+    async fn note_opened(&self, _: AccessId, _: &[OpenedSource], _: i64, _: &With) -> Result<(), StoreError> {
         absent()
     }
 

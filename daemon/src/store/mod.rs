@@ -32,9 +32,9 @@ pub use types::{
 pub use types::{
     AgreementRow, AppendGroup, CatchUpMove, Certificate, ClaimChange, ClaimRow, ConfirmWithdrawal,
     CurrentRecord, CursorMove, DeadLetterRow, Deployment, EmergencyRow, EntryKeys, EntryQuery, EntryRow,
-    FactsRow, HalfChange, HalfOutcome, HalfRow, HalfScope, Head, Hello, IssuedToken, Job, JobId, JobKind,
-    JoinedNumbers, LogBatch, LogRow, NewEntry, NewJob, NewPerson, NewToken, NewUnit, Of, OpenEmergency,
-    PairState, PersonRow, RecipientReceipt, RecordVersion, Role, Stated, SubjectCount, Subscription,
-    TokenHash, UnitChange, UnitKind, UnitRow, UnitState, UnitStateOutcome, With, WithdrawalRow,
+    Erased, FactsRow, HalfChange, HalfOutcome, HalfRow, HalfScope, Head, Hello, IssuedToken, Job, JobId,
+    JobKind, JoinedNumbers, LogBatch, LogRow, NewEntry, NewJob, NewPerson, NewToken, NewUnit, Of,
+    OpenEmergency, PairState, PersonRow, RecipientReceipt, RecordVersion, Role, Stated, SubjectCount,
+    Subscription, TokenHash, UnitChange, UnitKind, UnitRow, UnitState, UnitStateOutcome, With, WithdrawalRow,
     WithdrawalState, WordChange, WordOutcome, WordRow, is_erased,
 };

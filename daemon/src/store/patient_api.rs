@@ -6,7 +6,7 @@ use handfast_proto::ids::{NhsNumber, OdsCode, RecordId};
 
 use super::{
     error::StoreError,
-    types::{ClaimChange, ClaimRow, FactsRow, JoinedNumbers, With, WordChange, WordOutcome, WordRow},
+    types::{ClaimChange, ClaimRow, Erased, FactsRow, JoinedNumbers, With, WordChange, WordOutcome, WordRow},
 };
 
 /// What is durable about patients.
@@ -60,19 +60,35 @@ pub trait PatientStore: Send + Sync + 'static {
 
     // --- payloads that are not to be kept ---
 
-    /// Erases from the log every payload of a patient's records at a source up to a seq, superseded ones too.
-    /// Headers stay, and a payload is read as zeroes of its length from then on (see [`super::is_erased`]):
-    /// whoever forwards from the log passes it over. What is erased is no current record any more, also once
-    /// the projection is made anew. May be broken off and asked for again; what a crash broke off is done when
-    /// the store is opened next. Says how many payloads were erased.
+    /// Notes what is not to be in the log any more: every payload of these patients' records at a source up to
+    /// `upto`, and of these records before the seq beside each, superseded ones too. It is carried out by
+    /// [`PatientStore::carry_out_erasures`], or when the store is opened next. May go beyond what is projected.
+    async fn note_erasures(
+        &self,
+        source: OdsCode,
+        patients: &[NhsNumber],
+        records: &[(RecordId, u64)],
+        upto: u64,
+    ) -> Result<(), StoreError>;
+
+    /// Carries out what was noted and is not done, at most `limit` of it. Headers stay, and a payload is read as
+    /// zeroes of its length from then on (see [`super::is_erased`]): whoever forwards from the log passes it
+    /// over. What is erased is no current record any more, also once the projection is made anew. May be broken
+    /// off and asked for again.
     ///
     /// The bytes are gone from the store's files when this returns, but where another program (a backup)
     /// reads the log's file meanwhile: then with the next [`super::Store::touch`] that finds nobody reading.
     /// What the disk keeps of overwritten bytes, and older backups, is out of reach.
-    async fn erase_patient(&self, source: OdsCode, patient: NhsNumber, upto: u64) -> Result<u64, StoreError>;
+    async fn carry_out_erasures(&self, limit: u32) -> Result<Erased, StoreError>;
 
-    /// Erases from the log every payload of a record at a source before `seq`, in the same way.
-    async fn erase_record(&self, source: OdsCode, record: &RecordId, seq: u64) -> Result<u64, StoreError>;
+    /// The patients of whom payloads at a source were erased, or are noted, beyond `after`, by number, at most
+    /// `limit`.
+    async fn erased_patients(
+        &self,
+        source: OdsCode,
+        after: Option<NhsNumber>,
+        limit: u32,
+    ) -> Result<Vec<NhsNumber>, StoreError>;
 
     /// The records of a patient at a source of which the current version was erased, but for those that are
     /// private or of a restricted patient, by name, at most `limit`: to be asked for again where they may be

@@ -25,6 +25,7 @@ mod tls;
 mod town;
 mod trees;
 mod wait;
+mod ward;
 
 pub use admin::{Admin, Turned};
 pub use agent::AgentProcess;
@@ -51,3 +52,4 @@ pub use tls::{Windows, connect, connect_anonymous};
 pub use town::{Household, Town};
 pub use trees::{Change, Records, changes, check_changes, expected, tree, tree_differs};
 pub use wait::{wait_until, wait_until_async};
+pub use ward::Ward;

@@ -207,6 +207,11 @@ impl Batch {
             .slice(self.offsets[index] as usize..self.offsets[index + 1] as usize)
     }
 
+    /// The payload of amendment `index`, borrowed.
+    pub fn payload_slice(&self, index: usize) -> &[u8] {
+        &self.body[self.offsets[index] as usize..self.offsets[index + 1] as usize]
+    }
+
     /// The header as it came.
     pub fn header(&self) -> &Bytes {
         &self.header

@@ -15,6 +15,7 @@ fn disclosed(first: u64, last: u64) -> Option<Disclosed> {
         grant: GrantId(1),
         first,
         last,
+        behind: None,
     })
 }
 
@@ -83,6 +84,54 @@ fn what_is_withheld_takes_one_entry() {
         ledger.pass(cursor(through));
     }
     assert_eq!(ledger.state.lock().entries.len(), 2);
+}
+
+#[test]
+fn what_is_passed_over_by_turns_takes_one_entry_each() {
+    let ledger = ledger();
+    let job = |through| {
+        Effect::Job(CatchUpMove {
+            job: JobId(7),
+            through,
+            complete: false,
+        })
+    };
+    ledger.hand(10, cursor(3), disclosed(1, 3));
+    for through in 4..1000 {
+        ledger.pass(cursor(through));
+        ledger.pass(job(through));
+    }
+    assert_eq!(ledger.state.lock().entries.len(), 3);
+    ledger.hand(10, cursor(1000), disclosed(1000, 1000));
+    ledger.pass(cursor(1001));
+    assert_eq!(
+        ledger.state.lock().entries.len(),
+        5,
+        "what follows a message waits for it"
+    );
+}
+
+#[test]
+fn a_job_behind_the_live_feed_says_nothing_of_how_far_that_got() {
+    let ledger = ledger();
+    let behind = Disclosed {
+        behind: Some(JobId(7)),
+        ..disclosed(2, 9).unwrap()
+    };
+    ledger.hand(10, cursor(5), disclosed(1, 5));
+    ledger.hand(10, Effect::None, Some(behind));
+    ledger.receipt(2, 0).unwrap();
+    assert_eq!(ledger.flight(|_| true).received_through, Some(5));
+    assert_eq!(ledger.open_jobs(), [(JobId(7), behind)]);
+    ledger.receipt(2, 2).unwrap();
+    assert_eq!(
+        ledger.marks()[0].1,
+        Mark {
+            received: 5,
+            handed: 5
+        }
+    );
+    assert!(ledger.open_jobs().is_empty());
 }
 
 #[test]

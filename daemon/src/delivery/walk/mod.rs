@@ -1,4 +1,23 @@
-//! Random walks over the delivery side, and the oracle that holds it to the promises.
+//! Random walks over the delivery side, held to an oracle.
 
+/// Tells what happens, where one walk is replayed.
+macro_rules! tell {
+    ($($what:tt)*) => {
+        if std::env::var_os("HANDFAST_SEED").is_some() {
+            println!($($what)*);
+        }
+    };
+}
+
+mod acts;
+mod bounds;
+mod inbox;
+mod oracle;
+mod quiet;
 mod recipient;
+mod rig;
+mod source;
+mod walks;
 mod world;
+
+pub(super) use recipient::Wire;

@@ -1,27 +1,34 @@
-//! A recipient's agent in memory, by the rules that agents keep, with the oracle looking on.
+//! A recipient's agent in memory, with the oracle looking on at everything that is handed over to it.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, Mutex},
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use handfast_proto::{
     amendment::{Batch, Form, Op},
-    ids::{OdsCode, StoreId},
-    v1::subscribe_response::Message,
+    ids::{NhsNumber, OdsCode, StoreId},
+    v1::{Deliver, subscribe_response::Message},
 };
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::{
+    inbox::{Inbox, Under},
+    oracle::{Consents, Version},
+    rig::Rig,
+    source::{Published, Source},
+};
 use crate::{
     consent::Pair,
-    delivery::{Connection, Delivery, Feed, Opened, Subscription},
+    delivery::{Connection, Feed, Opened, Subscription},
     store::Hello,
 };
 
 /// A connection that is gone as soon as it is cut.
 #[derive(Debug, Default)]
-pub(super) struct Wire(CancellationToken);
+pub(in crate::delivery) struct Wire(CancellationToken);
 
 impl Connection for Wire {
     fn cut(&self) {
@@ -34,173 +41,306 @@ impl Connection for Wire {
     }
 }
 
-/// What the oracle knows.
+/// What everyone is held to.
 #[derive(Default)]
-pub(super) struct Oracle {
-    /// Grants whose ending call has returned "in force".
-    pub(super) ended: HashSet<(Pair, u64)>,
-    /// Units whose suspension has returned "in force", and whose resumption was not asked for yet.
-    pub(super) suspended: HashSet<OdsCode>,
+pub(super) struct Watch {
+    /// What is in force.
+    pub(super) sure: Consents,
+    /// What is in force as well as that, while a change is under way or may have been lost with a crash.
+    pub(super) perhaps: Option<Consents>,
+    /// Every version that was ever recorded, by content.
+    pub(super) versions: BTreeMap<u64, (OdsCode, String, Version)>,
+    /// Grants of which the call that ended them has returned "in force".
+    pub(super) ended: BTreeSet<(Pair, u64)>,
+}
+
+impl Watch {
+    /// What is in force becomes something else, sooner or later.
+    pub(super) fn may_come(&mut self, after: impl FnOnce(&Consents) -> Consents) {
+        self.perhaps = Some(after(&self.sure));
+    }
+
+    /// What was to come is in force.
+    pub(super) fn come_into_force(&mut self) {
+        if let Some(consents) = self.perhaps.take() {
+            self.sure = consents;
+        }
+    }
+
+    /// It is later now.
+    pub(super) fn time_passes(&mut self, now: i64) {
+        tell!("it is {now}");
+        self.sure.now = now;
+        self.sure.end_what_is_over();
+    }
+
+    pub(super) fn suspended(&self, unit: OdsCode) -> bool {
+        self.sure.suspended.contains(&unit)
+            || self.perhaps.as_ref().is_some_and(|c| c.suspended.contains(&unit))
+    }
+
+    /// Whether a unit is suspended, and whether what it shared out is withdrawn.
+    pub(super) fn stands(&self, unit: OdsCode) -> (bool, bool) {
+        (
+            self.sure.suspended.contains(&unit),
+            self.sure.withdrawn.contains(&unit),
+        )
+    }
+
+    /// A unit recorded something. It may be a while until that counts for its caseload.
+    pub(super) fn recorded(&mut self, unit: OdsCode, published: Published) {
+        for (name, version) in published.versions {
+            self.versions.insert(version.content, (unit, name, version));
+        }
+        for consents in [Some(&mut self.sure), self.perhaps.as_mut()]
+            .into_iter()
+            .flatten()
+        {
+            consents
+                .recorded
+                .extend(published.patients.iter().map(|patient| (unit, *patient)));
+        }
+    }
+
+    /// The daemon has noticed everything that was recorded.
+    pub(super) fn recorded_by_now(&mut self, sources: &[Source]) {
+        let of = |source: &Source| {
+            let unit = source.ods;
+            source
+                .current
+                .values()
+                .map(move |version| (unit, version.patient))
+                .collect::<Vec<_>>()
+        };
+        let recorded: BTreeSet<(OdsCode, NhsNumber)> = sources.iter().flat_map(of).collect();
+        for consents in [Some(&mut self.sure), self.perhaps.as_mut()]
+            .into_iter()
+            .flatten()
+        {
+            consents.recorded.clone_from(&recorded);
+        }
+    }
+
+    /// What a recipient is to hold at quiet.
+    pub(super) fn expected(
+        &self,
+        recipient: OdsCode,
+        sources: &[Source],
+    ) -> BTreeMap<(OdsCode, String), u64> {
+        let mut expected = BTreeMap::new();
+        for source in sources.iter().filter(|source| source.ods != recipient) {
+            let pair = Pair {
+                source: source.ods,
+                recipient,
+            };
+            for (name, version) in &source.current {
+                if self.sure.allows(pair, version) {
+                    expected.insert((source.ods, name.clone()), version.content);
+                }
+            }
+        }
+        expected
+    }
+
+    fn check(&self, pair: Pair, record: &str, content: u64) {
+        let (source, name, version) = &self.versions[&content];
+        assert_eq!(
+            (*source, name.as_str()),
+            (pair.source, record),
+            "content {content} in a wrong place"
+        );
+        let allowed = |consents: &Consents| consents.allows(pair, version);
+        let may_go = allowed(&self.sure) || self.perhaps.as_ref().is_some_and(allowed);
+        assert!(
+            may_go,
+            "S2: {pair} was sent {record}, {version:?}, under {:#?}",
+            self.sure
+        );
+    }
 }
 
 /// A recipient's agent, by the rules that it keeps.
 pub(super) struct Recipient {
     pub(super) ods: OdsCode,
-    store: StoreId,
+    store: u8,
     session: u64,
     durable: u64,
     pub(super) live: Option<(Box<Feed>, Subscription, Arc<Wire>)>,
-    fenced: HashSet<(OdsCode, u64)>,
-    position: HashMap<(OdsCode, u64), u64>,
-    pub(super) held: BTreeMap<OdsCode, BTreeMap<String, u64>>,
-    /// Which catch-up named a record last.
-    confirmed: HashMap<(OdsCode, String), u64>,
-    confirms: Vec<u64>,
+    /// Grants whose marker came on this stream or an earlier one.
+    fenced: BTreeSet<(OdsCode, u64)>,
+    pub(super) inbox: Inbox,
     arrived: u64,
+    watch: Arc<Mutex<Watch>>,
 }
 
 impl Recipient {
-    pub(super) fn new(ods: OdsCode, n: u8) -> Self {
+    pub(super) fn new(ods: OdsCode, n: u8, watch: Arc<Mutex<Watch>>) -> Self {
         Self {
             ods,
-            store: StoreId::from_random([n; 16]),
+            store: n,
             session: 0,
             durable: 0,
             live: None,
-            fenced: HashSet::new(),
-            position: HashMap::new(),
-            held: BTreeMap::new(),
-            confirmed: HashMap::new(),
-            confirms: Vec::new(),
+            fenced: BTreeSet::new(),
+            inbox: Inbox::default(),
             arrived: 0,
+            watch,
         }
     }
 
-    pub(super) async fn connect(&mut self, delivery: &Delivery) {
+    /// The agent is installed anew, with nothing.
+    pub(super) fn install_anew(&mut self) {
+        self.live = None;
+        let n = self.store.wrapping_add(16);
+        *self = Self::new(self.ods, n, Arc::clone(&self.watch));
+    }
+
+    /// The connection is gone. `durable`: all that had come is in the inbox, though no receipt said so.
+    pub(super) fn disconnect(&mut self, durable: bool) {
+        if durable && self.live.is_some() && self.arrived > 0 {
+            self.durable = self.durable.max(self.arrived);
+        }
+        self.live = None;
+    }
+
+    pub(super) async fn connect(&mut self, rig: &Rig) {
         let wire = Arc::new(Wire::default());
         let hello = Hello {
             recipient: self.ods,
-            store: self.store,
+            store: StoreId::from_random([self.store; 16]),
             session: self.session,
             durable: self.durable,
         };
-        let Ok(opened) = delivery.subscribe(hello, 4096, wire.clone()).await else {
+        (self.live, self.arrived) = (None, 0);
+        let opening = rig.delivery.subscribe(hello, 4096, wire.clone());
+        let Ok(opened) = rig.bounds.within("a subscription is opened", opening).await else {
             return;
         };
-        let Opened::Live(feed, subscription) = opened else {
-            panic!("this inbox was never behind")
-        };
-        self.live = Some((feed, subscription, wire));
-        self.arrived = 0;
+        match opened {
+            Opened::Live(feed, subscription) => {
+                self.live = Some((feed, subscription, wire));
+            }
+            Opened::NotAccepted(_) => panic!("{}: an inbox that lost nothing was refused", self.ods),
+        }
     }
 
-    /// Takes one message off the wire, if there is one, and commits it.
-    pub(super) fn read_one(&mut self, oracle: &Mutex<Oracle>) -> bool {
-        let Some((feed, _, wire)) = self.live.as_mut() else {
+    /// Takes one message, if there is one. Whether there was.
+    pub(super) fn read_one(&mut self) -> bool {
+        let Some((feed, _, wire)) = &mut self.live else {
             return false;
         };
         if wire.0.is_cancelled() {
             self.live = None;
             return false;
         }
-        // Held while the message is taken: what is taken was handed over before any later call returned.
-        let ended = oracle.lock().unwrap();
-        let Some(next) = feed.next().now_or_never() else {
-            return false;
-        };
-        let Some(response) = next else {
-            drop(ended);
-            self.live = None;
-            return false;
-        };
-        assert_eq!(response.number, self.arrived + 1, "numbers have no gaps");
-        self.arrived = response.number;
-        self.apply(response.message.unwrap(), &ended);
-        self.durable = self.arrived;
-        true
+        match feed.next().now_or_never() {
+            Some(Some(message)) => {
+                self.arrived = message.number;
+                if let Some(message) = message.message {
+                    self.take(message);
+                }
+                true
+            }
+            Some(None) => {
+                self.live = None;
+                false
+            }
+            None => false,
+        }
     }
 
-    fn apply(&mut self, message: Message, oracle: &Oracle) {
+    fn take(&mut self, message: Message) {
+        let source = |text: &str| -> OdsCode { text.parse().unwrap() };
         match message {
             Message::Welcome(welcome) => {
-                self.session = welcome.session;
-                assert!(welcome.accepted);
+                (self.session, self.durable) = (welcome.session, 0);
+                let grants = welcome.grants.iter().map(|g| (source(&g.source), g.grant));
+                self.inbox.welcome(grants);
             }
-            Message::Deliver(deliver) => {
-                let source: OdsCode = deliver.source.parse().unwrap();
-                let pair = Pair {
-                    source,
-                    recipient: self.ods,
-                };
-                let grant = deliver.grant;
-                assert!(
-                    !oracle.ended.contains(&(pair, grant)),
-                    "S1: {pair} grant {grant} after its end"
-                );
-                assert!(
-                    !self.fenced.contains(&(source, grant)),
-                    "S1: {pair} grant {grant} after its marker"
-                );
-                let suspended = [source, self.ods]
-                    .iter()
-                    .any(|ods| oracle.suspended.contains(ods));
-                assert!(!suspended, "S1: {pair} while a side is suspended");
-                let batch = Batch::parse(deliver.header, deliver.body, Form::Delivered).unwrap();
-                self.amend(source, grant, deliver.job, &batch);
-            }
+            Message::Deliver(deliver) => self.deliver(deliver),
             Message::Fenced(fenced) => {
-                self.fenced.insert((fenced.source.parse().unwrap(), fenced.grant));
+                tell!("{} <- {fenced:?}", self.ods);
+                let source = source(&fenced.source);
+                self.fenced.insert((source, fenced.grant));
+                self.inbox.fenced(source, fenced.grant);
             }
             Message::Withdraw(withdraw) => {
-                let source: OdsCode = withdraw.source.parse().unwrap();
-                assert!(
-                    self.fenced.contains(&(source, withdraw.ended_grant)),
-                    "the marker comes first"
-                );
-                self.held.entry(source).or_default().clear();
-                self.confirms.push(withdraw.job);
+                tell!("{} <- {withdraw:?}", self.ods);
+                let source = source(&withdraw.source);
+                let marked = self.fenced.contains(&(source, withdraw.ended_grant));
+                assert!(marked, "the marker comes before the withdrawal");
+                self.inbox.withdraw(source, &withdraw);
             }
             Message::CatchUp(edge) => {
-                let source: OdsCode = edge.source.parse().unwrap();
-                assert!(!self.fenced.contains(&(source, edge.grant)));
-                if !edge.complete {
-                    return;
+                tell!("{} <- {edge:?}", self.ods);
+                let source = source(&edge.source);
+                self.of_grant_in_force(source, edge.grant);
+                self.inbox.edge(source, &edge);
+            }
+            Message::GrantStands(stands) => {
+                let grant = stands.grant.unwrap();
+                self.of_grant_in_force(source(&grant.source), grant.grant);
+                self.inbox.in_force(source(&grant.source), grant.grant);
+            }
+            Message::Piece(_) | Message::TreeHead(_) => panic!("nothing of the kind is sent here"),
+        }
+    }
+
+    /// S1: nothing of a grant follows its marker, nor the answer of the call that ended it.
+    fn of_grant_in_force(&self, source: OdsCode, grant: u64) {
+        let pair = self.pair(source);
+        let ended = self.watch.lock().ended.contains(&(pair, grant));
+        assert!(!ended, "S1: {pair} grant {grant} after its end");
+        assert!(
+            !self.fenced.contains(&(source, grant)),
+            "S1: {pair} grant {grant} after its marker"
+        );
+    }
+
+    fn deliver(&mut self, deliver: Deliver) {
+        let source: OdsCode = deliver.source.parse().unwrap();
+        self.of_grant_in_force(source, deliver.grant);
+        self.inbox.in_force(source, deliver.grant);
+        let batch = Batch::parse(deliver.header, deliver.body, Form::Delivered).unwrap();
+        let under = Under {
+            source,
+            grant: deliver.grant,
+            job: deliver.job,
+        };
+        for (index, entry) in batch.entries().enumerate() {
+            let content = match entry.op {
+                Op::Create | Op::Amend => {
+                    let text = String::from_utf8(batch.payload(index).to_vec()).unwrap();
+                    let content = text.parse().expect("a version comes with its payload");
+                    self.watch
+                        .lock()
+                        .check(self.pair(source), entry.record.as_str(), content);
+                    Some(content)
                 }
-                let confirmed = &self.confirmed;
-                let named = |record: &String| confirmed.get(&(source, record.clone())) == Some(&edge.job);
-                let held = self.held.entry(source).or_default();
-                held.retain(|record, seq| *seq > edge.upto_seq || named(record));
-                let at = self.position.entry((source, edge.grant)).or_default();
-                *at = edge.upto_seq.max(*at);
-            }
-            Message::GrantStands(_) | Message::TreeHead(_) => {}
-            Message::Piece(_) => panic!("nothing is that large here"),
-        }
-    }
-
-    fn amend(&mut self, source: OdsCode, grant: u64, job: u64, batch: &Batch) {
-        let held = self.held.entry(source).or_default();
-        let position = self.position.entry((source, grant)).or_default();
-        for entry in batch.entries() {
-            let record = entry.record.to_string();
-            if job != 0 {
-                self.confirmed.insert((source, record.clone()), job);
-                let at = held.entry(record).or_default();
-                *at = entry.seq.max(*at);
-                continue;
-            }
-            if entry.seq <= *position {
-                continue;
-            }
-            *position = entry.seq;
-            match entry.op {
-                Op::Retract | Op::Remove => held.remove(&record),
-                _ => held.insert(record, entry.seq),
+                _ => None,
             };
+            tell!(
+                "{} <- {source} grant {} job {}: {} {:?} {} {content:?}",
+                self.ods,
+                under.grant,
+                under.job,
+                entry.seq,
+                entry.op,
+                entry.record
+            );
+            self.inbox.amend(under, &entry, content);
         }
     }
 
-    pub(super) async fn receipt(&mut self) {
+    fn pair(&self, source: OdsCode) -> Pair {
+        Pair {
+            source,
+            recipient: self.ods,
+        }
+    }
+
+    /// Says what has arrived and is durable, and confirms what was carried out.
+    pub(super) async fn receipt(&mut self, rig: &Rig) {
         let Some((_, subscription, wire)) = &self.live else {
             return;
         };
@@ -208,8 +348,13 @@ impl Recipient {
             return;
         }
         subscription.receipt(self.arrived, self.arrived).unwrap();
-        for job in std::mem::take(&mut self.confirms) {
-            subscription.withdrawal_confirmed(job, 0, 0).await.unwrap();
+        self.durable = self.arrived;
+        for (job, removed) in std::mem::take(&mut self.inbox.confirms) {
+            let confirmed = subscription.withdrawal_confirmed(job, removed, 0);
+            rig.bounds
+                .within("a withdrawal is confirmed", confirmed)
+                .await
+                .unwrap();
         }
     }
 }

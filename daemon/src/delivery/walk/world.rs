@@ -1,338 +1,331 @@
-//! Random walks over the delivery side: units publish, halves are turned, recipients read slowly, stop
-//! reading, drop their connection and come back, while an oracle that knows only the promises watches.
+//! Random walks over the delivery side: units record, say what patients said, narrow and turn halves, open
+//! emergency accesses, are suspended; recipients read slowly, drop their connection, are installed anew; the
+//! daemon crashes and starts again from its store; while an oracle of plain sets looks on.
 //!
-//! What it holds delivery to: nothing of an ended grant is handed over once the call that ended it has
-//! returned (S1), nor after its marker on any stream; nothing arrives without a grant (S2); at quiet every
-//! recipient holds exactly what its sources' records are, in order, once (L1). The seed is printed, and
-//! `HANDFAST_SEED` replays it.
+//! What it holds delivery to: at no time is anything handed over that was not allowed at that moment (S2), nor
+//! anything of a grant once the call that ended it has returned (S1) or its marker has gone; at quiet every
+//! recipient holds exactly what the consents say (L1, W1). The seed is printed, and `HANDFAST_SEED` replays it.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use handfast_proto::{
-    amendment::Op,
-    chain::Chain,
-    ids::{Holder, OdsCode, StoreId},
+    amendment::Text,
+    ids::{NhsNumber, OdsCode},
+    statement::{PatientWord, Statement, WordSide},
+    v1::ConsentManner,
 };
-use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
-use tokio_util::sync::CancellationToken;
+use parking_lot::Mutex;
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use tokio::task::JoinHandle;
 
-use super::recipient::{Oracle, Recipient};
+use super::{
+    acts::{Act, Place, perform, said, said_at, word_value},
+    bounds::Bounds,
+    oracle::Consents,
+    recipient::{Recipient, Watch},
+    rig::{Rig, UNITS},
+    source::Source,
+};
 use crate::{
-    clock::ManualClock,
-    consent::{Pair, Patients, Policy, Side},
-    delivery::{Delivery, DeliveryParts, Revoker as _},
-    ingest::{Committer, Publishers, committer, projector, tests::batch_of},
-    store::{
-        Deployment, HalfChange, LogBatch, NewToken, NewUnit, SqliteStore, Store as _, UnitChange, UnitKind,
-        UnitState, With,
-    },
+    clock::{Clock as _, ManualClock},
+    store::StoreError,
 };
 
-const UNITS: [&str; 3] = ["Z00101", "Z00202", "Z00303"];
-const DRAIN: Duration = Duration::from_millis(5);
+/// Patients that records are about.
+const PATIENTS: usize = 5;
 
-struct Source {
-    ods: OdsCode,
-    head: u64,
-    chain: Option<Chain>,
-    current: BTreeMap<String, u64>,
+/// How long a statement may take to come into force: many times what it takes on a busy machine.
+const STATEMENT_BOUND: Duration = Duration::from_secs(20);
+
+/// A change that the daemon was asked for.
+enum UnderWay {
+    /// By a call.
+    Call(Act, JoinHandle<Result<(), StoreError>>),
+    /// By a unit, at a place of its stream.
+    Statement(usize, u64),
 }
 
-struct World {
-    rng: StdRng,
-    delivery: Delivery,
-    committer: Committer,
-    publishers: Arc<Publishers>,
-    oracle: Arc<Mutex<Oracle>>,
-    recipients: Vec<Recipient>,
-    sources: Vec<Source>,
-    calls: Vec<tokio::task::JoinHandle<()>>,
+/// Why a life of the daemon ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Crash,
+    Over,
 }
 
-fn deployment() -> Deployment {
-    Deployment {
-        trust_domain: "walk.example".to_owned(),
-        test: true,
-        policy: Policy::UnlessDissented,
-        zone: "Europe/London".to_owned(),
-        default_patients: Patients::All,
-        operator_sets_halves: false,
-        made_at: 1,
-    }
+/// Everything that outlives the daemon.
+pub(super) struct World {
+    pub(super) rng: StdRng,
+    clock: Arc<ManualClock>,
+    pub(super) watch: Arc<Mutex<Watch>>,
+    pub(super) recipients: Vec<Recipient>,
+    pub(super) sources: Vec<Source>,
+    pub(super) units: Vec<OdsCode>,
+    patients: Vec<NhsNumber>,
+    under_way: Option<UnderWay>,
+    left: usize,
+    bounds: Bounds,
 }
 
 impl World {
-    async fn new(seed: u64, dir: &std::path::Path) -> Self {
-        let store = Arc::new(SqliteStore::create(dir, &deployment()).await.unwrap());
-        for (n, ods) in UNITS.iter().enumerate() {
-            let ods: OdsCode = ods.parse().unwrap();
-            let unit = NewUnit {
-                ods,
-                name: ods.to_string(),
-                kind: UnitKind::Gp,
-            };
-            let holder = Holder::Unit(ods);
-            let hash = [u8::try_from(n).unwrap(); 32];
-            let token = NewToken {
-                holder,
-                hash,
-                expires_at: 2,
-                made_by: "walk".to_owned(),
-            };
-            store
-                .register_unit(&unit, &token, 1, &With::nothing())
-                .await
-                .unwrap();
-        }
-        let clock = Arc::new(ManualClock::at(1));
-        let committed = Arc::default();
-        let (committer, commits) = committer(store.clone(), clock.clone(), Arc::clone(&committed))
-            .await
-            .unwrap();
-        let (projector, projects) = projector(committer.clone(), store.clone(), committed);
-        tokio::spawn(commits.run(CancellationToken::new()));
-        tokio::spawn(projects.run(CancellationToken::new()));
-        let publishers = Arc::new(Publishers::default());
-        let parts = DeliveryParts {
-            store,
-            clock,
-            committer: committer.clone(),
-            projector,
-            publishers: Arc::clone(&publishers),
-            changes: Arc::default(),
-            drain: DRAIN,
-        };
-        let delivery = Delivery::start(parts).await.unwrap();
-        let recipients = UNITS
-            .iter()
-            .zip(1..)
-            .map(|(ods, n)| Recipient::new(ods.parse().unwrap(), n))
-            .collect();
-        let source = |ods: &&str| Source {
-            ods: ods.parse().unwrap(),
-            head: 0,
-            chain: None,
-            current: BTreeMap::new(),
-        };
+    pub(super) fn new(seed: u64, steps: usize, bounds: Bounds) -> Self {
+        let units: Vec<OdsCode> = UNITS.iter().map(|ods| ods.parse().unwrap()).collect();
+        let watch = Arc::new(Mutex::new(Watch::default()));
+        let clock = Arc::new(ManualClock::at(1_000));
+        watch.lock().sure.now = clock.now_ms();
+        let recipient = |(ods, n): (&OdsCode, u8)| Recipient::new(*ods, n, Arc::clone(&watch));
+        let numbers = (9_990_000_000..).filter_map(|n| NhsNumber::from_u64(n).ok());
         Self {
             rng: StdRng::seed_from_u64(seed),
-            delivery,
-            committer,
-            publishers,
-            oracle: Arc::default(),
-            recipients,
-            sources: UNITS.iter().map(source).collect(),
-            calls: Vec::new(),
+            clock,
+            recipients: units.iter().zip(1..).map(recipient).collect(),
+            sources: units
+                .iter()
+                .zip(1..)
+                .map(|(ods, n)| Source::new(*ods, n))
+                .collect(),
+            units,
+            patients: numbers.take(PATIENTS).collect(),
+            under_way: None,
+            left: steps,
+            bounds,
+            watch,
         }
     }
 
-    async fn step(&mut self) {
-        match self.rng.random_range(0..100) {
-            0..30 => self.publish().await,
-            30..85 => self.read().await,
-            85..93 => self.toggle(),
-            93..95 => self.suspend().await,
-            95..98 => {
+    /// One life of the daemon.
+    pub(super) async fn live(&mut self, dir: &Path) -> End {
+        let rig = Rig::start(dir, Arc::clone(&self.clock), self.bounds.clone());
+        let rig = self.bounds.within("the daemon has started", rig).await;
+        self.come_back(&rig).await;
+        while self.left > 0 {
+            self.left -= 1;
+            if self.step(&rig).await == Some(End::Crash) {
+                self.crash();
+                return End::Crash;
+            }
+        }
+        self.quiet(&rig).await;
+        self.crash();
+        End::Over
+    }
+
+    /// What was under way when the daemon crashed is asked for again, or turns out to be there.
+    async fn come_back(&mut self, rig: &Rig) {
+        match self.under_way.take() {
+            Some(UnderWay::Call(act, _)) => self.call(rig, act),
+            Some(UnderWay::Statement(n, seq)) => {
+                let kept = rig.committer.heads().of(self.sources[n].ods).seq >= seq;
+                if kept {
+                    self.watch.lock().come_into_force();
+                } else {
+                    self.under_way = Some(UnderWay::Statement(n, seq));
+                }
+            }
+            None => {}
+        }
+        for source in &mut self.sources {
+            source.send(rig).await;
+        }
+    }
+
+    fn crash(&mut self) {
+        tell!("the daemon is gone");
+        self.recipients.iter_mut().for_each(|r| r.disconnect(false));
+        self.sources.iter_mut().for_each(Source::disconnect);
+    }
+
+    async fn step(&mut self, rig: &Rig) -> Option<End> {
+        self.listen();
+        rig.bounds.check();
+        // Each step draws from a well of its own: how much it draws may hang on how tasks interleave.
+        let next = self.rng.random();
+        let ended = self.one_of_many(rig).await;
+        self.rng = StdRng::seed_from_u64(next);
+        ended
+    }
+
+    async fn one_of_many(&mut self, rig: &Rig) -> Option<End> {
+        match self.rng.random_range(0..1000) {
+            0..250 => self.publish(rig).await,
+            250..610 => self.read(rig).await,
+            610..800 => self.change(rig).await,
+            800..840 => self.state(rig).await,
+            840..880 => self.pass_time(rig).await,
+            880..910 => {
                 let n = self.rng.random_range(0..self.recipients.len());
-                self.recipients[n].live = None;
+                let durable = self.rng.random();
+                self.recipients[n].disconnect(durable);
             }
-            _ => tokio::time::sleep(Duration::from_millis(self.rng.random_range(0..10))).await,
+            910..915 => {
+                let n = self.rng.random_range(0..self.recipients.len());
+                self.recipients[n].install_anew();
+            }
+            915..935 => return Some(End::Crash),
+            935..940 => self.quiet(rig).await,
+            _ => tokio::time::sleep(Duration::from_millis(self.rng.random_range(0..5))).await,
         }
+        None
     }
 
-    async fn publish(&mut self) {
+    async fn publish(&mut self, rig: &Rig) {
         let n = self.rng.random_range(0..self.sources.len());
-        let store = StoreId::from_random([u8::try_from(n).unwrap(); 16]);
         let source = &mut self.sources[n];
-        let session = self.publishers.open(source.ods, store).unwrap();
-        let records: Vec<(Op, u64)> = (0..self.rng.random_range(1..5))
-            .map(|_| {
-                let record = self.rng.random_range(0..40);
-                let held = source.current.contains_key(&format!("Observation/o-{record}"));
-                let retract = held && self.rng.random_bool(0.2);
-                (if retract { Op::Retract } else { Op::Create }, record)
-            })
-            .collect();
-        let batch = batch_of(source.head + 1, &records);
-        for (entry, (op, record)) in batch.entries().zip(&records) {
-            let record = format!("Observation/o-{record}");
-            match op {
-                Op::Retract => source.current.remove(&record),
-                _ => source.current.insert(record, entry.seq),
-            };
+        if self.watch.lock().suspended(source.ods) {
+            return;
         }
-        source.head = batch.last_seq();
-        let after = Chain::start(StoreId::from_random(
-            [u8::try_from(source.head % 251).unwrap(); 16],
-        ));
-        let log = LogBatch {
-            source: source.ods,
-            store,
-            batch,
-            chain_before: source.chain,
-            chain_after: after,
-        };
-        source.chain = Some(after);
-        self.committer.offer(&session, log).await.unwrap();
-        let head = source.head;
-        session.watch().wait_for(|p| p.acked == head).await.unwrap();
-        self.publishers.close(&session);
-    }
-
-    fn toggle(&mut self) {
-        let units: Vec<OdsCode> = self.sources.iter().map(|s| s.ods).collect();
-        let two: Vec<&OdsCode> = units.choose_multiple(&mut self.rng, 2).collect();
-        let pair = Pair {
-            source: *two[0],
-            recipient: *two[1],
-        };
-        let side = if self.rng.random() {
-            Side::ShareOut
+        let published = source.record(&mut self.rng, &self.patients);
+        tell!("{} records {:?}", source.ods, published.changes);
+        self.watch.lock().recorded(source.ods, published);
+        if self.rng.random_bool(0.9) {
+            source.send(rig).await;
         } else {
-            Side::ShareIn
-        };
-        let on = self.rng.random_bool(0.7);
-        self.call(pair, side, on);
-    }
-
-    /// Suspends a unit for a moment, or ends its suspension.
-    async fn suspend(&mut self) {
-        let n = self.rng.random_range(0..self.sources.len());
-        let ods = self.sources[n].ods;
-        let state = if self.rng.random() {
-            UnitState::Suspended
-        } else {
-            UnitState::Enrolled
-        };
-        if state == UnitState::Enrolled {
-            self.oracle.lock().unwrap().suspended.remove(&ods);
-        }
-        let changed = self
-            .delivery
-            .set_unit_state(unit_change(ods, state), Vec::new())
-            .await
-            .unwrap();
-        if state == UnitState::Suspended && changed.in_force {
-            self.oracle.lock().unwrap().suspended.insert(ods);
+            source.offer(rig).await;
         }
     }
 
-    fn call(&mut self, pair: Pair, side: Side, on: bool) {
-        let (delivery, oracle) = (self.delivery.clone(), Arc::clone(&self.oracle));
-        let change = HalfChange {
-            pair,
-            side,
-            on,
-            by: "walk".to_owned(),
-            reason: String::new(),
-            at: 1,
-            scope: None,
-        };
-        self.calls.push(tokio::spawn(async move {
-            let answer = delivery.set_half(change, Vec::new()).await.unwrap();
-            if let (true, Some((grant, _))) = (answer.in_force, answer.outcome.ended) {
-                oracle.lock().unwrap().ended.insert((pair, grant.0));
-            }
-        }));
-    }
-
-    async fn read(&mut self) {
+    async fn read(&mut self, rig: &Rig) {
         let n = self.rng.random_range(0..self.recipients.len());
         if self.recipients[n].live.is_none() {
-            self.recipients[n].connect(&self.delivery).await;
+            self.recipients[n].connect(rig).await;
         }
         for _ in 0..self.rng.random_range(1..8) {
             tokio::task::yield_now().await;
-            self.recipients[n].read_one(&self.oracle);
+            self.recipients[n].read_one();
         }
-        if self.rng.random_bool(0.6) {
-            self.recipients[n].receipt().await;
+        if self.rng.random_bool(0.7) {
+            self.recipients[n].receipt(rig).await;
         }
     }
 
-    /// Everything on, everyone reads: each recipient comes to hold what the sources have.
-    async fn settle(&mut self) {
-        for call in std::mem::take(&mut self.calls) {
-            call.await.unwrap();
-        }
-        let units: Vec<OdsCode> = self.sources.iter().map(|s| s.ods).collect();
-        self.oracle.lock().unwrap().suspended.clear();
-        for unit in &units {
-            self.delivery
-                .set_unit_state(unit_change(*unit, UnitState::Enrolled), Vec::new())
-                .await
-                .unwrap();
-        }
-        for source in &units {
-            for recipient in units.iter().filter(|r| *r != source) {
-                let pair = Pair {
-                    source: *source,
-                    recipient: *recipient,
-                };
-                self.call(pair, Side::ShareOut, true);
-                self.call(pair, Side::ShareIn, true);
-            }
-        }
-        for _ in 0..20_000 {
-            for recipient in &mut self.recipients {
-                if recipient.live.is_none() {
-                    recipient.connect(&self.delivery).await;
+    // --- changes: one at a time, while the rest goes on ---
+
+    async fn change(&mut self, rig: &Rig) {
+        self.finish(rig).await;
+        let now = self.watch.lock().sure.clone();
+        let place = Place {
+            units: &self.units,
+            patients: &self.patients,
+        };
+        let act = place.act(&mut self.rng, &now);
+        self.call(rig, act);
+    }
+
+    pub(super) fn call(&mut self, rig: &Rig, act: Act) {
+        let (delivery, watch, now) = (rig.delivery.clone(), Arc::clone(&self.watch), self.clock.now_ms());
+        tell!("asked for {act:?}");
+        self.watch.lock().may_come(|consents| consents.after(&act));
+        let asked = act.clone();
+        let call = tokio::spawn(async move {
+            loop {
+                let answer = perform(&delivery, &asked, now).await?;
+                let mut watch = watch.lock();
+                watch.ended.extend(answer.ended);
+                if answer.in_force {
+                    watch.come_into_force();
+                    return Ok(());
                 }
-                while recipient.read_one(&self.oracle) {}
-                recipient.receipt().await;
             }
-            if self.recipients.iter().all(|r| self.in_step(r)) {
-                return;
+        });
+        self.under_way = Some(UnderWay::Call(act, call));
+    }
+
+    /// A unit says something to the daemon in its stream.
+    async fn state(&mut self, rig: &Rig) {
+        self.finish(rig).await;
+        let n = self.rng.random_range(0..self.sources.len());
+        let unit = self.sources[n].ods;
+        let now = self.watch.lock().sure.clone();
+        if now.suspended.contains(&unit) {
+            return;
+        }
+        let place = Place {
+            units: &self.units,
+            patients: &self.patients,
+        };
+        let (patient, other) = (place.patient(&mut self.rng), place.patient(&mut self.rng));
+        let statement = if patient != other && self.rng.random_bool(0.2) {
+            self.watch.lock().may_come(|consents| {
+                let mut after = consents.clone();
+                after.joined.insert((unit, other, patient));
+                after
+            });
+            Statement::NumberMoved {
+                former: other,
+                current: patient,
             }
+        } else {
+            self.state_word(unit, patient, &now)
+        };
+        let seq = self.sources[n].state(patient, &statement);
+        tell!("{unit} states at {seq} of {patient:?}: {statement:?}");
+        self.under_way = Some(UnderWay::Statement(n, seq));
+        self.sources[n].send(rig).await;
+    }
+
+    fn state_word(&mut self, unit: OdsCode, patient: NhsNumber, now: &Consents) -> Statement {
+        let (word, at) = (said(&mut self.rng), said_at(&mut self.rng, now));
+        let (out, into) = (self.rng.random_bool(0.7), self.rng.random_bool(0.5));
+        let sides = [(WordSide::ShareOut, out || !into), (WordSide::ShareIn, into)];
+        let sides: Vec<WordSide> = sides
+            .iter()
+            .filter(|(_, about)| *about)
+            .map(|(side, _)| *side)
+            .collect();
+        self.watch.lock().may_come(|consents| {
+            let mut after = consents.clone();
+            for side in &sides {
+                after.say(unit, patient, *side == WordSide::ShareOut, word, at);
+            }
+            after
+        });
+        Statement::PatientWord(PatientWord {
+            sides,
+            word: word_value(word),
+            said_at: at,
+            manner: ConsentManner::Written,
+            taken_by: Text::default(),
+        })
+    }
+
+    /// Hears what the daemon tells its publishers.
+    fn listen(&mut self) {
+        self.sources.iter_mut().for_each(Source::listen);
+        if let Some(UnderWay::Statement(n, seq)) = self.under_way
+            && self.sources[n].in_force >= seq
+        {
+            self.watch.lock().come_into_force();
+            self.under_way = None;
+        }
+    }
+
+    /// Waits until what is under way is in force.
+    pub(super) async fn finish(&mut self, rig: &Rig) {
+        if let Some(UnderWay::Call(_, call)) = &mut self.under_way {
+            let returned = rig.bounds.within("a change is in force", call).await;
+            returned.unwrap().unwrap();
+            self.under_way = None;
+        }
+        let begun = tokio::time::Instant::now();
+        while let Some(UnderWay::Statement(n, _)) = self.under_way {
+            assert!(
+                begun.elapsed() < STATEMENT_BOUND,
+                "a statement does not come into force"
+            );
+            self.sources[n].send(rig).await;
             tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        for r in &self.recipients {
-            for s in self.sources.iter().filter(|s| s.ods != r.ods) {
-                assert_eq!(r.held.get(&s.ods), Some(&s.current), "{} of {}", r.ods, s.ods);
-            }
+            self.listen();
         }
     }
 
-    fn in_step(&self, recipient: &Recipient) -> bool {
-        let others = self.sources.iter().filter(|s| s.ods != recipient.ods);
-        others
-            .into_iter()
-            .all(|s| recipient.held.get(&s.ods).is_some_and(|held| *held == s.current))
-    }
-}
-
-fn unit_change(ods: OdsCode, state: UnitState) -> UnitChange {
-    UnitChange {
-        ods,
-        state,
-        withdraw: false,
-        by: "walk".to_owned(),
-        reason: String::new(),
-        at: 1,
-    }
-}
-
-async fn walk(seed: u64, steps: usize) {
-    println!("HANDFAST_SEED={seed}");
-    let dir = tempfile::tempdir().unwrap();
-    let mut world = World::new(seed, dir.path()).await;
-    for _ in 0..steps {
-        world.step().await;
-    }
-    world.settle().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn random_walks_keep_s1_s2_and_l1() {
-    let seeds = match std::env::var("HANDFAST_SEED") {
-        Ok(seed) => vec![seed.parse().unwrap()],
-        Err(_) => (0..6).map(|_| rand::random()).collect::<Vec<u64>>(),
-    };
-    for seed in seeds {
-        walk(seed, 1500).await;
+    async fn pass_time(&mut self, rig: &Rig) {
+        self.finish(rig).await;
+        self.clock.advance(self.rng.random_range(1..150));
+        self.watch.lock().time_passes(self.clock.now_ms());
+        if self.rng.random_bool(0.5) {
+            let tidied = rig
+                .bounds
+                .within("what is over is tidied away", rig.delivery.tidy());
+            tidied.await.unwrap();
+        }
     }
 }

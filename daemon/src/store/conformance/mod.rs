@@ -1,6 +1,7 @@
 //! What every store must do, as tests that take any backend: one function a promise of the trait, and a
 //! macro that makes a test of each.
 
+pub(crate) mod access_grants;
 pub(crate) mod accesses;
 pub(crate) mod agreements;
 pub(crate) mod alerts;

@@ -4,6 +4,10 @@
 macro_rules! conformance_suite {
     ($backend:ty) => {
         $crate::store::conformance::suite::conformance_suite! { $backend:
+            access_grants::{
+                an_access_ends_with_its_grant, accesses_that_share_a_grant_end_one_by_one,
+                open_is_what_holds_or_is_not_reviewed, grants_that_were_not_noted_are_found,
+            }
             accesses::{
                 a_privacy_officer_is_there_once_enrolled, an_access_is_kept_with_an_alert_a_source,
                 what_cannot_be_an_access_is_refused, accesses_are_found_by_whom_they_concern,
@@ -52,7 +56,8 @@ macro_rules! conformance_suite {
             erasures::{
                 a_patients_payloads_are_erased, erasing_does_not_wait_for_the_projection,
                 what_is_erased_is_not_current, a_records_payloads_are_erased,
-                what_is_private_is_not_asked_for_again, many_payloads_are_erased,
+                what_is_private_is_not_asked_for_again, a_record_goes_to_and_fro_between_patients,
+                many_payloads_are_erased,
             }
             faults::{
                 a_full_store_keeps_nothing_and_recovers, a_write_that_is_dropped_is_kept_whole_or_not_at_all,

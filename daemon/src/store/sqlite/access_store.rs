@@ -23,8 +23,14 @@ impl AccessStore for SqliteStore {
         accesses::add(self.main(), access, with).await
     }
 
-    async fn note_opened(&self, id: AccessId, opened: &[OpenedSource]) -> Result<(), StoreError> {
-        accesses::note_opened(self.main(), id, opened).await
+    async fn note_opened(
+        &self,
+        id: AccessId,
+        opened: &[OpenedSource],
+        at: i64,
+        with: &With,
+    ) -> Result<(), StoreError> {
+        accesses::note_opened(self.main(), id, opened, at, with).await
     }
 
     async fn adopt_grants(&self) -> Result<u64, StoreError> {

@@ -118,10 +118,12 @@ pub(super) async fn note_opened(
     main: &Database,
     id: AccessId,
     opened: &[OpenedSource],
+    at: i64,
+    with: &With,
 ) -> Result<(), StoreError> {
     let mut write = main.write().await?;
     let result = note(write.conn(), id, opened).await;
-    write.finish(result).await
+    write.finish_with(result, with, at).await
 }
 
 async fn note(conn: &mut SqliteConnection, id: AccessId, opened: &[OpenedSource]) -> Result<(), StoreError> {
@@ -199,26 +201,27 @@ pub(super) async fn end(main: &Database, end: &EndAccess, with: &With) -> Result
 }
 
 async fn mark_ended(conn: &mut SqliteConnection, end: &EndAccess) -> Result<(), StoreError> {
-    let source = end.source.map(|ods| ods.as_str().to_owned());
-    let sql = "UPDATE emergency_source AS s SET
-                   ended_at = CASE WHEN s.ended_at IS NULL AND NOT stood.before THEN ?3 ELSE s.ended_at END,
-                   ended_by = CASE WHEN s.ended_at IS NULL AND NOT stood.before THEN ?4 ELSE s.ended_by END,
-                   ended_unit = CASE WHEN s.ended_at IS NULL AND NOT stood.before THEN ?5 ELSE s.ended_unit END
-               FROM (SELECT e.access, e.source, coalesce(g.ended_at < ?3, 0) AS before
-                     FROM emergency_source AS e LEFT JOIN sharing_grant AS g ON g.id = e.grant_id) AS stood
-               WHERE stood.access = s.access AND stood.source = s.source
-                 AND s.access = ?1 AND (?2 IS NULL OR s.source = ?2)";
-    let done = sqlx::query(sql)
-        .bind(int(end.id.0)?)
-        .bind(source)
-        .bind(end.at)
-        .bind(end.by.as_str())
-        .bind(end.unit.as_str())
-        .execute(conn)
+    let id = int(end.id.0)?;
+    let row = sqlx::query("SELECT count(*) AS there FROM emergency_access WHERE id = ?1")
+        .bind(id)
+        .fetch_one(&mut *conn)
         .await
         .map_err(fault)?;
-    match done.rows_affected() {
-        0 => Err(StoreError::Missing("emergency access")),
-        _ => Ok(()),
+    if row.count("there")? == 0 {
+        return Err(StoreError::Missing("emergency access"));
     }
+    let sql = "UPDATE emergency_source SET ended_at = ?3, ended_by = ?4, ended_unit = ?5
+               WHERE access = ?1 AND source = ?2 AND ended_at IS NULL";
+    for source in &end.sources {
+        sqlx::query(sql)
+            .bind(id)
+            .bind(source.as_str())
+            .bind(end.at)
+            .bind(end.by.as_str())
+            .bind(end.unit.as_str())
+            .execute(&mut *conn)
+            .await
+            .map_err(fault)?;
+    }
+    Ok(())
 }

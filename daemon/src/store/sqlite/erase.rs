@@ -22,7 +22,7 @@ use super::{
     records::Records,
     values::{Columns, corrupt, int},
 };
-use crate::store::{StoreError, is_erased};
+use crate::store::{Erased, StoreError, is_erased};
 
 /// Batches overwritten in one transaction.
 const STEP_BATCHES: usize = 16;
@@ -30,11 +30,24 @@ const STEP_BATCHES: usize = 16;
 /// Bytes of batches in one transaction, past which it takes no further batch.
 const STEP_BYTES: usize = 4 * 1024 * 1024;
 
-/// Carries an erasure out; how many payloads were overwritten. May be broken off and asked for again.
-pub(super) async fn erase(main: &Database, records: &Records, erasure: &Erasure) -> Result<u64, StoreError> {
-    if erasures::note(main, erasure).await? >= erasure.upto {
-        return Ok(0);
+/// Carries out what was noted, at most `limit` of it. May be broken off and asked for again.
+pub(super) async fn carry_out(main: &Database, records: &Records, limit: u32) -> Result<Erased, StoreError> {
+    let mut noted = erasures::unfinished(main, limit.saturating_add(1)).await?;
+    let meant = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = noted.len() > meant;
+    noted.truncate(meant);
+    let mut payloads = 0;
+    for erasure in &noted {
+        payloads += one(main, records, erasure).await?;
     }
+    if payloads > 0 {
+        main.cut_write_ahead_log().await?;
+    }
+    Ok(Erased { payloads, more })
+}
+
+/// Carries out one; how many payloads were overwritten.
+async fn one(main: &Database, records: &Records, erasure: &Erasure) -> Result<u64, StoreError> {
     // First, so that nothing is chosen that is about to go.
     records.mark_erased(erasure).await?;
     let places = records.places(erasure).await?;
@@ -46,17 +59,14 @@ pub(super) async fn erase(main: &Database, records: &Records, erasure: &Erasure)
     };
     while overwriting.step(main).await? {}
     erasures::finish(main, erasure).await?;
-    if overwriting.erased > 0 {
-        main.cut_write_ahead_log().await?;
-    }
     Ok(overwriting.erased)
 }
 
 /// Carries out what was broken off. What cannot be is left for the next time.
 pub(super) async fn finish_all(main: &Database, records: &Records) -> Result<(), StoreError> {
-    for erasure in erasures::unfinished(main).await? {
+    for erasure in erasures::unfinished(main, u32::MAX).await? {
         let source = erasure.source;
-        match erase(main, records, &erasure).await {
+        match one(main, records, &erasure).await {
             Ok(payloads) => tracing::info!(%source, payloads, "an erasure that was broken off is done"),
             Err(error) => tracing::error!(%source, %error, "an erasure that was broken off cannot be done"),
         }

@@ -14,7 +14,7 @@ use super::{
 use crate::store::{
     Of, PatientStore as _, Store as _,
     conformance::{
-        erasures::{of, payloads},
+        erasures::{erase_patient, erase_record, of, payloads},
         kit::{HILL, Outbox, T0, deployment, group, ods, register},
         outbox::project_all,
         patients_kit::{ann, ben},
@@ -69,7 +69,7 @@ async fn published(dir: &Path) -> SqliteStore {
 async fn erased_bytes_are_gone_from_every_file() {
     let dir = tempfile::tempdir().unwrap();
     let store = published(dir.path()).await;
-    assert_eq!(store.erase_patient(ods(HILL), ann(), 5).await.unwrap(), 4);
+    assert_eq!(erase_patient(&store, ods(HILL), ann(), 5).await.unwrap(), 4);
     assert_eq!(found_in(dir.path()), Vec::<String>::new());
     assert_eq!(payloads(&store, HILL).await, (vec![1, 3, 4, 5], vec![2]));
 }
@@ -83,7 +83,7 @@ async fn bytes_that_a_reader_holds_go_once_it_lets_go() {
         .execute(&mut *reader)
         .await
         .unwrap();
-    assert_eq!(store.erase_patient(ods(HILL), ann(), 5).await.unwrap(), 4);
+    assert_eq!(erase_patient(&store, ods(HILL), ann(), 5).await.unwrap(), 4);
     assert_eq!(payloads(&store, HILL).await.1, [2], "whoever reads from now on");
     store.touch(T0).await.unwrap();
     assert!(!found_in(dir.path()).is_empty(), "this reader still may");
@@ -109,23 +109,22 @@ async fn an_erasure_that_was_broken_off_is_done_when_the_store_is_opened() {
             whose,
             upto: 5,
         };
-        erasures::note(store.main(), &erasure).await.unwrap();
+        erasures::note(store.main(), &[erasure]).await.unwrap();
     }
     store.close().await;
     let store = SqliteStore::open(dir.path()).await.unwrap();
     assert_eq!(found_in(dir.path()), Vec::<String>::new());
     assert_eq!(payloads(&store, HILL).await, (vec![1, 2, 3, 4, 5], vec![]));
     assert!(current(&store).await.is_empty());
-    assert!(erasures::unfinished(store.main()).await.unwrap().is_empty());
+    assert!(erasures::unfinished(store.main(), 9).await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn a_projection_made_anew_knows_what_was_erased() {
     let dir = tempfile::tempdir().unwrap();
     let store = published(dir.path()).await;
-    store.erase_patient(ods(HILL), ann(), 4).await.unwrap();
-    store
-        .erase_record(ods(HILL), &"Observation/b".parse().unwrap(), 3)
+    erase_patient(&store, ods(HILL), ann(), 4).await.unwrap();
+    erase_record(&store, ods(HILL), &"Observation/b".parse().unwrap(), 3)
         .await
         .unwrap();
     let (kept, erased) = (current(&store).await, erased_records(&store).await);
@@ -142,7 +141,7 @@ async fn a_projection_made_anew_knows_what_was_erased() {
         (kept, erased)
     );
     // And where to find what is left.
-    assert_eq!(store.erase_patient(ods(HILL), ann(), 5).await.unwrap(), 1);
+    assert_eq!(erase_patient(&store, ods(HILL), ann(), 5).await.unwrap(), 1);
 }
 
 async fn current(store: &SqliteStore) -> Vec<u64> {

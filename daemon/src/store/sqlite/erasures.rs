@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use handfast_proto::ids::{NhsNumber, OdsCode, RecordId};
-use sqlx::{Sqlite, query::Query, sqlite::SqliteArguments};
+use sqlx::{Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments};
 
 use super::{
     database::Database,
@@ -36,24 +36,50 @@ pub(super) struct Erasure {
 
 const NOTE_PATIENT: &str = "
     INSERT INTO erased (source, patient, upto) VALUES (?1, ?2, ?3)
-    ON CONFLICT (source, patient) WHERE patient IS NOT NULL DO UPDATE SET upto = max(upto, excluded.upto)
-    RETURNING done";
+    ON CONFLICT (source, patient) WHERE patient IS NOT NULL DO UPDATE SET upto = max(upto, excluded.upto)";
 
 const NOTE_RECORD: &str = "
     INSERT INTO erased (source, record, upto) VALUES (?1, ?2, ?3)
-    ON CONFLICT (source, record) WHERE record IS NOT NULL DO UPDATE SET upto = max(upto, excluded.upto)
-    RETURNING done";
+    ON CONFLICT (source, record) WHERE record IS NOT NULL DO UPDATE SET upto = max(upto, excluded.upto)";
 
-/// Notes an erasure. Says up to which seq its payloads are overwritten already.
-pub(super) async fn note(main: &Database, erasure: &Erasure) -> Result<u64, StoreError> {
+/// Notes erasures, in one transaction.
+pub(super) async fn note(main: &Database, erasures: &[Erasure]) -> Result<(), StoreError> {
+    if erasures.is_empty() {
+        return Ok(());
+    }
     let mut write = main.write().await?;
-    let sql = match erasure.whose {
-        Whose::Patient(_) => NOTE_PATIENT,
-        Whose::Record(_) => NOTE_RECORD,
-    };
-    let noted = bound(sql, erasure)?.fetch_one(write.conn()).await;
-    let done = noted.map_err(fault).and_then(|row| row.count("done"));
-    write.finish(done).await
+    let result = note_all(write.conn(), erasures).await;
+    write.finish(result).await
+}
+
+async fn note_all(conn: &mut SqliteConnection, erasures: &[Erasure]) -> Result<(), StoreError> {
+    for erasure in erasures {
+        let sql = match erasure.whose {
+            Whose::Patient(_) => NOTE_PATIENT,
+            Whose::Record(_) => NOTE_RECORD,
+        };
+        bound(sql, erasure)?.execute(&mut *conn).await.map_err(fault)?;
+    }
+    Ok(())
+}
+
+/// The patients of whom something at a source was noted, by number.
+pub(super) async fn patients(
+    main: &Database,
+    source: OdsCode,
+    after: Option<NhsNumber>,
+    limit: u32,
+) -> Result<Vec<NhsNumber>, StoreError> {
+    let sql = "SELECT patient FROM erased WHERE source = ?1 AND patient > ?2 AND patient IS NOT NULL
+               ORDER BY patient LIMIT ?3";
+    let rows = sqlx::query(sql)
+        .bind(source.as_str())
+        .bind(int(after.map_or(0, NhsNumber::as_u64))?)
+        .bind(limit)
+        .fetch_all(main.readers())
+        .await
+        .map_err(fault)?;
+    rows.iter().map(|row| row.patient("patient")).collect()
 }
 
 /// Notes that its payloads are overwritten.
@@ -79,9 +105,10 @@ fn bound<'q>(
     Ok(query.bind(int(erasure.upto)?))
 }
 
-/// The erasures that were broken off.
-pub(super) async fn unfinished(main: &Database) -> Result<Vec<Erasure>, StoreError> {
-    let rows = sqlx::query("SELECT source, patient, record, upto FROM erased WHERE done < upto")
+/// The erasures that are noted and not done, at most `limit`.
+pub(super) async fn unfinished(main: &Database, limit: u32) -> Result<Vec<Erasure>, StoreError> {
+    let rows = sqlx::query("SELECT source, patient, record, upto FROM erased WHERE done < upto LIMIT ?1")
+        .bind(limit)
         .fetch_all(main.readers())
         .await
         .map_err(fault)?;

@@ -5,13 +5,13 @@ use handfast_proto::ids::{NhsNumber, OdsCode, RecordId};
 
 use super::{
     caseload, erase,
-    erasures::{Erasure, Whose},
+    erasures::{self, Erasure, Whose},
     store::SqliteStore,
     words,
 };
 use crate::store::{
-    ClaimChange, ClaimRow, FactsRow, JoinedNumbers, PatientStore, StoreError, With, WordChange, WordOutcome,
-    WordRow,
+    ClaimChange, ClaimRow, Erased, FactsRow, JoinedNumbers, PatientStore, StoreError, With, WordChange,
+    WordOutcome, WordRow,
 };
 
 #[async_trait]
@@ -68,19 +68,38 @@ impl PatientStore for SqliteStore {
         caseload::claims(self.main(), unit, after, limit).await
     }
 
-    async fn erase_patient(&self, source: OdsCode, patient: NhsNumber, upto: u64) -> Result<u64, StoreError> {
-        let whose = Whose::Patient(patient);
-        let erasure = Erasure { source, whose, upto };
-        erase::erase(self.main(), self.records(), &erasure).await
-    }
-
-    async fn erase_record(&self, source: OdsCode, record: &RecordId, seq: u64) -> Result<u64, StoreError> {
-        let erasure = Erasure {
+    async fn note_erasures(
+        &self,
+        source: OdsCode,
+        patients: &[NhsNumber],
+        records: &[(RecordId, u64)],
+        upto: u64,
+    ) -> Result<(), StoreError> {
+        let patients = patients.iter().map(|patient| Erasure {
+            source,
+            whose: Whose::Patient(*patient),
+            upto,
+        });
+        let records = records.iter().map(|(record, seq)| Erasure {
             source,
             whose: Whose::Record(record.clone()),
             upto: seq.saturating_sub(1),
-        };
-        erase::erase(self.main(), self.records(), &erasure).await
+        });
+        let all: Vec<Erasure> = patients.chain(records).collect();
+        erasures::note(self.main(), &all).await
+    }
+
+    async fn carry_out_erasures(&self, limit: u32) -> Result<Erased, StoreError> {
+        erase::carry_out(self.main(), self.records(), limit).await
+    }
+
+    async fn erased_patients(
+        &self,
+        source: OdsCode,
+        after: Option<NhsNumber>,
+        limit: u32,
+    ) -> Result<Vec<NhsNumber>, StoreError> {
+        erasures::patients(self.main(), source, after, limit).await
     }
 
     async fn erased_records(

@@ -124,12 +124,12 @@ pub struct AccessQuery {
 pub struct EndAccess {
     /// Which.
     pub id: AccessId,
-    /// Only as far as this source goes; `None`: all of it.
-    pub source: Option<OdsCode>,
+    /// As far as these sources go.
+    pub sources: Vec<OdsCode>,
     /// Who ends it, as the audit names them.
     pub by: String,
     /// Of which unit.
     pub unit: OdsCode,
-    /// When it was asked for; its grants ended no earlier.
+    /// When it was asked for.
     pub at: i64,
 }

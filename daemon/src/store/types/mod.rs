@@ -31,7 +31,7 @@ pub use log::{
     RecordVersion, SubjectCount, is_erased,
 };
 pub use patients::{
-    ClaimChange, ClaimRow, FactsRow, JoinedNumbers, Stated, WordChange, WordOutcome, WordRow,
+    ClaimChange, ClaimRow, Erased, FactsRow, JoinedNumbers, Stated, WordChange, WordOutcome, WordRow,
 };
 pub use people::{
     Certificate, IssuedToken, NewPerson, NewToken, NewUnit, PersonRow, Role, TokenHash, UnitKind, UnitRow,

@@ -91,6 +91,15 @@ pub struct ClaimRow {
     pub at: i64,
 }
 
+/// What carrying out erasures did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Erased {
+    /// How many payloads were overwritten.
+    pub payloads: u64,
+    /// Whether something that was noted is still to be done.
+    pub more: bool,
+}
+
 /// Two numbers that a unit said are one patient's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct JoinedNumbers {

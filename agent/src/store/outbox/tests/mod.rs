@@ -2,6 +2,7 @@ mod again;
 mod doubt;
 mod faults;
 mod link;
+mod oracle;
 mod order;
 mod patients;
 mod said;

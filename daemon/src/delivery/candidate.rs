@@ -1,0 +1,126 @@
+//! What a pump chooses for its feed to hand over. Nothing of it has been handed over yet.
+
+use std::sync::Arc;
+
+use handfast_proto::{amendment::Batch, ids::NhsNumber, v1};
+
+use super::{
+    counters::PairCounters,
+    handover::{For, Mask},
+};
+use crate::{
+    consent::{GrantId, Pair, Terms},
+    store::{CatchUpMove, JobId},
+};
+
+/// Something to hand over.
+#[derive(Clone, Debug)]
+pub(super) enum Candidate {
+    /// Amendments, not yet gated.
+    Batch(Chosen),
+    /// A job begins or is complete.
+    Edge(Edge),
+    /// A grant has ended.
+    Fenced { pair: Pair, grant: GrantId },
+    /// What a grant carried is to be removed.
+    Withdraw(Withdraw),
+    /// A grant stands otherwise than the recipient was told.
+    Stands {
+        pair: Pair,
+        grant: GrantId,
+        stands: v1::GrantInForce,
+    },
+}
+
+/// A withdrawal.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Withdraw {
+    pub(super) pair: Pair,
+    pub(super) grant: GrantId,
+    pub(super) job: JobId,
+    pub(super) patient: Option<NhsNumber>,
+}
+
+/// Over what a job goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Over {
+    /// Everything; the live feed waits for it.
+    Everything,
+    /// One patient's records.
+    Patient(NhsNumber),
+    /// What changed since these terms.
+    Changes(Terms),
+}
+
+impl Over {
+    /// What its amendments are handed over for.
+    pub(super) fn what_for(self) -> For {
+        match self {
+            Self::Everything | Self::Patient(_) => For::Sweep,
+            Self::Changes(before) => For::Changes(before),
+        }
+    }
+
+    /// As it stands in the job's edges.
+    pub(super) fn scope(self) -> (v1::ReconcileScope, u64) {
+        match self {
+            Self::Everything => (v1::ReconcileScope::Everything, 0),
+            Self::Patient(patient) => (v1::ReconcileScope::Patient, patient.as_u64()),
+            Self::Changes(_) => (v1::ReconcileScope::Changes, 0),
+        }
+    }
+}
+
+/// One edge of a job.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Edge {
+    pub(super) pair: Pair,
+    pub(super) grant: GrantId,
+    pub(super) take: Take,
+    pub(super) job: JobId,
+    pub(super) over: Over,
+    pub(super) upto: u64,
+    pub(super) complete: bool,
+}
+
+/// Numbers one taking-up of a grant by a subscription. Once the feed had to drop something of a take, it
+/// hands over nothing more of it; the grant is taken up again from what the store has.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub(super) struct Take(pub(super) u64);
+
+/// Amendments of a grant, not yet gated.
+#[derive(Clone, Debug)]
+pub(super) struct Chosen {
+    pub(super) pair: Pair,
+    pub(super) grant: GrantId,
+    pub(super) take: Take,
+    pub(super) batch: Arc<Batch>,
+    pub(super) mask: Mask,
+    /// The job they are part of.
+    pub(super) job: Option<(JobId, Over)>,
+    /// Everything up to this seq is dealt with by them.
+    pub(super) through: u64,
+    pub(super) counters: Arc<PairCounters>,
+}
+
+impl Chosen {
+    /// As a message names its job; 0 = live.
+    pub(super) fn job_number(&self) -> u64 {
+        self.job.map_or(0, |(job, _)| job.0)
+    }
+
+    /// What they are handed over for.
+    pub(super) fn what_for(&self) -> For {
+        self.job.map_or(For::Live, |(_, over)| over.what_for())
+    }
+
+    /// How far the job is once they are durable at the recipient.
+    pub(super) fn progress(&self) -> Option<CatchUpMove> {
+        let (job, _) = self.job?;
+        Some(CatchUpMove {
+            job,
+            through: self.through,
+            complete: false,
+        })
+    }
+}

@@ -1,0 +1,253 @@
+//! Payloads that are not to be kept: those of patients who said no at the source, and what records were before
+//! they were marked as not to leave. Where a dissent ends, what was erased is asked for again.
+//!
+//! Invariants: what is due is in the store, or follows from it: words are, and of whom there are payloads still;
+//! what records turn private is noted before they are projected, as are later payloads of who dissents. So a
+//! crash loses nothing of it. What is asked for again is asked for after everything noted is erased, at each
+//! connection and when a dissent ends, until it has come.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use handfast_proto::ids::{NhsNumber, OdsCode};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::state::{Delivery, Inner};
+use crate::{
+    consent::Book,
+    ingest::Notice,
+    store::{Of, StoreError},
+};
+
+/// Erasures carried out before others get their turn.
+const ERASURES: u32 = 64;
+
+/// Patients read at once.
+const PAGE_PATIENTS: u32 = 1024;
+
+/// Records asked for in one message.
+const RESEND_RECORDS: u32 = 1024;
+
+/// How long an agent that takes nothing, or a projection that lags, holds up others; then it is asked again later.
+const ASK_BOUND: Duration = Duration::from_secs(2);
+
+/// How often more is asked for where it could not be all at once.
+const LOOK_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long the keeper rests after a failure.
+const REST_AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// What is to be erased, and asked for again.
+#[derive(Debug, Default)]
+pub(super) struct Erasing {
+    due: Mutex<Due>,
+    wake: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Due {
+    /// Of whom payloads are to be erased at a source.
+    erase: BTreeSet<(OdsCode, NhsNumber)>,
+    /// Of whom records are to be asked for again at a source; `None`: of everyone.
+    ask: BTreeSet<(OdsCode, Option<NhsNumber>)>,
+}
+
+impl Erasing {
+    /// What is known of patients at a unit has changed.
+    pub(super) fn changed(&self, before: &Book, after: &Book, unit: OdsCode, patient: NhsNumber) {
+        let known = after.patients(unit).map(|known| known.numbers_of(patient));
+        let mut due = self.due.lock();
+        for number in known.unwrap_or_else(|| vec![patient]) {
+            match (before.dissents(unit, number), after.dissents(unit, number)) {
+                (false, true) => drop(due.erase.insert((unit, number))),
+                (true, false) => drop(due.ask.insert((unit, Some(number)))),
+                _ => continue,
+            }
+            self.wake.notify_one();
+        }
+    }
+
+    /// Something was noted.
+    pub(super) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    fn ask(&self, source: OdsCode, patient: Option<NhsNumber>) {
+        self.due.lock().ask.insert((source, patient));
+        self.wake.notify_one();
+    }
+
+    fn take(&self) -> Due {
+        std::mem::take(&mut *self.due.lock())
+    }
+}
+
+impl Delivery {
+    /// Erases what is not to be kept, and asks again for what may go, until stopped.
+    pub async fn run_erasing(self, stop: CancellationToken) {
+        let begun = async {
+            while let Err(error) = self.inner.find_what_is_due().await {
+                tracing::error!(%error, "what is to be erased cannot be read; it is tried again");
+                tokio::time::sleep(REST_AFTER_FAILURE).await;
+            }
+            loop {
+                if let Err(error) = self.erase().await {
+                    tracing::error!(%error, "payloads that are not to be kept cannot be erased; it is tried again");
+                    tokio::time::sleep(REST_AFTER_FAILURE).await;
+                    continue;
+                }
+                let woken = self.inner.erasing.wake.notified();
+                // What there was too much of to ask for at once.
+                let _tick = tokio::time::timeout(LOOK_INTERVAL, woken).await;
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = begun => {}
+        }
+    }
+
+    /// Carries out what is due by now. Not cancellation-safe, but what was broken off is done another time.
+    pub async fn erase(&self) -> Result<(), StoreError> {
+        let inner = &self.inner;
+        let due = inner.erasing.take();
+        let noted = inner.note(&due).await;
+        let erased = match noted {
+            Ok(()) => inner.carry_out().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = erased {
+            let mut later = inner.erasing.due.lock();
+            later.erase.extend(due.erase);
+            later.ask.extend(due.ask);
+            return Err(error);
+        }
+        for (source, patient) in due.ask {
+            inner.ask_again_for(source, patient).await?;
+        }
+        Ok(())
+    }
+
+    /// A source's agent is connected: what was erased and may go is asked for.
+    pub fn connected(&self, source: OdsCode) {
+        self.inner.erasing.ask(source, None);
+    }
+}
+
+impl Inner {
+    /// Finds what became due before this process began: of everyone who dissents and of whom there are payloads
+    /// still, or of whom nothing was ever noted.
+    async fn find_what_is_due(&self) -> Result<(), StoreError> {
+        let book = self.fence.book();
+        for unit in self.store.units(self.clock.now_ms()).await? {
+            let Some(known) = book.patients(unit.ods) else {
+                continue;
+            };
+            let said_no = known
+                .all()
+                .filter(|(_, facts)| facts.share_out == crate::consent::PatientWord::No);
+            let dissenting: BTreeSet<NhsNumber> = said_no.flat_map(|(n, _)| known.numbers_of(n)).collect();
+            let noted = self.noted(unit.ods, &dissenting).await?;
+            let head = self.committer.heads().of(unit.ods).seq;
+            for patient in dissenting {
+                let of = Of::Patient(patient);
+                let there = self.store.current_records(unit.ods, of, 0, head, 1).await?;
+                if !there.is_empty() || !noted.contains(&patient) {
+                    self.erasing.due.lock().erase.insert((unit.ods, patient));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn noted(
+        &self,
+        source: OdsCode,
+        of: &BTreeSet<NhsNumber>,
+    ) -> Result<BTreeSet<NhsNumber>, StoreError> {
+        let mut noted = BTreeSet::new();
+        let mut after = None;
+        loop {
+            let page = self.store.erased_patients(source, after, PAGE_PATIENTS).await?;
+            let Some(last) = page.last() else { return Ok(noted) };
+            after = Some(*last);
+            noted.extend(page.into_iter().filter(|patient| of.contains(patient)));
+        }
+    }
+
+    /// Notes what is due of those who dissent still.
+    async fn note(&self, due: &Due) -> Result<(), StoreError> {
+        let sources: BTreeSet<OdsCode> = due.erase.iter().map(|(source, _)| *source).collect();
+        for source in sources {
+            let _still = self.order.still().await;
+            let book = self.fence.book();
+            let meant = due.erase.iter().filter(|(unit, _)| *unit == source);
+            let patients: Vec<NhsNumber> = meant
+                .map(|(_, patient)| *patient)
+                .filter(|p| book.dissents(source, *p))
+                .collect();
+            let head = self.committer.heads().of(source).seq;
+            self.store.note_erasures(source, &patients, &[], head).await?;
+        }
+        Ok(())
+    }
+
+    async fn carry_out(&self) -> Result<(), StoreError> {
+        while self.store.carry_out_erasures(ERASURES).await?.more {}
+        Ok(())
+    }
+
+    /// Asks a source's agent for what was erased of its records and may go, if it is connected.
+    async fn ask_again_for(
+        self: &Arc<Self>,
+        source: OdsCode,
+        patient: Option<NhsNumber>,
+    ) -> Result<(), StoreError> {
+        if let Some(patient) = patient {
+            return self.ask_again_for_patient(source, patient).await.map(drop);
+        }
+        let mut after = None;
+        loop {
+            let page = self.store.erased_patients(source, after, PAGE_PATIENTS).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(*last);
+            for patient in page {
+                if !self.ask_again_for_patient(source, patient).await? {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// False where the agent takes nothing: it is asked for everything again when it is connected anew.
+    async fn ask_again_for_patient(&self, source: OdsCode, patient: NhsNumber) -> Result<bool, StoreError> {
+        let Some(session) = self.publishers.of(source) else {
+            return Ok(false);
+        };
+        if self.fence.book().dissents(source, patient) {
+            return Ok(true);
+        }
+        // What came while the dissent stood is known to be erased once it is projected.
+        let head = self.committer.heads().of(source).seq;
+        let projected = self.sources.projector.caught_up(source, head);
+        if tokio::time::timeout(ASK_BOUND, projected).await.is_err() {
+            self.erasing.due.lock().ask.insert((source, Some(patient)));
+            return Ok(true);
+        }
+        let records = self.store.erased_records(source, patient, RESEND_RECORDS).await?;
+        if records.is_empty() {
+            return Ok(true);
+        }
+        if records.len() >= RESEND_RECORDS as usize {
+            self.erasing.due.lock().ask.insert((source, Some(patient)));
+        }
+        let told = session.tell(Notice::Resend(records));
+        let told = tokio::time::timeout(ASK_BOUND, told).await;
+        if told.is_err() {
+            tracing::warn!(%source, "an agent does not take what is asked of it; its session ends");
+            session.give_up();
+        }
+        Ok(told.unwrap_or(false))
+    }
+}

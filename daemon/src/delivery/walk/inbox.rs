@@ -1,0 +1,184 @@
+//! A recipient's inbox in memory, by the rules that agents keep.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use handfast_proto::{
+    amendment::{Entry, Op},
+    ids::{NhsNumber, OdsCode},
+    v1::{CatchUp, ReconcileScope, Withdraw},
+};
+
+/// What an inbox knows of one record.
+#[derive(Clone, Debug)]
+struct Row {
+    held: bool,
+    seq: u64,
+    grant: u64,
+    job: u64,
+    patient: Option<NhsNumber>,
+    content: u64,
+}
+
+/// A message's grant and job (0 = live).
+#[derive(Clone, Copy)]
+pub(super) struct Under {
+    pub(super) source: OdsCode,
+    pub(super) grant: u64,
+    pub(super) job: u64,
+}
+
+/// What a recipient holds, and what it knows of grants.
+#[derive(Default)]
+pub(super) struct Inbox {
+    rows: BTreeMap<(OdsCode, String), Row>,
+    in_force: BTreeSet<(OdsCode, u64)>,
+    position: BTreeMap<(OdsCode, u64), u64>,
+    /// Jobs and withdrawals that were carried out and are to be confirmed, with how much they removed.
+    pub(super) confirms: Vec<(u64, u64)>,
+}
+
+impl Inbox {
+    /// The contents held of each source, by record.
+    pub(super) fn held(&self) -> BTreeMap<(OdsCode, String), u64> {
+        let held = self.rows.iter().filter(|(_, row)| row.held);
+        held.map(|(record, row)| (record.clone(), row.content)).collect()
+    }
+
+    /// The grants in force, as a welcome lists them.
+    pub(super) fn welcome(&mut self, grants: impl IntoIterator<Item = (OdsCode, u64)>) {
+        self.in_force = grants.into_iter().collect();
+    }
+
+    /// A grant is in force: something of it came.
+    pub(super) fn in_force(&mut self, source: OdsCode, grant: u64) {
+        self.in_force.insert((source, grant));
+    }
+
+    /// A grant has ended.
+    pub(super) fn fenced(&mut self, source: OdsCode, grant: u64) {
+        self.in_force.remove(&(source, grant));
+    }
+
+    /// Takes one amendment.
+    pub(super) fn amend(&mut self, under: Under, entry: &Entry<'_>, content: Option<u64>) {
+        if under.job == 0 {
+            let position = self.position.entry((under.source, under.grant)).or_default();
+            if entry.seq <= *position {
+                return;
+            }
+            *position = entry.seq;
+        }
+        let key = (under.source, entry.record.to_string());
+        let before = self.rows.get(&key).cloned();
+        match (entry.op, before) {
+            (Op::Create | Op::Amend, before) => self.put(under, key, before, entry, content),
+            (_, Some(row)) if row.held && self.removes(under, &row, entry) => {
+                let removed = Row {
+                    held: false,
+                    seq: entry.seq,
+                    grant: under.grant,
+                    job: under.job,
+                    ..row
+                };
+                self.rows.insert(key, removed);
+            }
+            _ => {}
+        }
+    }
+
+    /// A removal yields to a newer version, and to the same one where another grant in force carries it.
+    fn removes(&self, under: Under, row: &Row, entry: &Entry<'_>) -> bool {
+        let by_another = row.grant != under.grant && self.in_force.contains(&(under.source, row.grant));
+        entry.seq > row.seq || (entry.seq == row.seq && (entry.op == Op::Retract || !by_another))
+    }
+
+    fn put(
+        &mut self,
+        under: Under,
+        key: (OdsCode, String),
+        before: Option<Row>,
+        entry: &Entry<'_>,
+        content: Option<u64>,
+    ) {
+        let newer = match &before {
+            None => true,
+            Some(row) if row.held => entry.seq > row.seq,
+            Some(row) => {
+                let again = under.job != 0 && entry.seq == row.seq && under.job > row.job;
+                row.grant != under.grant || entry.seq > row.seq || again
+            }
+        };
+        let row = Row {
+            held: true,
+            seq: entry.seq,
+            grant: under.grant,
+            job: under.job,
+            patient: entry.subject.map(|s| s.patient),
+            content: content.expect("a version comes with its payload"),
+        };
+        match before {
+            Some(held) if held.held && !newer && under.job != 0 => {
+                let confirmed = Row {
+                    grant: under.grant,
+                    job: under.job,
+                    ..held
+                };
+                self.rows.insert(key, confirmed);
+            }
+            _ if newer => {
+                self.rows.insert(key, row);
+            }
+            _ => {}
+        }
+    }
+
+    /// An edge of a job.
+    pub(super) fn edge(&mut self, source: OdsCode, edge: &CatchUp) {
+        self.in_force(source, edge.grant);
+        if !edge.complete {
+            return;
+        }
+        let scope = edge.scope();
+        let (in_force, grant, job) = (self.in_force.clone(), edge.grant, edge.job);
+        let goes = |key: &(OdsCode, String), row: &Row| {
+            let meant = match scope {
+                ReconcileScope::Everything => true,
+                ReconcileScope::Patient => row.patient.map(NhsNumber::as_u64) == Some(edge.patient),
+                ReconcileScope::Changes => false,
+            };
+            let another = row.grant != grant && in_force.contains(&(source, row.grant));
+            let later = row.grant == grant && row.seq > edge.upto_seq;
+            row.held && key.0 == source && meant && !another && row.job != job && !later
+        };
+        let removed = self.remove(goes, grant, job);
+        if scope == ReconcileScope::Everything {
+            let position = self.position.entry((source, grant)).or_default();
+            *position = edge.upto_seq.max(*position);
+        } else {
+            self.confirms.push((job, removed));
+        }
+    }
+
+    /// What stands under no grant in force goes.
+    pub(super) fn withdraw(&mut self, source: OdsCode, withdraw: &Withdraw) {
+        let in_force = self.in_force.clone();
+        let goes = |key: &(OdsCode, String), row: &Row| {
+            let meant = withdraw.patient == 0 || row.patient.map(NhsNumber::as_u64) == Some(withdraw.patient);
+            row.held && key.0 == source && meant && !in_force.contains(&(source, row.grant))
+        };
+        let removed = self.remove(goes, withdraw.ended_grant, withdraw.job);
+        self.confirms.push((withdraw.job, removed));
+    }
+
+    fn remove(&mut self, goes: impl Fn(&(OdsCode, String), &Row) -> bool, grant: u64, job: u64) -> u64 {
+        let mut removed = 0;
+        for (key, row) in &mut self.rows {
+            if goes(key, row) {
+                removed += 1;
+                row.held = false;
+                (row.grant, row.job) = (grant, job);
+            }
+        }
+        removed
+    }
+}

@@ -1,0 +1,131 @@
+//! One life of the daemon's data path: from what the store has until it is dropped, in a runtime of its own, so
+//! that nothing outlives a crash but what is on disk.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use handfast_proto::{
+    amendment::Op,
+    ids::{Holder, NhsNumber, OdsCode},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::bounds::Bounds;
+use crate::{
+    clock::ManualClock,
+    consent::{Patients, Policy},
+    delivery::{Delivery, DeliveryParts},
+    ingest::{Committer, Projector, Publishers, committer, projector, read_row},
+    store::{Deployment, NewToken, NewUnit, SqliteStore, Store as _, UnitKind, With, is_erased},
+};
+
+pub(super) const UNITS: [&str; 3] = ["Z00101", "Z00202", "Z00303"];
+
+/// How long a change waits for a recipient before it cuts it off.
+const DRAIN: Duration = Duration::from_millis(3);
+
+/// What runs.
+pub(super) struct Rig {
+    pub(super) store: Arc<SqliteStore>,
+    pub(super) delivery: Delivery,
+    pub(super) committer: Committer,
+    pub(super) projector: Projector,
+    pub(super) publishers: Arc<Publishers>,
+    pub(super) bounds: Bounds,
+}
+
+/// A payload that is in a log.
+pub(super) struct Kept {
+    pub(super) record: String,
+    pub(super) patient: NhsNumber,
+    pub(super) content: u64,
+}
+
+/// Makes the deployment that every walk begins with.
+pub(super) async fn make(dir: &Path) {
+    let deployment = Deployment {
+        trust_domain: "walk.example".to_owned(),
+        test: true,
+        policy: Policy::UnlessDissented,
+        zone: "Europe/London".to_owned(),
+        default_patients: Patients::All,
+        operator_sets_halves: false,
+        made_at: 1,
+    };
+    let store = SqliteStore::create(dir, &deployment).await.unwrap();
+    for (ods, n) in UNITS.iter().zip(0..) {
+        let ods: OdsCode = ods.parse().unwrap();
+        let unit = NewUnit {
+            ods,
+            name: ods.to_string(),
+            kind: UnitKind::Gp,
+        };
+        let token = NewToken {
+            holder: Holder::Unit(ods),
+            hash: [n; 32],
+            expires_at: 2,
+            made_by: "walk".to_owned(),
+        };
+        store
+            .register_unit(&unit, &token, 1, &With::nothing())
+            .await
+            .unwrap();
+    }
+    store.close().await;
+}
+
+impl Rig {
+    pub(super) async fn start(dir: &Path, clock: Arc<ManualClock>, bounds: Bounds) -> Self {
+        let store = Arc::new(SqliteStore::open(dir).await.unwrap());
+        // What the life before was writing when it ended is on disk, or forgotten, before anything is read.
+        store.touch(1).await.unwrap();
+        let committed = Arc::default();
+        let (committer, committing) = committer(store.clone(), clock.clone(), Arc::clone(&committed))
+            .await
+            .unwrap();
+        let (projector, projecting) = projector(committer.clone(), store.clone(), committed);
+        let publishers = Arc::new(Publishers::default());
+        let parts = DeliveryParts {
+            store: store.clone(),
+            clock,
+            committer: committer.clone(),
+            projector: projector.clone(),
+            publishers: Arc::clone(&publishers),
+            changes: Arc::default(),
+            drain: DRAIN,
+        };
+        let delivery = Delivery::start(parts).await.unwrap();
+        let committing = committing.with_statements(Arc::new(delivery.clone()));
+        let projecting = projecting.with_caseloads(Arc::new(delivery.clone()));
+        tokio::spawn(committing.run(CancellationToken::new()));
+        tokio::spawn(projecting.run(CancellationToken::new()));
+        tokio::spawn(delivery.clone().run_erasing(CancellationToken::new()));
+        Self {
+            store,
+            delivery,
+            committer,
+            projector,
+            publishers,
+            bounds,
+        }
+    }
+
+    /// The payloads of records that are in a source's log and not erased.
+    pub(super) async fn kept(&self, source: OdsCode) -> Vec<Kept> {
+        let rows = self.store.read_log(source, 0, usize::MAX).await.unwrap();
+        let mut kept = Vec::new();
+        for batch in rows.into_iter().map(|row| read_row(row).unwrap()) {
+            for (index, entry) in batch.entries().enumerate().filter(|(_, e)| e.op != Op::Statement) {
+                let payload = batch.payload_slice(index);
+                if payload.is_empty() || is_erased(payload) {
+                    continue;
+                }
+                kept.push(Kept {
+                    record: entry.record.to_string(),
+                    patient: entry.subject.unwrap().patient,
+                    content: std::str::from_utf8(payload).unwrap().parse().unwrap(),
+                });
+            }
+        }
+        kept
+    }
+}
