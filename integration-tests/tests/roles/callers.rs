@@ -1,0 +1,97 @@
+//! Everyone who calls: each role of two units, their agents, the operator, and two who are nobody.
+
+use anyhow::Context as _;
+use handfast_integration_tests::harness::{Deployment, Identity, Windows, connect};
+use tonic::transport::Channel;
+
+use crate::probes::Fixtures;
+
+/// A unit with people in every role.
+pub(crate) const OWN: &str = "Z00001";
+/// Another one.
+pub(crate) const OTHER: &str = "Z00002";
+/// A unit without an administrator.
+pub(crate) const UNSTAFFED: &str = "Z00003";
+
+/// Roles of a unit's people beside its administrator.
+const ROLES: [&str; 3] = ["clinician", "privacy-officer", "auditor"];
+
+/// Someone who calls.
+pub(crate) struct Caller {
+    /// For people.
+    pub(crate) name: String,
+    /// As the table's columns have it.
+    pub(crate) role: &'static str,
+    /// Whose.
+    pub(crate) unit: Option<&'static str>,
+    /// With their certificate; `None`: without one.
+    pub(crate) channel: Option<Channel>,
+}
+
+/// Enrols them all.
+pub(crate) async fn all_callers(deployment: &Deployment) -> anyhow::Result<(Vec<Caller>, Fixtures)> {
+    let (mut callers, mut fixtures) = (Vec::new(), Fixtures::default());
+    let operator = Identity::load(&deployment.operator())?;
+    callers.push(caller(deployment, "the operator", "operator", None, &operator).await?);
+    callers.push(Caller {
+        name: "nobody".to_owned(),
+        role: "nobody",
+        unit: None,
+        channel: None,
+    });
+    for ods in [OWN, OTHER] {
+        let unit = deployment.add_unit(ods, "gp").await?;
+        let agent = deployment.enrol(&unit).await?;
+        callers.push(caller(deployment, "agent", "agent", Some(ods), &agent).await?);
+        let admin = Identity::load(&unit.admin_profile)?;
+        callers.push(caller(deployment, "administrator", "unit-admin", Some(ods), &admin).await?);
+        for role in ROLES {
+            let (_, profile) = deployment.hire(&unit, role, role).await?;
+            let person = Identity::load(&profile)?;
+            callers.push(caller(deployment, role, role, Some(ods), &person).await?);
+        }
+        // Whoever is to be changed or revoked by the probes.
+        let (spare, _) = deployment.hire(&unit, "clinician", "spare").await?;
+        fixtures.spares.insert(ods, spare);
+        let (id, profile) = deployment.hire(&unit, "clinician", "gone").await?;
+        let revoked = Identity::load(&profile)?;
+        let revoke = ["person", "revoke", &id, "--reason", "left"];
+        deployment.ctl(&unit.admin_profile, &revoke).await?.ok()?;
+        callers.push(caller(deployment, "a revoked clinician", "nobody", Some(ods), &revoked).await?);
+    }
+    let add = ["unit", "add", UNSTAFFED, "--name", "Empty", "--kind", "gp"];
+    deployment.operate(&add).await?;
+    let add = [
+        "person",
+        "add",
+        "--unit",
+        UNSTAFFED,
+        "--role",
+        "clinician",
+        "--name",
+        "spare",
+    ];
+    let spare = deployment.operate(&add).await?.json()?;
+    fixtures.spares.insert(UNSTAFFED, id(&spare)?);
+    fixtures.token = deployment.operate(&["unit", "token", UNSTAFFED]).await?.token()?;
+    Ok((callers, fixtures))
+}
+
+fn id(added: &serde_json::Value) -> anyhow::Result<String> {
+    Ok(added["person"]["id"].as_str().context("an id")?.to_owned())
+}
+
+async fn caller(
+    deployment: &Deployment,
+    name: &str,
+    role: &'static str,
+    unit: Option<&'static str>,
+    identity: &Identity,
+) -> anyhow::Result<Caller> {
+    Ok(Caller {
+        name: unit.map_or_else(|| name.to_owned(), |unit| format!("{name} of {unit}")),
+        role,
+        unit,
+        channel: Some(connect(&deployment.url(), identity, Windows::default()).await?),
+    })
+}

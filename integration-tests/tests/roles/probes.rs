@@ -1,0 +1,244 @@
+//! One request for each row of the table: one that is let in, if the caller may make the call, and then does
+//! nothing: what it asks for is not there, or lacks what it must have. Who asks is looked at first.
+
+use std::collections::BTreeMap;
+
+use handfast_proto::v1::{
+    AddPersonRequest, AddToCaseloadRequest, CreateEnrolmentTokenRequest, EnrolRequest,
+    GetPatientConsentRequest, GetPolicyRequest, ListAgreementsRequest, ListCaseloadRequest,
+    ListPatientConsentsRequest, ListPeopleRequest, ListUnitsRequest, PatientWordValue, PolicyValue,
+    PreviewPolicyRequest, PublishRequest, RecordPatientConsentRequest, RegisterUnitRequest,
+    RemoveFromCaseloadRequest, RenewRequest, ResumeUnitRequest, RetireUnitRequest, RevokePersonRequest, Role,
+    SetAgreementRequest, SetPolicyRequest, SetRoleRequest, Side, StatusRequest, SubscribeRequest,
+    SuspendUnitRequest, UnitKind,
+};
+use prost::Message;
+
+/// A unit that is not there.
+const NOWHERE: &str = "Z00098";
+/// A patient.
+const PATIENT: &str = "9990000018";
+
+/// What the probes need of the deployment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fixtures {
+    /// A token that nobody has used.
+    pub(crate) token: String,
+    /// In each unit, the id of a clinician who is there to be changed.
+    pub(crate) spares: BTreeMap<&'static str, String>,
+}
+
+/// Makes the request that tries a call on a unit.
+type Body = Box<dyn Fn(&'static str) -> Vec<u8> + Send + Sync>;
+
+/// A row of the table, and how it is tried.
+pub(crate) struct Probe {
+    pub(crate) row: &'static str,
+    /// Whether it is tried on a unit of others as well as on the caller's own.
+    pub(crate) has_target: bool,
+    body: Body,
+}
+
+impl Probe {
+    pub(crate) fn body(&self, target: &'static str) -> Vec<u8> {
+        (self.body)(target)
+    }
+}
+
+/// A call without a unit.
+fn plain(row: &'static str, request: &impl Message) -> Probe {
+    let body = request.encode_to_vec();
+    Probe {
+        row,
+        has_target: false,
+        body: Box::new(move |_| body.clone()),
+    }
+}
+
+/// A call on a unit.
+fn on<M: Message>(row: &'static str, request: impl Fn(String) -> M + Send + Sync + 'static) -> Probe {
+    Probe {
+        row,
+        has_target: true,
+        body: Box::new(move |target| request(target.to_owned()).encode_to_vec()),
+    }
+}
+
+/// Every row, tried.
+pub(crate) fn probes(with: &Fixtures) -> Vec<Probe> {
+    // First: a later token would make theirs void.
+    let mut all = streams_and_enrolment(with);
+    all.extend(units());
+    all.extend(people(with));
+    all.extend(agreements());
+    all.extend(patients());
+    all
+}
+
+fn units() -> Vec<Probe> {
+    vec![
+        // Without a name.
+        plain(
+            "Units.Register",
+            &RegisterUnitRequest {
+                ods: NOWHERE.to_owned(),
+                name: String::new(),
+                kind: UnitKind::Gp.into(),
+            },
+        ),
+        plain("Units.List", &ListUnitsRequest {}),
+        plain("Units.Status", &StatusRequest {}),
+        plain(
+            "Units.Suspend",
+            &SuspendUnitRequest {
+                ods: NOWHERE.to_owned(),
+                ..SuspendUnitRequest::default()
+            },
+        ),
+        plain(
+            "Units.Resume",
+            &ResumeUnitRequest {
+                ods: NOWHERE.to_owned(),
+            },
+        ),
+        // Without a reason.
+        on("Units.Retire", |ods| RetireUnitRequest {
+            ods,
+            reason: String::new(),
+        }),
+        on("Units.CreateEnrolmentToken", |ods| CreateEnrolmentTokenRequest {
+            ods,
+        }),
+    ]
+}
+
+fn people(with: &Fixtures) -> Vec<Probe> {
+    let (to_change, to_revoke) = (with.spares.clone(), with.spares.clone());
+    let id = |spares: &BTreeMap<&str, String>, unit: &str| spares.get(unit).cloned().unwrap_or_default();
+    vec![
+        // Without a name.
+        on("People.Add", |unit| AddPersonRequest {
+            name: String::new(),
+            unit,
+            role: Role::Clinician.into(),
+        }),
+        on("People.List", |unit| ListPeopleRequest { unit }),
+        on("People.SetRole", move |unit| SetRoleRequest {
+            id: id(&to_change, &unit),
+            role: Role::Clinician.into(),
+        }),
+        // The operator must give a reason; for the unit's administrators the first time counts.
+        on("People.Revoke", move |unit| RevokePersonRequest {
+            id: id(&to_revoke, &unit),
+            reason: String::new(),
+        }),
+    ]
+}
+
+fn half(side: Side) -> impl Fn(String) -> SetAgreementRequest + Send + Sync + 'static {
+    move |unit| {
+        let nowhere = NOWHERE.to_owned();
+        let (source, recipient) = if side == Side::ShareOut {
+            (unit, nowhere)
+        } else {
+            (nowhere, unit)
+        };
+        SetAgreementRequest {
+            source,
+            recipient,
+            side: side.into(),
+            on: true,
+            ..SetAgreementRequest::default()
+        }
+    }
+}
+
+fn agreements() -> Vec<Probe> {
+    vec![
+        on("Agreements.Set (share-out)", half(Side::ShareOut)),
+        on("Agreements.Set (share-in)", half(Side::ShareIn)),
+        on("Agreements.Preview (share-out)", half(Side::ShareOut)),
+        on("Agreements.Preview (share-in)", half(Side::ShareIn)),
+        plain("Agreements.List", &ListAgreementsRequest::default()),
+        plain("Agreements.Watch", &ListAgreementsRequest::default()),
+        plain("Policy.Get", &GetPolicyRequest {}),
+        plain(
+            "Policy.Preview",
+            &PreviewPolicyRequest {
+                policy: PolicyValue::Explicit.into(),
+                after: String::new(),
+            },
+        ),
+        // Without a reason.
+        plain(
+            "Policy.Set",
+            &SetPolicyRequest {
+                policy: PolicyValue::Explicit.into(),
+                reason: String::new(),
+            },
+        ),
+    ]
+}
+
+fn patients() -> Vec<Probe> {
+    let patients = || vec![PATIENT.to_owned()];
+    vec![
+        // Without a word; then without saying how it was said.
+        on("PatientConsents.Record", move |unit| {
+            RecordPatientConsentRequest {
+                unit,
+                patients: patients(),
+                ..RecordPatientConsentRequest::default()
+            }
+        }),
+        plain(
+            "PatientConsents.Record (all units)",
+            &RecordPatientConsentRequest {
+                patients: patients(),
+                all_units: true,
+                share_out: PatientWordValue::No.into(),
+                ..RecordPatientConsentRequest::default()
+            },
+        ),
+        on("PatientConsents.Get", |unit| GetPatientConsentRequest {
+            unit,
+            patient: PATIENT.to_owned(),
+        }),
+        on("PatientConsents.List", |unit| ListPatientConsentsRequest {
+            unit,
+            ..ListPatientConsentsRequest::default()
+        }),
+        // Without a reason.
+        on("Caseload.Add", move |unit| AddToCaseloadRequest {
+            unit,
+            patients: patients(),
+            reason: String::new(),
+        }),
+        on("Caseload.Remove", move |unit| RemoveFromCaseloadRequest {
+            unit,
+            patients: patients(),
+            reason: String::new(),
+        }),
+        on("Caseload.List", |unit| ListCaseloadRequest {
+            unit,
+            ..ListCaseloadRequest::default()
+        }),
+    ]
+}
+
+fn streams_and_enrolment(with: &Fixtures) -> Vec<Probe> {
+    vec![
+        // A signing request that is none does not use the token up.
+        plain(
+            "Enrolment.Enrol",
+            &EnrolRequest {
+                token: with.token.clone(),
+                csr_der: vec![0; 10].into(),
+            },
+        ),
+        plain("Enrolment.Renew", &RenewRequest::default()),
+        // Not a hello.
+        plain("Sync.Publish", &PublishRequest::default()),
+        plain("Sync.Subscribe", &SubscribeRequest::default()),
+    ]
+}
