@@ -154,7 +154,8 @@ async fn a_caseload_is_added_to_by_name_and_a_suspension_shows() -> anyhow::Resu
         &json!("yes"),
     )?;
     let gone = scene.run(&scene.admin(1)?, 0, &["agreement", "list"]).await?;
-    is(&gone, "/agreements/0/share_out/on", &json!(false))?;
+    is(&gone, "/agreements/0/share_out/on", &json!(true))?;
+    is(&gone, "/agreements/0/grant", &Value::Null)?;
     is(&gone, "/agreements/0/withdrawal/state", &json!("pending"))?;
     scene.finished()
 }

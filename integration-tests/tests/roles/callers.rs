@@ -1,7 +1,7 @@
 //! Everyone who calls: each role of two units, their agents, the operator, and two who are nobody.
 
 use anyhow::Context as _;
-use handfast_integration_tests::harness::{Deployment, Identity, Windows, connect};
+use handfast_integration_tests::harness::{Deployment, Identity, UnitAtTest, Windows, connect};
 use tonic::transport::Channel;
 
 use crate::probes::Fixtures;
@@ -56,7 +56,8 @@ pub(crate) async fn all_callers(deployment: &Deployment) -> anyhow::Result<(Vec<
         let (id, profile) = deployment.hire(&unit, "clinician", "gone").await?;
         let revoked = Identity::load(&profile)?;
         let revoke = ["person", "revoke", &id, "--reason", "left"];
-        deployment.ctl(&unit.admin_profile, &revoke).await?.ok()?;
+        deployment.operate(&revoke).await?;
+        fixtures.alerts.insert(ods, alert(deployment, &unit).await?);
         callers.push(caller(deployment, "a revoked clinician", "nobody", Some(ods), &revoked).await?);
     }
     let add = ["unit", "add", UNSTAFFED, "--name", "Empty", "--kind", "gp"];
@@ -75,6 +76,15 @@ pub(crate) async fn all_callers(deployment: &Deployment) -> anyhow::Result<(Vec<
     fixtures.spares.insert(UNSTAFFED, id(&spare)?);
     fixtures.token = deployment.operate(&["unit", "token", UNSTAFFED]).await?.token()?;
     Ok((callers, fixtures))
+}
+
+/// The alert that the operator revoked somebody.
+async fn alert(deployment: &Deployment, unit: &UnitAtTest) -> anyhow::Result<u64> {
+    let list = deployment
+        .ctl(&unit.admin_profile, &["alerts", "list"])
+        .await?
+        .ok()?;
+    list.json()?["alerts"][0]["id"].as_u64().context("an alert")
 }
 
 fn id(added: &serde_json::Value) -> anyhow::Result<String> {

@@ -24,7 +24,7 @@ use table::{May, Table};
 
 /// Services of the contract that the daemon does not serve. Once it does, they are struck here, and their calls
 /// stand in the table and among the probes.
-const NOT_SERVED: &[&str] = &["Audit"];
+const NOT_SERVED: &[&str] = &["Audit", "EmergencyAccess"];
 
 /// How long one call may take.
 const SOON: Duration = Duration::from_secs(20);

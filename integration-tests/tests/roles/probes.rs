@@ -5,17 +5,19 @@ use std::collections::BTreeMap;
 
 use handfast_proto::v1::{
     AddPersonRequest, AddToCaseloadRequest, CreateEnrolmentTokenRequest, EnrolRequest,
-    GetPatientConsentRequest, GetPolicyRequest, ListAgreementsRequest, ListCaseloadRequest,
-    ListPatientConsentsRequest, ListPeopleRequest, ListUnitsRequest, PatientWordValue, PolicyValue,
-    PreviewPolicyRequest, PublishRequest, RecordPatientConsentRequest, RegisterUnitRequest,
-    RemoveFromCaseloadRequest, RenewRequest, ResumeUnitRequest, RetireUnitRequest, RevokePersonRequest, Role,
-    SetAgreementRequest, SetPolicyRequest, SetRoleRequest, Side, StatusRequest, SubscribeRequest,
-    SuspendUnitRequest, UnitKind,
+    GetPatientConsentRequest, GetPolicyRequest, ListAgreementsRequest, ListAlertsRequest,
+    ListCaseloadRequest, ListPatientConsentsRequest, ListPeopleRequest, ListUnitsRequest, PatientWordValue,
+    PolicyValue, PreviewPolicyRequest, PublishRequest, RecordPatientConsentRequest, RegisterUnitRequest,
+    RemoveFromCaseloadRequest, RenewRequest, ResumeUnitRequest, RetireUnitRequest, ReviewAlertRequest,
+    RevokePersonRequest, Role, SetAgreementRequest, SetPolicyRequest, SetRoleRequest, Side, StatusRequest,
+    SubscribeRequest, SuspendUnitRequest, UnitKind,
 };
 use prost::Message;
 
 /// A unit that is not there.
 const NOWHERE: &str = "Z00098";
+/// An alert that is not there.
+const NO_ALERT: u64 = 1_000_000;
 /// A patient.
 const PATIENT: &str = "9990000018";
 
@@ -26,6 +28,8 @@ pub(crate) struct Fixtures {
     pub(crate) token: String,
     /// In each unit, the id of a clinician who is there to be changed.
     pub(crate) spares: BTreeMap<&'static str, String>,
+    /// In each unit with people, the number of an alert that the operator revoked one of them.
+    pub(crate) alerts: BTreeMap<&'static str, u64>,
 }
 
 /// Makes the request that tries a call on a unit.
@@ -72,6 +76,7 @@ pub(crate) fn probes(with: &Fixtures) -> Vec<Probe> {
     all.extend(people(with));
     all.extend(agreements());
     all.extend(patients());
+    all.extend(alerts(with));
     all
 }
 
@@ -222,6 +227,20 @@ fn patients() -> Vec<Probe> {
         on("Caseload.List", |unit| ListCaseloadRequest {
             unit,
             ..ListCaseloadRequest::default()
+        }),
+    ]
+}
+
+fn alerts(with: &Fixtures) -> Vec<Probe> {
+    let alerts = with.alerts.clone();
+    vec![
+        plain("Alerts.List", &ListAlertsRequest::default()),
+        plain("Alerts.Watch", &ListAlertsRequest::default()),
+        // Without a note.
+        on("Alerts.Review", move |unit| ReviewAlertRequest {
+            id: alerts.get(unit.as_str()).copied().unwrap_or(NO_ALERT),
+            justified: true,
+            ..ReviewAlertRequest::default()
         }),
     ]
 }
