@@ -18,6 +18,7 @@ mod policy;
 mod preview;
 mod profile;
 mod receipt;
+mod receipts;
 mod recorded;
 mod renew;
 mod run;

@@ -10,7 +10,7 @@ use handfast_proto::{
 use serde_json::{Value, json};
 
 use super::{
-    receipt::{pair_lines, pairs_json},
+    receipts::{pair_lines, pairs_json},
     show::{moment, moment_json},
     terms,
 };

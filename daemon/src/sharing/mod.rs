@@ -26,6 +26,8 @@ mod agreement_tests;
 #[cfg(test)]
 mod alert_tests;
 #[cfg(test)]
+mod caseload_tests;
+#[cfg(test)]
 mod matrix;
 #[cfg(test)]
 mod patient_tests;
