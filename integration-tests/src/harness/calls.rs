@@ -2,13 +2,14 @@
 
 use futures::future::BoxFuture;
 use handfast_proto::v1::{
-    AddPersonRequest, AddToCaseloadRequest, ConsentManner, CreateEnrolmentTokenRequest, GetPatientConsentRequest,
-    GetPolicyRequest, ListAgreementsRequest, ListCaseloadRequest, ListPatientConsentsRequest, ListPeopleRequest,
-    ListUnitsRequest, PatientWordValue, PolicyValue, PreviewPolicyRequest, PublishHello, PublishRequest,
-    RecordPatientConsentRequest, RegisterUnitRequest, RemoveFromCaseloadRequest, RenewRequest, ResumeUnitRequest,
-    RetireUnitRequest, RevokePersonRequest, Role, SetAgreementRequest, SetPolicyRequest, SetRoleRequest, Side,
-    StatusRequest, SubscribeHello, SubscribeRequest, SuspendUnitRequest, UnitKind,
-    agreements_client::AgreementsClient, caseload_client::CaseloadClient, enrolment_client::EnrolmentClient,
+    AddPersonRequest, AddToCaseloadRequest, ConsentManner, CreateEnrolmentTokenRequest,
+    GetPatientConsentRequest, GetPolicyRequest, ListAgreementsRequest, ListCaseloadRequest,
+    ListPatientConsentsRequest, ListPeopleRequest, ListUnitsRequest, PatientWordValue, PolicyValue,
+    PreviewPolicyRequest, PublishHello, PublishRequest, RecordPatientConsentRequest, RegisterUnitRequest,
+    RemoveFromCaseloadRequest, RenewRequest, ResumeUnitRequest, RetireUnitRequest, RevokePersonRequest, Role,
+    SetAgreementRequest, SetPolicyRequest, SetRoleRequest, Side, StatusRequest, SubscribeHello,
+    SubscribeRequest, SuspendUnitRequest, UnitKind, agreements_client::AgreementsClient,
+    caseload_client::CaseloadClient, enrolment_client::EnrolmentClient,
     patient_consents_client::PatientConsentsClient, people_client::PeopleClient, policy_client::PolicyClient,
     publish_request, subscribe_request, sync_client::SyncClient, units_client::UnitsClient,
 };

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 use handfast_integration_tests::harness::nhs_number;
+use handfast_proto::ids::NhsNumber;
 use serde_json::{Value, json};
 
 use crate::scene::{Scene, is};
@@ -10,7 +11,7 @@ use crate::scene::{Scene, is};
 async fn what_patients_said_is_recorded_shown_and_listed_by_their_own_unit() -> anyhow::Result<()> {
     let scene = Scene::new().await?;
     let numbers: Vec<String> = (0..120)
-        .map(|k| nhs_number(k).map(|n| n.reveal()))
+        .map(|k| nhs_number(k).map(NhsNumber::reveal))
         .collect::<Result<_, _>>()?;
     let one = numbers.first().context("a number")?;
     let set = [
@@ -104,7 +105,7 @@ async fn a_patient_who_objects_everywhere_is_recorded_at_every_unit() -> anyhow:
 async fn a_caseload_is_added_to_by_name_and_a_suspension_shows() -> anyhow::Result<()> {
     let scene = Scene::new().await?;
     let numbers: Vec<String> = (0..130)
-        .map(|k| nhs_number(k).map(|n| n.reveal()))
+        .map(|k| nhs_number(k).map(NhsNumber::reveal))
         .collect::<Result<_, _>>()?;
     let file = scene.rig.deployment.dir().join("ward.txt");
     std::fs::write(&file, numbers.join("\n"))?;

@@ -1,6 +1,6 @@
 //! Two units with some people, and commands run as them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use handfast_integration_tests::harness::{Rig, nhs_number};
@@ -53,13 +53,13 @@ impl Scene {
     }
 
     /// A command, its exit code, and its answer.
-    pub(crate) async fn run(&self, profile: &PathBuf, code: i32, args: &[&str]) -> anyhow::Result<Value> {
+    pub(crate) async fn run(&self, profile: &Path, code: i32, args: &[&str]) -> anyhow::Result<Value> {
         self.run_with(profile, code, args, "").await
     }
 
     pub(crate) async fn run_with(
         &self,
-        profile: &PathBuf,
+        profile: &Path,
         code: i32,
         args: &[&str],
         input: &str,
