@@ -100,7 +100,7 @@ async fn that_tells(place: &Path, drop: &Path, port: u16) -> anyhow::Result<Ward
 
 /// Auditors and the operator see an alert that is escalated, without anything that identifies a person.
 async fn seen_without_persons(ward: &Ward, forbidden: &[String]) -> anyhow::Result<()> {
-    let auditor = ward
+    let (_, auditor) = ward
         .town
         .deployment
         .hire(&ward.town.house(1)?.unit, "auditor", "Auditor")

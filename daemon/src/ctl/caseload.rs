@@ -12,7 +12,7 @@ use super::{
     error::{CtlError, Exit},
     numbers::{self, NUMBERS_A_CALL},
     out::Out,
-    receipt::{pair_lines, pairs_json},
+    receipts::{pair_lines, pairs_json},
     show::{moment, moment_json, table},
 };
 

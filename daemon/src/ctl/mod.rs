@@ -19,6 +19,8 @@ mod policy;
 mod preview;
 mod profile;
 mod receipt;
+mod receipts;
+mod recorded;
 mod renew;
 mod run;
 mod scope;

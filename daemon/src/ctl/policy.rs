@@ -15,7 +15,7 @@ use super::{
     error::{CtlError, Exit},
     out::Out,
     preview::{amount, counts_json},
-    receipt::{pair_lines, pairs_json},
+    receipts::{pair_lines, pairs_json},
     show::table,
     terms,
 };

@@ -34,6 +34,8 @@ mod agreement_tests;
 #[cfg(test)]
 mod alert_tests;
 #[cfg(test)]
+mod caseload_tests;
+#[cfg(test)]
 mod emergency_tests;
 #[cfg(test)]
 mod matrix;
@@ -45,8 +47,6 @@ mod people_tests;
 mod policy_tests;
 #[cfg(test)]
 mod preview_tests;
-#[cfg(test)]
-mod roles_table;
 #[cfg(test)]
 mod test_revoker;
 #[cfg(test)]

@@ -80,7 +80,7 @@ impl Units {
     }
 
     /// Nothing is forwarded from or to a suspended unit. What others hold of it stays, and is marked stale;
-    /// with `withdraw` its share-out halves go off too, so that it is withdrawn.
+    /// with `withdraw` it is withdrawn, and comes back when the suspension ends.
     pub async fn suspend(
         &self,
         caller: &Caller,
@@ -90,24 +90,18 @@ impl Units {
     ) -> Result<UnitInForce, ActError> {
         caller.must_operate()?;
         let reason = text("reason", reason)?;
+        let mut change = self.change(caller, ods, UnitState::Suspended, &reason);
+        change.withdraw = withdraw;
         let (this, caller) = (self.clone(), caller.clone());
-        detached(async move {
-            let mut suspended = this
-                .change_state(ods, UnitState::Suspended, &caller, &reason)
-                .await?;
-            if withdraw {
-                suspended.in_force &= this.withdraw(ods, &caller, &reason).await?;
-            }
-            Ok(suspended)
-        })
-        .await
+        detached(async move { this.change_state(&caller, change).await }).await
     }
 
     /// Ends a suspension.
     pub async fn resume(&self, caller: &Caller, ods: OdsCode) -> Result<UnitInForce, ActError> {
         caller.must_operate()?;
-        self.set_state(caller, ods, UnitState::Enrolled, String::new())
-            .await
+        let change = self.change(caller, ods, UnitState::Enrolled, "");
+        let (this, caller) = (self.clone(), caller.clone());
+        detached(async move { this.change_state(&caller, change).await }).await
     }
 
     /// For good: the unit's halves go off, the certificates of its agent and its people are refused.
@@ -121,7 +115,8 @@ impl Units {
             let retired = if before.state == UnitState::Retired {
                 this.ask_again(before, &caller, &reason).await
             } else {
-                this.change_state(ods, UnitState::Retired, &caller, &reason).await
+                let change = this.change(&caller, ods, UnitState::Retired, &reason);
+                this.change_state(&caller, change).await
             };
             // Also where the store cannot say whether it was committed.
             if matches!(retired, Ok(_) | Err(ActError::Failed(_))) {
@@ -152,41 +147,27 @@ impl Units {
         .await
     }
 
-    async fn set_state(
-        &self,
-        caller: &Caller,
-        ods: OdsCode,
-        state: UnitState,
-        reason: String,
-    ) -> Result<UnitInForce, ActError> {
-        let (this, caller) = (self.clone(), caller.clone());
-        detached(async move { this.change_state(ods, state, &caller, &reason).await }).await
-    }
-
-    async fn change_state(
-        &self,
-        ods: OdsCode,
-        state: UnitState,
-        caller: &Caller,
-        reason: &str,
-    ) -> Result<UnitInForce, ActError> {
-        let change = UnitChange {
+    fn change(&self, caller: &Caller, ods: OdsCode, state: UnitState, reason: &str) -> UnitChange {
+        UnitChange {
             ods,
             state,
             withdraw: false,
             by: caller.name(),
             reason: reason.to_owned(),
             at: self.ctx.clock.now_ms(),
-        };
+        }
+    }
+
+    async fn change_state(&self, caller: &Caller, change: UnitChange) -> Result<UnitInForce, ActError> {
         let event = UnitChanged {
-            unit: ods,
-            change: match state {
+            unit: change.ods,
+            change: match change.state {
                 UnitState::Enrolled => v1::UnitChange::Resumed,
                 UnitState::Suspended => v1::UnitChange::Suspended,
                 UnitState::Retired => v1::UnitChange::Retired,
             },
             registered: None,
-            reason,
+            reason: &change.reason,
         };
         let audit = vec![self.ctx.entry(caller, change.at, &event)?];
         let changed = self.ctx.revoker.set_unit_state(change, audit).await;
@@ -206,21 +187,6 @@ impl Units {
             pairs: Vec::new(),
         };
         Ok(UnitInForce { outcome, in_force })
-    }
-
-    /// Turns every share-out half of a unit off, those too that were turned off in this way before, so that
-    /// asking again tells whether it is in force. Whether all of it is.
-    async fn withdraw(&self, ods: OdsCode, caller: &Caller, reason: &str) -> Result<bool, ActError> {
-        let by = caller.name();
-        let mut in_force = true;
-        let agreements = self.ctx.store.agreements(Some(ods)).await?;
-        let own = agreements.into_iter().filter(|a| a.pair.source == ods);
-        for agreement in own.filter(|a| a.share_out.on || a.share_out.set_by == by) {
-            in_force &= self.turn_off(agreement.pair, caller, reason).await?;
-        }
-        self.ctx.changes.notify();
-        tracing::warn!(unit = %ods, %by, "the operator withdrew what others hold of a suspended unit");
-        Ok(in_force)
     }
 
     /// Turns a share-out half off; whether that is in force.

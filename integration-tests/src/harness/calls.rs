@@ -2,16 +2,23 @@
 
 use futures::future::BoxFuture;
 use handfast_proto::v1::{
-    AddPersonRequest, CreateEnrolmentTokenRequest, EraseAuditRequest, ExplainRequest, ExportAuditRequest,
-    ExportForm, ListAgreementsRequest, ListPeopleRequest, ListUnitsRequest, PatientReportRequest,
+    AddPersonRequest, AddToCaseloadRequest, ConsentManner, CreateEnrolmentTokenRequest, EraseAuditRequest,
+    ExplainRequest, ExportAuditRequest, ExportForm, GetPatientConsentRequest, GetPolicyRequest,
+    ListAgreementsRequest, ListCaseloadRequest, ListPatientConsentsRequest, ListPeopleRequest,
+    ListUnitsRequest, PatientReportRequest, PatientWordValue, PolicyValue, PreviewPolicyRequest,
     ProveConsistencyRequest, ProveInclusionRequest, PublicKeyRequest, PublishHello, PublishRequest,
-    RegisterUnitRequest, RenewRequest, ResumeUnitRequest, RetireUnitRequest, RevokePersonRequest, Role,
-    SearchAuditRequest, SetAgreementRequest, SetRoleRequest, Side, StatusRequest, SubscribeHello,
-    SubscribeRequest, SuspendUnitRequest, TreeHeadRequest, UnitKind, agreements_client::AgreementsClient,
-    audit_client::AuditClient, enrolment_client::EnrolmentClient, people_client::PeopleClient,
+    RecordPatientConsentRequest, RegisterUnitRequest, RemoveFromCaseloadRequest, RenewRequest,
+    ResumeUnitRequest, RetireUnitRequest, RevokePersonRequest, Role, SearchAuditRequest, SetAgreementRequest,
+    SetPolicyRequest, SetRoleRequest, Side, StatusRequest, SubscribeHello, SubscribeRequest,
+    SuspendUnitRequest, TreeHeadRequest, UnitKind, agreements_client::AgreementsClient,
+    audit_client::AuditClient, caseload_client::CaseloadClient, enrolment_client::EnrolmentClient,
+    patient_consents_client::PatientConsentsClient, people_client::PeopleClient, policy_client::PolicyClient,
     publish_request, subscribe_request, sync_client::SyncClient, units_client::UnitsClient,
 };
 use tonic::{Status, transport::Channel};
+
+/// The NHS number of a patient.
+const PATIENT: &str = "9990000018";
 
 /// A call's name, and how it is made.
 pub type Call = (
@@ -75,7 +82,102 @@ pub fn of_others() -> Vec<Call> {
     let mut all = units_of_others();
     all.extend(people_and_halves_of_others());
     all.extend(audit_of_others());
+    all.extend(patients_of_others());
+    all.extend(caseload_and_policy_of_others());
     all
+}
+
+fn patients_of_others() -> Vec<Call> {
+    vec![
+        unary!(
+            "PatientConsents.Record",
+            PatientConsentsClient,
+            record,
+            RecordPatientConsentRequest {
+                unit: "Z00001".to_owned(),
+                patients: vec![PATIENT.to_owned()],
+                share_out: PatientWordValue::No.into(),
+                manner: ConsentManner::Spoken.into(),
+                ..RecordPatientConsentRequest::default()
+            }
+        ),
+        unary!(
+            "PatientConsents.Get",
+            PatientConsentsClient,
+            get,
+            GetPatientConsentRequest {
+                unit: "Z00001".to_owned(),
+                patient: PATIENT.to_owned(),
+            }
+        ),
+        unary!(
+            "PatientConsents.List",
+            PatientConsentsClient,
+            list,
+            ListPatientConsentsRequest {
+                unit: "Z00001".to_owned(),
+                ..ListPatientConsentsRequest::default()
+            }
+        ),
+        unary!(
+            "Agreements.Preview",
+            AgreementsClient,
+            preview,
+            set("Z00001", "Z00003", Side::ShareOut)
+        ),
+    ]
+}
+
+fn caseload_and_policy_of_others() -> Vec<Call> {
+    vec![
+        unary!(
+            "Caseload.Add",
+            CaseloadClient,
+            add,
+            AddToCaseloadRequest {
+                unit: "Z00001".to_owned(),
+                patients: vec![PATIENT.to_owned()],
+                reason: "mine".to_owned(),
+            }
+        ),
+        unary!(
+            "Caseload.Remove",
+            CaseloadClient,
+            remove,
+            RemoveFromCaseloadRequest {
+                unit: "Z00001".to_owned(),
+                patients: vec![PATIENT.to_owned()],
+                reason: "mine".to_owned(),
+            }
+        ),
+        unary!(
+            "Caseload.List",
+            CaseloadClient,
+            list,
+            ListCaseloadRequest {
+                unit: "Z00001".to_owned(),
+                ..ListCaseloadRequest::default()
+            }
+        ),
+        unary!(
+            "Policy.Preview",
+            PolicyClient,
+            preview,
+            PreviewPolicyRequest {
+                policy: PolicyValue::Explicit.into(),
+                after: String::new(),
+            }
+        ),
+        unary!(
+            "Policy.Set",
+            PolicyClient,
+            set,
+            SetPolicyRequest {
+                policy: PolicyValue::Explicit.into(),
+                reason: "mine".to_owned(),
+            }
+        ),
+    ]
 }
 
 fn units_of_others() -> Vec<Call> {
@@ -165,9 +267,6 @@ fn people_and_halves_of_others() -> Vec<Call> {
         ),
     ]
 }
-
-/// A patient of whom nothing is known.
-const PATIENT: &str = "9990000018";
 
 fn audit_of_others() -> Vec<Call> {
     vec![
@@ -263,6 +362,7 @@ pub fn of_everyone() -> Vec<Call> {
             prove_consistency,
             ProveConsistencyRequest::default()
         ),
+        unary!("Policy.Get", PolicyClient, get, GetPolicyRequest {}),
         unary!("Enrolment.Renew", EnrolmentClient, renew, RenewRequest::default()),
         ("Sync.Publish", publish),
         ("Sync.Subscribe", subscribe),

@@ -4,6 +4,7 @@ use std::{ffi::OsStr, path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
 
 /// How long a command may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -24,15 +25,27 @@ pub struct Reply {
 impl Reply {
     /// Runs a program with nothing on standard input.
     pub async fn of<A: AsRef<OsStr>>(program: &Path, args: &[A]) -> anyhow::Result<Self> {
+        Self::of_input(program, args, "").await
+    }
+
+    /// Runs a program with a text on standard input.
+    pub async fn of_input<A: AsRef<OsStr>>(program: &Path, args: &[A], input: &str) -> anyhow::Result<Self> {
         let shown: Vec<_> = args.iter().map(|a| a.as_ref().to_string_lossy()).collect();
         let name = program.file_name().unwrap_or_default().to_string_lossy();
         let command = format!("{name} {}", shown.join(" "));
-        let run = tokio::process::Command::new(program)
+        let mut child = tokio::process::Command::new(program)
             .args(args)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
-            .output();
-        let output = tokio::time::timeout(TIMEOUT, run)
+            .spawn()
+            .with_context(|| format!("start {command}"))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A program that reads nothing may be over already.
+            let _ = stdin.write_all(input.as_bytes()).await;
+        }
+        let output = tokio::time::timeout(TIMEOUT, child.wait_with_output())
             .await
             .with_context(|| format!("{command}: no end within {TIMEOUT:?}"))?
             .with_context(|| format!("start {command}"))?;

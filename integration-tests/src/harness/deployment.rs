@@ -76,8 +76,19 @@ impl Deployment {
         Self::in_state_dir(dir, state, options).await
     }
 
+    /// With more options to `handfastd init`.
+    pub async fn made(init: &[&str]) -> anyhow::Result<Self> {
+        let dir = temp_dir()?;
+        let state = dir.path().join("daemon");
+        Self::make(dir, state, init, &[]).await
+    }
+
     /// With the daemon's state in a folder of the test's choice.
     pub async fn in_state_dir(dir: TempDir, state: PathBuf, options: &[&str]) -> anyhow::Result<Self> {
+        Self::make(dir, state, &[], options).await
+    }
+
+    async fn make(dir: TempDir, state: PathBuf, init: &[&str], options: &[&str]) -> anyhow::Result<Self> {
         let deployment = Self {
             dir,
             state,
@@ -87,7 +98,7 @@ impl Deployment {
             finished: false,
         };
         let state = deployment.state.to_string_lossy().into_owned();
-        let args = [
+        let mut args = vec![
             "init",
             "--state-dir",
             &state,
@@ -95,6 +106,7 @@ impl Deployment {
             TRUST_DOMAIN,
             "--test",
         ];
+        args.extend(init);
         Reply::of(&binary("handfastd")?, &args).await?.ok()?;
         deployment.serve().await?;
         Ok(deployment)
@@ -211,6 +223,14 @@ impl Deployment {
         Reply::of(&binary("handfastctl")?, &all).await
     }
 
+    /// The same, with something on standard input.
+    pub async fn ctl_with_input(&self, profile: &Path, args: &[&str], input: &str) -> anyhow::Result<Reply> {
+        let (url, profile) = (self.url(), profile.to_string_lossy().into_owned());
+        let mut all = vec!["--profile", &profile, "--daemon", &url, "--output", "json"];
+        all.extend(args);
+        Reply::of_input(&binary("handfastctl")?, &all, input).await
+    }
+
     /// Runs handfastctl as the operator; fails where it does.
     pub async fn operate(&self, args: &[&str]) -> anyhow::Result<Reply> {
         self.ctl(&self.operator(), args).await?.ok()
@@ -249,6 +269,23 @@ impl Deployment {
         let args = ["enrol", "--daemon", &url, "--token", &token, "--profile", &path];
         Reply::of(&binary("handfastctl")?, &args).await?.ok()?;
         Ok(profile)
+    }
+
+    /// Has a unit's administrator add a person, and enrols them with handfastctl: their id, and their profile.
+    pub async fn hire(&self, unit: &UnitAtTest, role: &str, name: &str) -> anyhow::Result<(String, PathBuf)> {
+        let add = [
+            "person", "add", "--unit", &unit.ods, "--role", role, "--name", name,
+        ];
+        let added = self.ctl(&unit.admin_profile, &add).await?.ok()?;
+        let id = added.json()?["person"]["id"].as_str().map(str::to_owned);
+        let profile = self
+            .dir()
+            .join(format!("{}-{}", unit.ods, name.replace(' ', "-")));
+        let (url, path) = (self.url(), profile.to_string_lossy().into_owned());
+        let token = added.token()?;
+        let enrol = ["enrol", "--daemon", &url, "--token", &token, "--profile", &path];
+        Reply::of(&binary("handfastctl")?, &enrol).await?.ok()?;
+        Ok((id.context("a person's id")?, profile))
     }
 
     /// A unit's certificate for a protocol client, through the enrolment service.

@@ -11,9 +11,8 @@ use handfast_proto::{ids::NhsNumber, v1::Side};
 use serde_json::Value;
 
 use super::{
-    binaries::binary,
     ctl::Reply,
-    deployment::{Deployment, UnitAtTest},
+    deployment::Deployment,
     synthetic::{nhs_number, observation_line, patient_line},
     town::Town,
     trees::{Records, tree_differs},
@@ -44,9 +43,9 @@ impl Ward {
         town.turn(Side::ShareOut, 0, 1, true).await?;
         let hire = async |place: usize, role: &str| {
             let unit = &town.house(place)?.unit;
-            town.deployment
-                .hire(unit, role, &format!("{role} Unwisely-Named"))
-                .await
+            let name = format!("{role} Unwisely-Named");
+            let (_, profile) = town.deployment.hire(unit, role, &name).await?;
+            anyhow::Ok(profile)
         };
         let (clinician, officer) = (hire(1, "clinician").await?, hire(1, "privacy-officer").await?);
         let source_officer = hire(0, "privacy-officer").await?;
@@ -168,21 +167,4 @@ fn private(line: &str) -> String {
     let mark = "\"meta\":{\"security\":[{\"system\":\
                 \"http://terminology.hl7.org/CodeSystem/v3-Confidentiality\",\"code\":\"R\"}]},\"status\"";
     line.replacen("\"status\"", mark, 1)
-}
-
-impl Deployment {
-    /// Has a unit's administrator add a person, who enrols. Returns their profile.
-    pub async fn hire(&self, unit: &UnitAtTest, role: &str, name: &str) -> anyhow::Result<PathBuf> {
-        let args = [
-            "person", "add", "--unit", &unit.ods, "--role", role, "--name", name,
-        ];
-        let token = self.ctl(&unit.admin_profile, &args).await?.ok()?.token()?;
-        let profile = self
-            .dir()
-            .join(format!("{}-{}", unit.ods, name.replace(' ', "-")));
-        let (url, path) = (self.url(), profile.to_string_lossy().into_owned());
-        let args = ["enrol", "--daemon", &url, "--token", &token, "--profile", &path];
-        Reply::of(&binary("handfastctl")?, &args).await?.ok()?;
-        Ok(profile)
-    }
 }

@@ -20,8 +20,8 @@ pub(in crate::ctl) enum UnitCommand {
     Suspend {
         /// ODS code
         ods: OdsCode,
-        /// Also turn every share-out half of the unit off, so that what others hold of it is withdrawn. Its
-        /// administrators turn them on again once it takes part again
+        /// Withdraw what others hold of it, too. Its halves stay as they are: once it takes part again, what
+        /// they let through comes back
         #[arg(long)]
         withdraw: bool,
         /// Why, for the record

@@ -31,7 +31,7 @@ const EVERYONE: &[&str] = &[
 ];
 
 /// Each call, and who may.
-pub(in crate::sharing) const WHO_READS: [(&str, &[&str]); 11] = [
+const WHO_READS: [(&str, &[&str]); 11] = [
     ("Audit.Search", OFFICERS_AND_OPERATOR),
     ("Audit.Search, of a patient", OFFICERS),
     (
