@@ -12,9 +12,6 @@ mod report;
 mod tests;
 mod token;
 
-#[cfg(test)]
-pub(super) use tests::WHO_READS;
-
 pub use desk::AuditDesk;
 pub use entries::{Found, Search, SeenEntry};
 pub use explain::{Explained, ExplainedRecord, RecordEvent, Standing};

@@ -162,8 +162,12 @@ async fn in_force(desk: &Desk) -> BTreeMap<(String, WordSide), (PatientWordValue
 
 async fn carry_out(desk: &Desk, step: Step) {
     match step {
-        Step::Number(number) => drop(desk.send(&patient("p", number)).await),
-        Step::Delete(c) => drop(desk.delete(&format!("Consent/c{c}")).await),
+        Step::Number(number) => {
+            let _taken = desk.send(&patient("p", number)).await;
+        }
+        Step::Delete(c) => {
+            let _taken = desk.delete(&format!("Consent/c{c}")).await;
+        }
         Step::Say(c, kind, day) => {
             let at = format!("2025-01-0{day}T00:00:00Z");
             let word = if kind == Kind::Deny { "deny" } else { "permit" };

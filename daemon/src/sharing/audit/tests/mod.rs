@@ -5,5 +5,3 @@ mod exporting;
 mod kit;
 mod reading;
 mod tampering;
-
-pub(in crate::sharing) use reading::WHO_READS;
