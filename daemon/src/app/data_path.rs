@@ -25,6 +25,7 @@ impl Ground {
         let (committer, committing) = committer(
             Arc::clone(&self.store),
             Arc::clone(&self.clock),
+            self.audit.scribe().clone(),
             Arc::clone(&committed),
         )
         .await
@@ -34,6 +35,7 @@ impl Ground {
         let delivery = Delivery::start(DeliveryParts {
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock),
+            scribe: self.audit.scribe().clone(),
             committer: committer.clone(),
             projector,
             publishers: Arc::clone(&publishers),

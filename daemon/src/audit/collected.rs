@@ -31,7 +31,7 @@ pub struct Stream {
     pub job: Option<JobId>,
 }
 
-#[derive(Debug, Default)]
+#[derive(PartialEq, Eq, Debug, Default)]
 struct Collected {
     versions: Runs,
     removals: Runs,
@@ -42,7 +42,7 @@ struct Collected {
 }
 
 /// What waits to be entered.
-#[derive(Debug, Default)]
+#[derive(PartialEq, Eq, Debug, Default)]
 pub struct Disclosures(BTreeMap<Stream, Collected>);
 
 impl Disclosures {

@@ -9,6 +9,7 @@ use super::{
     handover::{For, Mask},
 };
 use crate::{
+    audit::Stream,
     consent::{GrantId, Pair, Terms},
     store::{CatchUpMove, JobId},
 };
@@ -107,6 +108,15 @@ impl Chosen {
     /// As a message names its job; 0 = live.
     pub(super) fn job_number(&self) -> u64 {
         self.job.map_or(0, |(job, _)| job.0)
+    }
+
+    /// As the audit log names them.
+    pub(super) fn stream(&self) -> Stream {
+        Stream {
+            pair: self.pair,
+            grant: self.grant,
+            job: self.job.map(|(job, _)| job),
+        }
     }
 
     /// What they are handed over for.

@@ -6,6 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use handfast_proto::v1::GrantEnd;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -16,8 +17,12 @@ use super::{
     state::{Delivery, Inner},
 };
 use crate::{
-    consent::Book,
-    store::{StoreError, With},
+    audit::{
+        Actor,
+        events::{EmergencyEnded, GrantEnded},
+    },
+    consent::{Book, Emergency, GrantId, Pair, PairTerms},
+    store::{NewEntry, StoreError, With},
 };
 
 /// How often it is looked whether something has run out. The gate does not wait for it.
@@ -63,7 +68,8 @@ impl Inner {
         if !runs_out(&before, now) {
             return Ok(());
         }
-        let ended = match self.store.end_expired(now, &With::nothing()).await {
+        let with = With::audit(self.entries_of_ends(&before, now)?);
+        let ended = match self.store.end_expired(now, &with).await {
             Ok(ended) => ended,
             Err(error) => {
                 if matches!(error, StoreError::Failed(_)) {
@@ -86,6 +92,26 @@ impl Inner {
             }
         });
         Ok(())
+    }
+
+    /// Enters what runs out. Whatever of it the store has ended already was entered with that.
+    fn entries_of_ends(&self, book: &Book, now: i64) -> Result<Vec<NewEntry>, StoreError> {
+        let mut entries = Vec::new();
+        for (pair, grant) in agreements_over(book, now) {
+            let end = GrantEnd::Expired;
+            entries.push(self.entry(now, &Actor::Daemon, &GrantEnded { pair, grant, end })?);
+        }
+        for (grant, emergency) in emergencies_over(book, now) {
+            let event = EmergencyEnded {
+                pair: emergency.pair,
+                patient: emergency.patient,
+                access: 0,
+                grant: Some(grant),
+                expired: emergency.window.until <= now,
+            };
+            entries.push(self.entry(now, &Actor::Daemon, &event)?);
+        }
+        Ok(entries)
     }
 
     /// Lets go of terms of which the changes are through.
@@ -122,10 +148,20 @@ impl Inner {
 
 /// Whether something that the book has in force has an end that has passed.
 fn runs_out(book: &Book, now: i64) -> bool {
-    let halves = book.pairs().filter(|(_, terms)| terms.grant.is_some());
-    let mut ended = halves.filter(|(_, terms)| terms.share_out.ended(now) || terms.share_in.ended(now));
-    let over = |(_, emergency): (_, crate::consent::Emergency)| {
+    agreements_over(book, now).next().is_some() || emergencies_over(book, now).next().is_some()
+}
+
+/// Agreements in force of which a half has ended.
+fn agreements_over(book: &Book, now: i64) -> impl Iterator<Item = (Pair, GrantId)> + '_ {
+    let is_over = move |terms: &PairTerms| terms.share_out.ended(now) || terms.share_in.ended(now);
+    book.pairs()
+        .filter(move |(_, terms)| is_over(terms))
+        .filter_map(|(pair, terms)| Some((pair, terms.grant?)))
+}
+
+/// Emergency accesses that are over.
+fn emergencies_over(book: &Book, now: i64) -> impl Iterator<Item = (GrantId, Emergency)> + '_ {
+    book.emergencies().filter(move |(_, emergency)| {
         emergency.window.until <= now || book.terms(emergency.pair).share_out.ended(now)
-    };
-    ended.next().is_some() || book.emergencies().any(over)
+    })
 }

@@ -25,11 +25,12 @@ use super::{
     handover::Gate,
     ledger::{Disclosed, Effect},
     subscriber::Subscriber,
+    told::OnItsWay,
 };
 use crate::{
     clock::Clock,
     consent::{Book, Carrier, GrantId, Pair, Verdict},
-    ingest::Committer,
+    ingest::{Committer, Moves},
     store::CatchUpMove,
 };
 
@@ -62,6 +63,7 @@ pub(super) struct Pieces {
     header: Bytes,
     body: Bytes,
     offset: usize,
+    told: OnItsWay,
 }
 
 /// What became of a candidate.
@@ -212,27 +214,37 @@ impl Feed {
 
     fn gate(&mut self, book: &Book, carrier: &Carrier<'_>, chosen: Chosen) -> Handed {
         let gate = Gate::new(book, chosen.pair, chosen.grant, carrier, self.clock.now_ms());
-        let passed = gate.pass(&chosen.batch, chosen.mask, chosen.what_for(), &chosen.counters);
+        let (passed, mut told) = gate.pass(&chosen.batch, chosen.mask, chosen.what_for(), &chosen.counters);
+        let mut moves = Moves::default();
+        told.enter_withheld(chosen.stream(), &mut moves.disclosures);
+        if passed.is_none() {
+            moves.merge(self.subscriber.ledger.pass(effect(&chosen)));
+        }
+        if !moves.is_empty() {
+            self.committer.offer_moves(moves);
+        }
         let Some(Encoded { header, body }) = passed else {
-            let moves = self.subscriber.ledger.pass(effect(&chosen));
-            if !moves.is_empty() {
-                self.committer.offer_moves(moves);
-            }
             return Handed::Nothing;
         };
+        let on_its_way = Box::new(OnItsWay {
+            stream: chosen.stream(),
+            versions: told.versions,
+            removals: told.removals,
+            whole: true,
+        });
         if body.len() > MAX_BATCH_BODY_BYTES {
             return self.piece(Pieces {
                 chosen,
                 header,
                 body,
                 offset: 0,
+                told: *on_its_way,
             });
         }
         let bytes = header.len() + body.len() + FRAME_BYTES;
-        let number = self
-            .subscriber
-            .ledger
-            .hand(bytes, effect(&chosen), Some(disclosed(&chosen)));
+        let (done, discloses) = (effect(&chosen), Some(disclosed(&chosen)));
+        let ledger = &self.subscriber.ledger;
+        let number = ledger.hand_telling(bytes, done, discloses, Some(on_its_way));
         let deliver = v1::Deliver {
             source: chosen.pair.source.to_string(),
             grant: chosen.grant.0,
@@ -280,7 +292,12 @@ impl Feed {
         let data = pieces.body.slice(pieces.offset..end);
         let bytes = header.len() + data.len() + FRAME_BYTES;
         let done = if last { effect(chosen) } else { Effect::None };
-        let number = self.subscriber.ledger.hand(bytes, done, Some(disclosed(chosen)));
+        let told = OnItsWay {
+            whole: last,
+            ..pieces.told.clone()
+        };
+        let ledger = &self.subscriber.ledger;
+        let number = ledger.hand_telling(bytes, done, Some(disclosed(chosen)), Some(Box::new(told)));
         let piece = v1::DeliverPiece {
             source: chosen.pair.source.to_string(),
             grant: chosen.grant.0,

@@ -28,6 +28,7 @@ use super::{
     ledger::Flight,
     subscriber::Subscriber,
 };
+use crate::audit::Disclosures;
 use crate::consent::{Book, PairTerms, Standing};
 use crate::store::{AgreementRow, JobId, UnitState};
 
@@ -123,8 +124,10 @@ impl Fence {
             .push(Arc::clone(subscriber));
     }
 
-    /// Forgets a subscription whose socket is closed, but for what it handed over.
-    pub(super) fn unlist(&self, subscriber: &Arc<Subscriber>) {
+    /// Forgets a subscription whose socket is closed, but for what it handed over. What is to be entered of
+    /// that is for the caller to see to.
+    #[must_use]
+    pub(super) fn unlist(&self, subscriber: &Arc<Subscriber>) -> Disclosures {
         self.doubts.gone(&subscriber.ledger);
         let mut all = self.subscribers.lock();
         if let Some(list) = all.get_mut(&subscriber.recipient) {
@@ -133,6 +136,7 @@ impl Fence {
                 all.remove(&subscriber.recipient);
             }
         }
+        subscriber.ledger.in_doubt()
     }
 
     /// The subscriptions of a recipient that are listed.

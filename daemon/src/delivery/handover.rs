@@ -6,7 +6,7 @@ use handfast_proto::{
     limits::MAX_BATCH_AMENDMENTS,
 };
 
-use super::counters::PairCounters;
+use super::{counters::PairCounters, told::Told};
 use crate::{
     consent::{Book, Carrier, Decision, GrantId, Pair, Reason, Terms},
     store::is_erased,
@@ -74,22 +74,29 @@ impl<'b> Gate<'b> {
         }
     }
 
-    /// What of a batch passes. `None` where nothing does. Counts what was forwarded, and what the live feed
-    /// withheld.
+    /// What of a batch passes, `None` where nothing does; and what that tells. Counts what was forwarded, and
+    /// what the live feed withheld.
     pub(super) fn pass(
         &self,
         batch: &Batch,
         mask: Mask,
         what_for: For,
         counters: &PairCounters,
-    ) -> Option<Encoded> {
+    ) -> (Option<Encoded>, Told) {
         let mut cuts = [Cut::Drop; MAX_BATCH_AMENDMENTS];
+        let mut told = Told::default();
         let mut forwarded = 0;
         for index in (0..batch.len()).filter(|index| mask.has(*index)) {
             let entry = batch.entry(index);
             let (cut, withheld) = self.one(&entry, !is_erased(batch.payload_slice(index)), what_for);
             cuts[index] = cut;
             forwarded += u64::from(matches!(cut, Cut::Keep | Cut::Retract));
+            match cut {
+                Cut::Keep => told.versions.insert(entry.seq, entry.seq),
+                Cut::Retract | Cut::Remove => told.removals.insert(entry.seq, entry.seq),
+                Cut::Drop => {}
+            }
+            told.withheld.extend(withheld.map(|reason| (reason, entry.seq)));
             if let Some(reason) = withheld.filter(|_| self.of_agreement) {
                 counters.withheld(reason, entry.seq);
             }
@@ -98,7 +105,7 @@ impl<'b> Gate<'b> {
         if what_for == For::Live && self.of_agreement {
             counters.decided(batch.last_seq());
         }
-        batch.cut(&cuts[..batch.len()])
+        (batch.cut(&cuts[..batch.len()]), told)
     }
 
     /// Whether the one amendment that is meant of a batch still goes as it is.

@@ -14,7 +14,9 @@ use handfast_proto::ids::OdsCode;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::told::OnItsWay;
 use crate::{
+    audit::Disclosures,
     consent::{GrantId, Pair},
     ingest::Moves,
     store::{CatchUpMove, JobId, RecipientReceipt},
@@ -65,12 +67,14 @@ impl Mark {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Entry {
     number: u64,
     bytes: u64,
     effect: Effect,
     disclosed: Option<Disclosed>,
+    /// What the audit log is to have of it; boxed, since markers and what is passed over tell nothing.
+    told: Option<Box<OnItsWay>>,
 }
 
 #[derive(Debug, Default)]
@@ -154,8 +158,20 @@ impl Ledger {
         room(&self.state.lock())
     }
 
-    /// Notes a message as handed over and gives its number. Called under the book's guard.
+    /// Notes a message as handed over that tells nothing of records, and gives its number. Called under the
+    /// book's guard.
     pub(super) fn hand(&self, bytes: usize, effect: Effect, disclosed: Option<Disclosed>) -> u64 {
+        self.hand_telling(bytes, effect, disclosed, None)
+    }
+
+    /// Notes a message as handed over, with what it tells, and gives its number. Called under the book's guard.
+    pub(super) fn hand_telling(
+        &self,
+        bytes: usize,
+        effect: Effect,
+        disclosed: Option<Disclosed>,
+        told: Option<Box<OnItsWay>>,
+    ) -> u64 {
         let mut state = self.state.lock();
         let bytes = bytes as u64;
         state.handed += 1;
@@ -167,6 +183,7 @@ impl Ledger {
             bytes,
             effect,
             disclosed,
+            told,
         });
         if let Some(d) = disclosed {
             state.mark(d, 0, d.last);
@@ -187,6 +204,7 @@ impl Ledger {
                 bytes: 0,
                 effect,
                 disclosed: None,
+                told: None,
             });
         }
         moves
@@ -247,6 +265,9 @@ impl Ledger {
             if let Some(d) = entry.disclosed {
                 state.mark(d, d.last, d.last);
             }
+            if let Some(told) = entry.told {
+                told.received(&mut moves.disclosures);
+            }
             self.apply(entry.effect, &mut moves);
         }
         drop(state);
@@ -298,6 +319,15 @@ impl Ledger {
         let state = self.state.lock();
         let disclosed = state.entries.iter().filter_map(|entry| entry.disclosed);
         disclosed.filter_map(|d| Some((d.behind?, d))).collect()
+    }
+
+    /// The connection is gone: what was told without a receipt, once.
+    pub(super) fn in_doubt(&self) -> Disclosures {
+        let mut disclosures = Disclosures::default();
+        let mut state = self.state.lock();
+        let told = state.entries.iter_mut().filter_map(|entry| entry.told.take());
+        told.for_each(|told| told.in_doubt(&mut disclosures));
+        disclosures
     }
 
     /// The receipt of a grant's end was made.

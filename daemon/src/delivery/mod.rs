@@ -32,6 +32,7 @@ mod state;
 mod statements;
 mod subscribe;
 mod subscriber;
+mod told;
 mod unit_acts;
 #[cfg(test)]
 mod walk;

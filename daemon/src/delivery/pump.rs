@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     consent::{Book, GrantId, Pair, Standing, Verdict},
-    ingest::Committer,
+    ingest::{Committer, Moves},
     store::{Job, JobId, JobKind, PairState, StoreError},
 };
 
@@ -64,7 +64,8 @@ impl Pump {
         over.cancel();
         self.subscriber.connection.cut();
         self.subscriber.connection.closed().await;
-        self.sources.fence.unlist(&self.subscriber);
+        let in_doubt = self.sources.fence.unlist(&self.subscriber);
+        self.committer.offer_moves(Moves::of_disclosures(in_doubt));
     }
 
     async fn choose(&mut self) -> Over {

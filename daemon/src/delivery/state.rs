@@ -23,10 +23,11 @@ use super::{
     remembered::Remembered,
 };
 use crate::{
+    audit::{Actor, Event, Scribe},
     clock::Clock,
     consent::{Pair, Standing},
     ingest::{Committer, Projector, Publishers},
-    store::{Store, StoreError},
+    store::{NewEntry, Store, StoreError},
 };
 
 /// What delivery is made from.
@@ -35,6 +36,8 @@ pub struct DeliveryParts {
     pub store: Arc<dyn Store>,
     /// What the time is.
     pub clock: Arc<dyn Clock>,
+    /// Makes entries for the audit log.
+    pub scribe: Scribe,
     /// Who commits.
     pub committer: Committer,
     /// Who knows the current records.
@@ -58,6 +61,7 @@ pub(super) struct Inner {
     pub(super) sources: Sources,
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) scribe: Scribe,
     pub(super) committer: Committer,
     pub(super) publishers: Arc<Publishers>,
     pub(super) changes: Arc<Changes>,
@@ -75,6 +79,7 @@ impl Delivery {
         let DeliveryParts {
             store,
             clock,
+            scribe,
             committer,
             projector,
             publishers,
@@ -100,6 +105,7 @@ impl Delivery {
             fence,
             store,
             clock,
+            scribe,
             committer,
             publishers,
             changes,
@@ -119,6 +125,12 @@ impl Delivery {
 }
 
 impl Inner {
+    /// An entry for the audit log. Where none can be made, what it is about must not happen.
+    pub(super) fn entry(&self, at: i64, actor: &Actor, event: &dyn Event) -> Result<NewEntry, StoreError> {
+        let entry = self.scribe.entry(at, actor, event);
+        entry.map_err(|error| StoreError::Failed(error.to_string()))
+    }
+
     /// Waits for a change's turn, with a book that is what the store has, and nothing in it that has run out.
     /// Cancellation-safe only before it is this one's turn.
     pub(super) async fn begin(self: &Arc<Self>) -> Result<Turn, StoreError> {

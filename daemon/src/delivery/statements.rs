@@ -21,6 +21,10 @@ use super::{
     state::{Delivery, Inner},
 };
 use crate::{
+    audit::{
+        Actor,
+        events::{NumbersJoined, Viewed, WordRecorded},
+    },
     consent::{Book, Side},
     ingest::{Prepared, Statements, Stating},
     store::{JoinedNumbers, NewEntry, Stated, StoreError, With, WordChange, WordOutcome},
@@ -33,6 +37,10 @@ impl Statements for Delivery {
         let turn = inner.begin().await?;
         let now = inner.clock.now_ms();
         let stated: Vec<Stated> = statements.iter().filter_map(|s| stated(s, now)).collect();
+        let mut audit = Vec::new();
+        for one in statements {
+            inner.enter(&mut audit, one, now)?;
+        }
         let before = inner.fence.book();
         let mut follows = Consequences::default();
         let mut at = Book::clone(&before);
@@ -44,7 +52,7 @@ impl Statements for Delivery {
             turn,
             with: With {
                 jobs: follows.jobs.clone(),
-                audit: statements.iter().flat_map(|s| entries(s, now)).collect(),
+                audit,
             },
             stated,
             follows,
@@ -162,7 +170,31 @@ fn about(stated: &Stated) -> Vec<(OdsCode, NhsNumber)> {
     }
 }
 
-/// What the audit log is to have of a statement.
-fn entries(_stating: &Stating, _now: i64) -> Vec<NewEntry> {
-    Vec::new()
+impl Inner {
+    /// Enters what a statement says.
+    fn enter(&self, audit: &mut Vec<NewEntry>, stating: &Stating, now: i64) -> Result<(), StoreError> {
+        let actor = Actor::Agent(stating.source);
+        let seq = stating.seq;
+        match (stated(stating, now), &stating.statement) {
+            (Some(Stated::Words(changes)), _) => {
+                for change in &changes {
+                    audit.push(self.entry(now, &actor, &WordRecorded { change, seq })?);
+                }
+            }
+            (Some(Stated::Joined(joined)), _) => {
+                audit.push(self.entry(now, &actor, &NumbersJoined { joined, seq })?);
+            }
+            (None, Statement::View(view)) => {
+                let viewed = Viewed {
+                    unit: stating.source,
+                    patient: stating.patient,
+                    view,
+                    seq,
+                };
+                audit.push(self.entry(now, &actor, &viewed)?);
+            }
+            (None, _) => {}
+        }
+        Ok(())
+    }
 }

@@ -27,8 +27,10 @@ use super::{
     subscriber::Subscriber,
 };
 use crate::{
+    audit::{Actor, events::WithdrawalConfirmed},
     consent::Book,
-    store::{self, ConfirmWithdrawal, DeadLetterRow, Hello, StoreError, With},
+    ingest::Moves,
+    store::{self, ConfirmWithdrawal, DeadLetterRow, Hello, JobKind, StoreError, With},
 };
 
 /// How long an older connection of the same inbox may take to be gone.
@@ -134,7 +136,8 @@ impl Inner {
             older.connection.cut();
             let gone = tokio::time::timeout(TAKE_OVER_BOUND, older.connection.closed()).await;
             gone.map_err(|_| SubscribeRefused::OlderConnection)?;
-            self.fence.unlist(&older);
+            let in_doubt = self.fence.unlist(&older);
+            self.committer.offer_moves(Moves::of_disclosures(in_doubt));
         }
         Ok(())
     }
@@ -209,7 +212,8 @@ impl Subscription {
         Ok(())
     }
 
-    /// Records that a withdrawal, or what a job removes, was carried out. Not cancellation-safe.
+    /// Records that a withdrawal, or what a job removes, was carried out; it is entered in the audit log, unless
+    /// there was nothing to remove. Not cancellation-safe.
     pub async fn withdrawal_confirmed(
         &self,
         job: u64,
@@ -224,7 +228,22 @@ impl Subscription {
             not_removed,
             at: inner.clock.now_ms(),
         };
-        inner.store.confirm_withdrawal(&confirm, &With::nothing()).await?;
+        let carried_out = inner.store.unconfirmed(self.recipient(), confirm.job).await?;
+        let is_withdrawal = |kind: JobKind| matches!(kind, JobKind::Withdraw { .. });
+        let told = carried_out.filter(|known| is_withdrawal(known.kind) || removed > 0 || not_removed > 0);
+        let entry = told.map(|known| WithdrawalConfirmed {
+            pair: known.pair,
+            job: known.id,
+            grant: known.grant,
+            removed,
+            not_removed,
+        });
+        let actor = Actor::Agent(self.recipient());
+        let entry = entry
+            .map(|event| inner.entry(confirm.at, &actor, &event))
+            .transpose()?;
+        let with = With::audit(entry.into_iter().collect());
+        inner.store.confirm_withdrawal(&confirm, &with).await?;
         inner.changes.notify();
         Ok(())
     }

@@ -20,6 +20,7 @@ use super::{
     statements::{Prepared, Statements, Stating},
 };
 use crate::{
+    audit::Scribe,
     clock::Clock,
     store::{AppendGroup, Head, Store, StoreError},
 };
@@ -42,6 +43,7 @@ pub struct CommitterTask {
     shared: Arc<Shared>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    scribe: Scribe,
     committed: Arc<Notify>,
     statements: Option<Arc<dyn Statements>>,
 }
@@ -52,6 +54,7 @@ impl CommitterTask {
         shared: Arc<Shared>,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
+        scribe: Scribe,
         committed: Arc<Notify>,
     ) -> Self {
         Self {
@@ -59,6 +62,7 @@ impl CommitterTask {
             shared,
             store,
             clock,
+            scribe,
             committed,
             statements: None,
         }
@@ -128,8 +132,11 @@ impl CommitterTask {
             at: self.clock.now_ms(),
             ..AppendGroup::default()
         };
-        moves.write_into(&mut group);
-        match self.store.append(&group).await {
+        let appended = match moves.write_into(&mut group, &self.scribe) {
+            Ok(()) => self.store.append(&group).await,
+            Err(error) => Err(StoreError::Failed(error.to_string())),
+        };
+        match appended {
             Ok(words) => {
                 // The consents first: what follows in these batches goes by them.
                 let in_force = prepared.map(|p| p.committed(&words));

@@ -16,6 +16,7 @@ use super::{
     tail::Tails,
 };
 use crate::{
+    audit::Scribe,
     clock::Clock,
     store::{LogBatch, Store, StoreError},
 };
@@ -139,6 +140,7 @@ impl Committer {
 pub async fn committer(
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    scribe: Scribe,
     committed: Arc<Notify>,
 ) -> Result<(Committer, CommitterTask), StoreError> {
     let (sender, queue) = mpsc::channel(QUEUE_BATCHES);
@@ -160,6 +162,6 @@ pub async fn committer(
     };
     Ok((
         committer,
-        CommitterTask::new(queue, shared, store, clock, committed),
+        CommitterTask::new(queue, shared, store, clock, scribe, committed),
     ))
 }

@@ -13,7 +13,9 @@ use super::{
     session::{MAX_UNCOMMITTED_BYTES, Publishers, Session, SessionEnd, tests::batch},
 };
 use crate::{
+    audit::Scribe,
     clock::ManualClock,
+    random::OsRandom,
     store::{
         LogBatch,
         fake::{FakeStore, Fault},
@@ -31,6 +33,10 @@ fn log(first: u64, n: u64, before: u8, after: u8) -> LogBatch {
     }
 }
 
+fn scribe() -> Scribe {
+    Scribe::new(Arc::new(OsRandom))
+}
+
 struct Rig {
     committer: Committer,
     publishers: Publishers,
@@ -42,7 +48,9 @@ struct Rig {
 async fn rig() -> Rig {
     let store = Arc::new(FakeStore::default());
     let clock = Arc::new(ManualClock::at(1));
-    let (committer, task) = committer(store.clone(), clock, Arc::default()).await.unwrap();
+    let (committer, task) = committer(store.clone(), clock, scribe(), Arc::default())
+        .await
+        .unwrap();
     let stop = CancellationToken::new();
     let task = tokio::spawn(task.run(stop.clone()));
     Rig {
@@ -129,7 +137,7 @@ async fn an_unknown_outcome_is_read_back() {
 #[tokio::test]
 async fn a_session_is_held_to_its_budget() {
     let store = Arc::new(FakeStore::default());
-    let (committer, _task) = committer(store, Arc::new(ManualClock::at(1)), Arc::default())
+    let (committer, _task) = committer(store, Arc::new(ManualClock::at(1)), scribe(), Arc::default())
         .await
         .unwrap();
     let session = Publishers::default()

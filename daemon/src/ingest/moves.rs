@@ -1,11 +1,14 @@
-//! Cursor moves, the progress of jobs and receipts that wait for the next commit. Merged as they come, so
-//! what waits is bounded by the number of pairs, jobs and recipients.
+//! Cursor moves, the progress of jobs, receipts and what is to be entered of disclosures, waiting for the next
+//! commit. Merged as they come, so what waits is bounded by the number of pairs, jobs and recipients.
+//!
+//! Invariant (A1): a disclosure is entered with the cursor that records its receipt.
 
 use std::collections::HashMap;
 
 use handfast_proto::ids::OdsCode;
 
 use crate::{
+    audit::{Disclosures, NotEntered, Scribe},
     consent::{GrantId, Pair},
     store::{AppendGroup, CatchUpMove, CursorMove, JobId, RecipientReceipt},
 };
@@ -17,6 +20,8 @@ pub struct Moves {
     catch_ups: HashMap<JobId, CatchUpMove>,
     receipts: HashMap<OdsCode, RecipientReceipt>,
     withdrawals: Vec<JobId>,
+    /// What was disclosed, withheld or is in doubt.
+    pub disclosures: Disclosures,
 }
 
 impl Moves {
@@ -26,6 +31,15 @@ impl Moves {
             && self.catch_ups.is_empty()
             && self.receipts.is_empty()
             && self.withdrawals.is_empty()
+            && self.disclosures.is_empty()
+    }
+
+    /// Only what is to be entered of disclosures.
+    pub fn of_disclosures(disclosures: Disclosures) -> Self {
+        Self {
+            disclosures,
+            ..Self::default()
+        }
     }
 
     /// A cursor goes forward.
@@ -79,10 +93,12 @@ impl Moves {
             .into_values()
             .for_each(|receipt| self.receipt(receipt));
         later.withdrawals.into_iter().for_each(|job| self.withdrawal(job));
+        self.disclosures.merge(later.disclosures);
     }
 
-    /// Puts everything into a commit.
-    pub(crate) fn write_into(&self, group: &mut AppendGroup) {
+    /// Puts everything into a commit, with the entries of the audit log. Where none can be made, nothing of it
+    /// may be committed.
+    pub(crate) fn write_into(&self, group: &mut AppendGroup, scribe: &Scribe) -> Result<(), NotEntered> {
         let cursor = |((pair, grant), seq): (&(Pair, GrantId), &u64)| CursorMove {
             pair: *pair,
             grant: *grant,
@@ -92,5 +108,10 @@ impl Moves {
         group.catch_ups = self.catch_ups.values().copied().collect();
         group.receipts = self.receipts.values().copied().collect();
         group.withdrawals_received.clone_from(&self.withdrawals);
+        group
+            .with
+            .audit
+            .extend(self.disclosures.entries(scribe, group.at)?);
+        Ok(())
     }
 }

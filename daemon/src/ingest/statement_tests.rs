@@ -23,7 +23,9 @@ use super::{
     statements::{Prepared, Statements, Stating, tests::batch_of_statement},
 };
 use crate::{
+    audit::Scribe,
     clock::ManualClock,
+    random::OsRandom,
     store::{
         JoinedNumbers, LogBatch, NewEntry, Stated, StoreError, With, WordOutcome,
         fake::{FakeStore, Fault},
@@ -119,6 +121,10 @@ impl Prepared for Ready {
     }
 }
 
+fn scribe() -> Scribe {
+    Scribe::new(Arc::new(OsRandom))
+}
+
 struct Rig {
     committer: Committer,
     publishers: Publishers,
@@ -128,9 +134,14 @@ struct Rig {
 
 async fn rig() -> Rig {
     let store = Arc::new(FakeStore::default());
-    let (committer, task) = committer(store.clone(), Arc::new(ManualClock::at(1)), Arc::default())
-        .await
-        .unwrap();
+    let (committer, task) = committer(
+        store.clone(),
+        Arc::new(ManualClock::at(1)),
+        scribe(),
+        Arc::default(),
+    )
+    .await
+    .unwrap();
     let keeper = Arc::new(Keeper::default());
     *keeper.committer.lock() = Some(committer.clone());
     tokio::spawn(

@@ -18,8 +18,8 @@ use super::{
     patient_api::PatientStore,
     types::{
         AgreementRow, AppendGroup, Certificate, ConfirmWithdrawal, CurrentRecord, DeadLetterRow, Deployment,
-        HalfChange, HalfOutcome, Head, Hello, IssuedToken, Job, LogRow, NewPerson, NewToken, NewUnit, Of,
-        PersonRow, RecordVersion, Role, SubjectCount, Subscription, TokenHash, UnitChange, UnitRow,
+        HalfChange, HalfOutcome, Head, Hello, IssuedToken, Job, JobId, LogRow, NewPerson, NewToken, NewUnit,
+        Of, PersonRow, RecordVersion, Role, SubjectCount, Subscription, TokenHash, UnitChange, UnitRow,
         UnitStateOutcome, With, WordOutcome,
     },
 };
@@ -225,6 +225,9 @@ pub trait Store: PatientStore + AccessStore + AuditStore + EmergencyGrants + Sen
         &self,
         recipient: OdsCode,
     ) -> Result<(Vec<super::PairState>, Vec<Job>), StoreError>;
+
+    /// The withdrawal, or the reconcile, of this number that the recipient is yet to confirm.
+    async fn unconfirmed(&self, recipient: OdsCode, job: JobId) -> Result<Option<Job>, StoreError>;
 
     /// Records that a withdrawal was carried out. Says the same again without harm: the first word stands,
     /// and a job that is not the recipient's, or is none, changes nothing.

@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 use super::{
     AgreementRow, AppendGroup, Certificate, ClaimChange, ClaimRow, ConfirmWithdrawal, CurrentRecord,
     DeadLetterRow, Deployment, EmergencyGrants, EmergencyRow, Erased, FactsRow, HalfChange, HalfOutcome,
-    Head, Hello, IssuedToken, Job, JoinedNumbers, LogRow, NewPerson, NewToken, NewUnit, Of, OpenEmergency,
-    PairState, PatientStore, PersonRow, RecordVersion, Role, Store, StoreError, SubjectCount, Subscription,
-    TokenHash, UnitChange, UnitRow, UnitStateOutcome, With, WordChange, WordOutcome, WordRow,
+    Head, Hello, IssuedToken, Job, JobId, JoinedNumbers, LogRow, NewPerson, NewToken, NewUnit, Of,
+    OpenEmergency, PairState, PatientStore, PersonRow, RecordVersion, Role, Store, StoreError, SubjectCount,
+    Subscription, TokenHash, UnitChange, UnitRow, UnitStateOutcome, With, WordChange, WordOutcome, WordRow,
 };
 use crate::consent::{GrantId, Pair, Policy};
 
@@ -246,6 +246,10 @@ impl Store for FakeStore {
     }
 
     async fn recipient_jobs(&self, _: OdsCode) -> Result<(Vec<PairState>, Vec<Job>), StoreError> {
+        absent()
+    }
+
+    async fn unconfirmed(&self, _: OdsCode, _: JobId) -> Result<Option<Job>, StoreError> {
         absent()
     }
 

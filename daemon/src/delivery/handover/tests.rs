@@ -5,6 +5,8 @@ use handfast_proto::{
     ids::NhsNumber,
 };
 
+use handfast_proto::audit::Runs;
+
 use super::*;
 use crate::{
     consent::{
@@ -61,6 +63,7 @@ fn out_under(grant: GrantId, book: &Book, batch: &Batch, what_for: For) -> Optio
     let carrier = book.carrier(pair(), grant)?;
     let gate = Gate::new(book, pair(), grant, &carrier, 0);
     gate.pass(batch, Mask::beyond(batch, 0), what_for, &PairCounters::default())
+        .0
 }
 
 /// Ops and seqs of what goes.
@@ -184,8 +187,13 @@ fn an_emergency_access_carries_its_patient_and_leaves_no_trace_of_others() {
     let book = opened();
     let carrier = book.carrier(pair(), ACCESS).unwrap();
     let gate = Gate::new(&book, pair(), ACCESS, &carrier, 0);
-    let out = gate.pass(&mixed, Mask::beyond(&mixed, 0), For::Live, &counters);
+    let (out, told) = gate.pass(&mixed, Mask::beyond(&mixed, 0), For::Live, &counters);
     assert_eq!(ops(out), [(Op::Create, 1)]);
+    let alone = Told {
+        versions: Runs::of(1, 1),
+        ..Told::default()
+    };
+    assert_eq!(told, alone, "of others nothing is entered either");
     assert_eq!(
         counters.read(),
         (1, 0, Vec::new()),

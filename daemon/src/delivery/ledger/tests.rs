@@ -1,6 +1,14 @@
 //! How far a recipient has what was handed over.
 
+use std::sync::Arc;
+
+use handfast_proto::{audit::Runs, v1::PerhapsCause};
+
 use super::*;
+use crate::{
+    audit::{Scribe, Stream},
+    random::OsRandom,
+};
 
 fn pair() -> Pair {
     Pair {
@@ -67,7 +75,9 @@ fn a_cursor_moves_only_with_what_is_durable() {
     assert!(ledger.receipt(1, 0).unwrap().is_empty());
     let moves = ledger.receipt(1, 1).unwrap();
     let mut group = crate::store::AppendGroup::default();
-    moves.write_into(&mut group);
+    moves
+        .write_into(&mut group, &Scribe::new(Arc::new(OsRandom)))
+        .unwrap();
     assert_eq!(group.cursors[0].seq, 9);
     assert_eq!(group.receipts[0].durable, 1);
     assert!(
@@ -164,4 +174,51 @@ fn impossible_receipts_are_refused() {
     ledger.receipt(2, 1).unwrap();
     assert_eq!(ledger.receipt(1, 1).unwrap_err(), ImpossibleReceipt);
     assert_eq!(ledger.receipt(2, 0).unwrap_err(), ImpossibleReceipt);
+}
+
+fn stream() -> Stream {
+    Stream {
+        pair: pair(),
+        grant: GrantId(1),
+        job: None,
+    }
+}
+
+fn telling(first: u64, last: u64, removed: u64, whole: bool) -> Option<Box<OnItsWay>> {
+    Some(Box::new(OnItsWay {
+        stream: stream(),
+        versions: Runs::of(first, last),
+        removals: Runs::of(removed, removed),
+        whole,
+    }))
+}
+
+#[test]
+fn a_disclosure_is_entered_with_its_receipt_and_else_as_a_doubt_once() {
+    let ledger = ledger();
+    ledger.hand_telling(10, cursor(3), disclosed(1, 3), telling(1, 2, 3, true));
+    ledger.hand_telling(10, cursor(6), disclosed(4, 6), telling(4, 5, 6, true));
+    assert!(
+        ledger.receipt(2, 0).unwrap().disclosures.is_empty(),
+        "what arrived is not durable there"
+    );
+    let mut received = Disclosures::default();
+    received.versions(stream(), 1, 2);
+    received.removals(stream(), 3, 3);
+    assert_eq!(ledger.receipt(2, 1).unwrap().disclosures, received);
+    let mut in_doubt = Disclosures::default();
+    in_doubt.perhaps(stream(), PerhapsCause::Connection, 4, 5);
+    assert_eq!(ledger.in_doubt(), in_doubt, "a removal tells nothing");
+    assert!(ledger.in_doubt().is_empty(), "entered once");
+}
+
+#[test]
+fn pieces_are_a_disclosure_with_the_last_of_them() {
+    let ledger = ledger();
+    ledger.hand_telling(10, Effect::None, disclosed(7, 7), telling(7, 7, 0, false));
+    ledger.hand_telling(10, cursor(7), disclosed(7, 7), telling(7, 7, 0, true));
+    assert!(ledger.receipt(1, 1).unwrap().disclosures.is_empty());
+    let mut received = Disclosures::default();
+    received.versions(stream(), 7, 7);
+    assert_eq!(ledger.receipt(2, 2).unwrap().disclosures, received);
 }

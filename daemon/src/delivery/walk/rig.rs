@@ -11,10 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::bounds::Bounds;
 use crate::{
+    audit::Scribe,
     clock::ManualClock,
     consent::{Patients, Policy},
     delivery::{Delivery, DeliveryParts},
     ingest::{Committer, Projector, Publishers, committer, projector, read_row},
+    random::OsRandom,
     store::{Deployment, NewToken, NewUnit, SqliteStore, Store as _, UnitKind, With, is_erased},
 };
 
@@ -79,14 +81,20 @@ impl Rig {
         // What the life before was writing when it ended is on disk, or forgotten, before anything is read.
         store.touch(1).await.unwrap();
         let committed = Arc::default();
-        let (committer, committing) = committer(store.clone(), clock.clone(), Arc::clone(&committed))
-            .await
-            .unwrap();
+        let scribe = Scribe::new(Arc::new(OsRandom));
+        let made = committer(
+            store.clone(),
+            clock.clone(),
+            scribe.clone(),
+            Arc::clone(&committed),
+        );
+        let (committer, committing) = made.await.unwrap();
         let (projector, projecting) = projector(committer.clone(), store.clone(), committed);
         let publishers = Arc::new(Publishers::default());
         let parts = DeliveryParts {
             store: store.clone(),
             clock,
+            scribe,
             committer: committer.clone(),
             projector: projector.clone(),
             publishers: Arc::clone(&publishers),

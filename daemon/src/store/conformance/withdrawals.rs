@@ -54,10 +54,18 @@ pub(crate) async fn a_withdrawal_goes_its_way<B: Backend>() {
         assert_eq!(newest(store).await.state, WithdrawalState::Received);
         assert!(jobs(store, WARD).await.is_empty(), "it is over for the feed");
     }
+    let awaited = store.unconfirmed(ods(WARD), job).await.unwrap().unwrap();
+    assert_eq!((awaited.id, awaited.pair), (job, pair(HILL, WARD)));
+    assert_eq!(
+        store.unconfirmed(ods(HILL), job).await.unwrap(),
+        None,
+        "not its own"
+    );
     store
         .confirm_withdrawal(&confirmation(WARD, job, 40), &With::nothing())
         .await
         .unwrap();
+    assert_eq!(store.unconfirmed(ods(WARD), job).await.unwrap(), None);
     let backend = backend.reopen().await;
     let confirmed = newest(backend.store()).await;
     assert_eq!(

@@ -160,7 +160,7 @@ pub(super) async fn owed(conn: &mut SqliteConnection, recipient: OdsCode) -> Res
     rows.iter().map(job).collect()
 }
 
-fn job(row: &SqliteRow) -> Result<Job, StoreError> {
+pub(super) fn job(row: &SqliteRow) -> Result<Job, StoreError> {
     let kind = match row.column("kind")? {
         "catch-up" => JobKind::CatchUp {
             upto: row.count("upto")?,

@@ -14,9 +14,9 @@ use crate::{
     consent::{Pair, Policy},
     store::{
         AgreementRow, AppendGroup, Certificate, ConfirmWithdrawal, CurrentRecord, DeadLetterRow, Deployment,
-        HalfChange, HalfOutcome, Head, Hello, IssuedToken, Job, LogRow, NewPerson, NewToken, NewUnit, Of,
-        PairState, PersonRow, RecordVersion, Role, Store, StoreError, SubjectCount, Subscription, TokenHash,
-        UnitChange, UnitRow, UnitStateOutcome, With, WordOutcome,
+        HalfChange, HalfOutcome, Head, Hello, IssuedToken, Job, JobId, LogRow, NewPerson, NewToken, NewUnit,
+        Of, PairState, PersonRow, RecordVersion, Role, Store, StoreError, SubjectCount, Subscription,
+        TokenHash, UnitChange, UnitRow, UnitStateOutcome, With, WordOutcome,
     },
 };
 
@@ -265,6 +265,10 @@ impl Store for SqliteStore {
 
     async fn recipient_jobs(&self, recipient: OdsCode) -> Result<(Vec<PairState>, Vec<Job>), StoreError> {
         subscriptions::pairs_and_jobs(&self.main, recipient).await
+    }
+
+    async fn unconfirmed(&self, recipient: OdsCode, job: JobId) -> Result<Option<Job>, StoreError> {
+        withdrawals::unconfirmed(&self.main, recipient, job).await
     }
 
     async fn confirm_withdrawal(&self, confirm: &ConfirmWithdrawal, with: &With) -> Result<(), StoreError> {

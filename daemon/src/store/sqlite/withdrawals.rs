@@ -2,8 +2,14 @@
 
 use sqlx::SqliteConnection;
 
-use super::{database::Database, fault::fault, values::int};
-use crate::store::{ConfirmWithdrawal, StoreError, With};
+use handfast_proto::ids::OdsCode;
+
+use super::{database::Database, fault::fault, jobs::job, values::int};
+use crate::store::{ConfirmWithdrawal, Job, JobId, StoreError, With};
+
+const UNCONFIRMED: &str = "
+    SELECT id, grant_id, source, recipient, kind, patient, before, upto, through FROM job
+    WHERE id = ?1 AND recipient = ?2 AND kind <> 'catch-up' AND state <> 'confirmed'";
 
 const CONFIRM: &str = "
     UPDATE job SET state = 'confirmed', removed = ?3, not_removed = ?4, confirmed_at = ?5
@@ -14,6 +20,22 @@ const FORGET: &str = "
     DELETE FROM job
     WHERE id = ?1 AND recipient = ?2 AND kind IN ('patient', 'changes') AND state = 'confirmed'
       AND removed = 0 AND not_removed = 0";
+
+/// What the recipient is yet to confirm under this number.
+pub(super) async fn unconfirmed(
+    main: &Database,
+    recipient: OdsCode,
+    id: JobId,
+) -> Result<Option<Job>, StoreError> {
+    let mut read = main.read().await?;
+    let row = sqlx::query(UNCONFIRMED)
+        .bind(int(id.0)?)
+        .bind(recipient.as_str())
+        .fetch_optional(&mut *read)
+        .await
+        .map_err(fault)?;
+    row.as_ref().map(job).transpose()
+}
 
 /// Records that a withdrawal or a reconcile was carried out. Of one confirmed before, the first word stands;
 /// a job that is not the recipient's, or is none, changes nothing, so that an inbox may always repeat itself.

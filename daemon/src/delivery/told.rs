@@ -1,0 +1,60 @@
+//! What one message tells its recipient, as the audit log has it.
+
+use handfast_proto::{audit::Runs, v1::PerhapsCause};
+
+use crate::{
+    audit::{Disclosures, Stream},
+    consent::Reason,
+};
+
+/// What the gate made of one message's amendments.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Told {
+    /// Versions that go.
+    pub(super) versions: Runs,
+    /// Records that are to be removed.
+    pub(super) removals: Runs,
+    /// What is withheld, and why.
+    pub(super) withheld: Vec<(Reason, u64)>,
+}
+
+impl Told {
+    /// Enters what is withheld. It is decided once and for all at the hand-over, and waits for no receipt.
+    pub(super) fn enter_withheld(&mut self, stream: Stream, disclosures: &mut Disclosures) {
+        for (reason, seq) in std::mem::take(&mut self.withheld) {
+            disclosures.withheld(stream, reason, seq, seq);
+        }
+    }
+}
+
+/// What a message on its way will have told once the recipient has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct OnItsWay {
+    pub(super) stream: Stream,
+    pub(super) versions: Runs,
+    pub(super) removals: Runs,
+    /// Whether the recipient has all of it with this message: it is not a piece with more behind it.
+    pub(super) whole: bool,
+}
+
+impl OnItsWay {
+    /// The recipient has made it durable.
+    pub(super) fn received(&self, disclosures: &mut Disclosures) {
+        if !self.whole {
+            return;
+        }
+        for (first, last) in self.versions.iter() {
+            disclosures.versions(self.stream, first, last);
+        }
+        for (first, last) in self.removals.iter() {
+            disclosures.removals(self.stream, first, last);
+        }
+    }
+
+    /// The connection is gone, and nobody knows whether the recipient has it. A removal tells nothing.
+    pub(super) fn in_doubt(&self, disclosures: &mut Disclosures) {
+        for (first, last) in self.versions.iter() {
+            disclosures.perhaps(self.stream, PerhapsCause::Connection, first, last);
+        }
+    }
+}
