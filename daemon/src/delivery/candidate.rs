@@ -7,6 +7,7 @@ use handfast_proto::{amendment::Batch, ids::NhsNumber, v1};
 use super::{
     counters::PairCounters,
     handover::{For, Mask},
+    ledger::Disclosed,
 };
 use crate::{
     audit::Stream,
@@ -124,6 +125,18 @@ impl Chosen {
         self.job.map_or(For::Live, |(_, over)| over.what_for())
     }
 
+    /// What they disclose. Every job goes back behind the cursor: where its grant began, that stood at the
+    /// source's head, and what the job hands over below it is in doubt for itself.
+    pub(super) fn disclosed(&self) -> Disclosed {
+        Disclosed {
+            pair: self.pair,
+            grant: self.grant,
+            first: self.batch.first_seq(),
+            last: self.batch.last_seq(),
+            behind: self.job.map(|(job, _)| job),
+        }
+    }
+
     /// How far the job is once they are durable at the recipient.
     pub(super) fn progress(&self) -> Option<CatchUpMove> {
         let (job, _) = self.job?;
@@ -132,5 +145,44 @@ impl Chosen {
             through: self.through,
             complete: false,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        delivery::{
+            doubt::{Doubt, Doubts},
+            ledger::{Effect, Ledger},
+        },
+        ingest::tests::batch,
+    };
+
+    #[test]
+    fn what_a_catch_up_sent_on_a_connection_that_is_gone_is_in_doubt_below_the_cursor() {
+        let pair = Pair {
+            source: "Z00101".parse().unwrap(),
+            recipient: "Z00202".parse().unwrap(),
+        };
+        let chosen = Chosen {
+            pair,
+            grant: GrantId(2),
+            take: Take(1),
+            batch: batch(1, 3, 10),
+            mask: Mask::NONE,
+            job: Some((JobId(5), Over::Everything)),
+            through: 3,
+            counters: Arc::default(),
+        };
+        let ledger = Ledger::new(pair.recipient, 1, 100);
+        ledger.hand(1, Effect::None, Some(chosen.disclosed()));
+        let doubts = Doubts::new(&Default::default(), Vec::new());
+        doubts.gone(&ledger);
+        let doubt = Doubt {
+            behind: Some((1, 3)),
+            ..Doubt::default()
+        };
+        assert_eq!(doubts.of(pair, GrantId(2)), doubt);
     }
 }

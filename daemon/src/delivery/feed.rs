@@ -20,10 +20,10 @@ use handfast_proto::{
 use tokio::sync::mpsc;
 
 use super::{
-    candidate::{Candidate, Chosen, Edge, Over, Take, Withdraw},
+    candidate::{Candidate, Chosen, Edge, Take, Withdraw},
     fence::Fence,
     handover::Gate,
-    ledger::{Disclosed, Effect},
+    ledger::Effect,
     subscriber::Subscriber,
     told::OnItsWay,
 };
@@ -242,7 +242,7 @@ impl Feed {
             });
         }
         let bytes = header.len() + body.len() + FRAME_BYTES;
-        let (done, discloses) = (effect(&chosen), Some(disclosed(&chosen)));
+        let (done, discloses) = (effect(&chosen), Some(chosen.disclosed()));
         let ledger = &self.subscriber.ledger;
         let number = ledger.hand_telling(bytes, done, discloses, Some(on_its_way));
         let deliver = v1::Deliver {
@@ -297,7 +297,7 @@ impl Feed {
             ..pieces.told.clone()
         };
         let ledger = &self.subscriber.ledger;
-        let number = ledger.hand_telling(bytes, done, Some(disclosed(chosen)), Some(Box::new(told)));
+        let number = ledger.hand_telling(bytes, done, Some(chosen.disclosed()), Some(Box::new(told)));
         let piece = v1::DeliverPiece {
             source: chosen.pair.source.to_string(),
             grant: chosen.grant.0,
@@ -355,15 +355,4 @@ fn effect(chosen: &Chosen) -> Effect {
         },
         Effect::Job,
     )
-}
-
-fn disclosed(chosen: &Chosen) -> Disclosed {
-    let behind = chosen.job.filter(|(_, over)| *over != Over::Everything);
-    Disclosed {
-        pair: chosen.pair,
-        grant: chosen.grant,
-        first: chosen.batch.first_seq(),
-        last: chosen.batch.last_seq(),
-        behind: behind.map(|(job, _)| job),
-    }
 }

@@ -46,7 +46,7 @@ pub(super) struct Disclosed {
     pub(super) grant: GrantId,
     pub(super) first: u64,
     pub(super) last: u64,
-    /// The job that it is part of, where that goes back behind the live feed.
+    /// The job that it is part of: what it hands over lies behind the live feed, and below the cursor.
     pub(super) behind: Option<JobId>,
 }
 
