@@ -5,11 +5,13 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, bail};
 
 /// A program that a test runs, and the package that brings it.
-const NEEDED: [(&str, &str); 3] = [
+const NEEDED: [(&str, &str); 4] = [
     // The full disk is a small file system on a loop device.
     ("mkfs.ext4", "e2fsprogs"),
     ("mount", "mount"),
     ("losetup", "mount"),
+    // A daemon whose clock is put forward to the end of a day.
+    ("faketime", "faketime"),
 ];
 
 /// Installs what is missing, as root; otherwise fails saying what to install. Returns what was done.

@@ -161,6 +161,34 @@ fn agreements_json(agreements: &[Agreement]) -> Value {
     json!({"agreements": agreements.iter().map(agreement_json).collect::<Vec<Value>>()})
 }
 
+/// The newest withdrawal of everything, and what was withdrawn of a grant that goes on.
+fn withdrawal_cell(agreement: &Agreement) -> String {
+    let mut lines: Vec<String> = agreement.withdrawal.iter().map(how_far).collect();
+    if let Some(partial) = &agreement.partial {
+        if partial.open > 0 {
+            lines.push(format!("in part: {} under way", partial.open));
+        }
+        lines.extend(partial.last.iter().map(|w| format!("in part, {}", how_far(w))));
+        let before = partial.not_removed - partial.last.map_or(0, |w| w.not_removed.min(partial.not_removed));
+        if before > 0 {
+            lines.push(format!("in part, before: {before} not removed"));
+        }
+    }
+    if lines.is_empty() {
+        return NOTHING.to_owned();
+    }
+    lines.join("\n")
+}
+
+fn how_far(w: &Withdrawal) -> String {
+    let state = words::withdrawal(w.state());
+    match w.state() {
+        _ if w.not_removed > 0 => format!("{state}: {} removed, {} not", w.removed, w.not_removed),
+        WithdrawalState::Confirmed => format!("{state}: {} removed", w.removed),
+        _ => state.to_owned(),
+    }
+}
+
 fn agreements_table(agreements: &[Agreement]) -> String {
     let rows = agreements.iter().map(|a| {
         let grant = match a.grant {
@@ -168,23 +196,12 @@ fn agreements_table(agreements: &[Agreement]) -> String {
             grant if a.stale => format!("grant {grant}\nSTALE: {} is suspended", a.source),
             grant => format!("grant {grant}"),
         };
-        let withdrawal = match &a.withdrawal {
-            None => NOTHING.to_owned(),
-            Some(w) if w.not_removed > 0 => format!(
-                "{}: {} removed, {} not",
-                words::withdrawal(w.state()),
-                w.removed,
-                w.not_removed
-            ),
-            Some(w) if w.state() == WithdrawalState::Confirmed => format!("confirmed: {} removed", w.removed),
-            Some(w) => words::withdrawal(w.state()).to_owned(),
-        };
         [
             format!("{} → {}", a.source, a.recipient),
             half_cell(a.share_out.as_ref()),
             half_cell(a.share_in.as_ref()),
             grant,
-            withdrawal,
+            withdrawal_cell(a),
         ]
     });
     let header = ["pair", "share-out", "share-in", "in force", "last withdrawal"];
@@ -211,9 +228,22 @@ fn half_cell(half: Option<&Half>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use handfast_proto::v1::{HalfNotice, HalfNoticeKind, HalfScope};
+    use handfast_proto::v1::{HalfNotice, HalfNoticeKind, HalfScope, PartialWithdrawals};
 
     use super::*;
+
+    fn in_part() -> PartialWithdrawals {
+        PartialWithdrawals {
+            open: 1,
+            not_removed: 3,
+            last: Some(Withdrawal {
+                state: WithdrawalState::Confirmed.into(),
+                removed: 4,
+                not_removed: 1,
+                ..Withdrawal::default()
+            }),
+        }
+    }
 
     #[test]
     fn the_list_shows_both_halves_and_the_withdrawal() {
@@ -242,6 +272,7 @@ mod tests {
                     kind: HalfNoticeKind::EndsSoon.into(),
                     day: "2027-03-31".to_owned(),
                 }],
+                partial: Some(in_part()),
                 ..Agreement::default()
             },
             Agreement {
@@ -259,14 +290,14 @@ mod tests {
             },
         ];
         let want = "\
-┌─────────────────┬───────────┬─────────────────────┬────────────────────────────┬───────────────────────────────┐
-│ pair            ┆ share-out ┆ share-in            ┆ in force                   ┆ last withdrawal               │
-╞═════════════════╪═══════════╪═════════════════════╪════════════════════════════╪═══════════════════════════════╡
-│ Z00101 → Z00303 ┆ on        ┆ on                  ┆ grant 7                    ┆ –                             │
-│                 ┆           ┆ problems, allergies ┆ STALE: Z00101 is suspended ┆                               │
-│                 ┆           ┆ until 2027-03-31    ┆                            ┆                               │
-│ Z00303 → Z00101 ┆ on        ┆ off                 ┆ –                          ┆ confirmed: 120 removed, 2 not │
-└─────────────────┴───────────┴─────────────────────┴────────────────────────────┴───────────────────────────────┘
+┌─────────────────┬───────────┬─────────────────────┬────────────────────────────┬──────────────────────────────────────┐
+│ pair            ┆ share-out ┆ share-in            ┆ in force                   ┆ last withdrawal                      │
+╞═════════════════╪═══════════╪═════════════════════╪════════════════════════════╪══════════════════════════════════════╡
+│ Z00101 → Z00303 ┆ on        ┆ on                  ┆ grant 7                    ┆ in part: 1 under way                 │
+│                 ┆           ┆ problems, allergies ┆ STALE: Z00101 is suspended ┆ in part, confirmed: 4 removed, 1 not │
+│                 ┆           ┆ until 2027-03-31    ┆                            ┆ in part, before: 2 not removed       │
+│ Z00303 → Z00101 ┆ on        ┆ off                 ┆ –                          ┆ confirmed: 120 removed, 2 not        │
+└─────────────────┴───────────┴─────────────────────┴────────────────────────────┴──────────────────────────────────────┘
 note: Z00101 → Z00303: share-in ends after 2027-03-31";
         assert_eq!(agreements_table(&agreements), want);
         let json = agreements_json(&agreements);
@@ -280,5 +311,7 @@ note: Z00101 → Z00303: share-in ends after 2027-03-31";
         );
         assert_eq!(json["agreements"][0]["notices"][0]["kind"], "ends_soon");
         assert_eq!(json["agreements"][0]["stale"], true);
+        assert_eq!(json["agreements"][0]["partial"]["open"], 1);
+        assert_eq!(json["agreements"][0]["partial"]["last"]["removed"], 4);
     }
 }

@@ -1,7 +1,7 @@
 //! Tables, times and JSON, alike in every command.
 
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
-use handfast_proto::v1::{Agreement, Half, Person, Unit, Withdrawal};
+use handfast_proto::v1::{Agreement, Half, PartialWithdrawals, Person, Unit, Withdrawal};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -80,6 +80,7 @@ pub(super) fn agreement_json(agreement: &Agreement) -> Value {
         "share_in": half_json(agreement.share_in.as_ref()),
         "grant": number_json(agreement.grant),
         "withdrawal": withdrawal_json(agreement.withdrawal.as_ref()),
+        "partial": agreement.partial.as_ref().map(partial_json),
         "stale": agreement.stale,
         "notices": notices_json(&agreement.notices),
     })
@@ -109,6 +110,14 @@ pub(super) fn withdrawal_json(withdrawal: Option<&Withdrawal>) -> Value {
         "not_removed": w.not_removed,
         "since": moment_json(w.since),
         "confirmed_at": moment_json(w.confirmed_at),
+    })
+}
+
+fn partial_json(partial: &PartialWithdrawals) -> Value {
+    json!({
+        "open": partial.open,
+        "not_removed": partial.not_removed,
+        "last": withdrawal_json(partial.last.as_ref()),
     })
 }
 

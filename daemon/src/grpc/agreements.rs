@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status, async_trait};
 use super::{
     answer::{Desk, ods, ods_if_any},
     identity::Identities,
-    sharing_messages::{counts, half, in_force, notice, receipt, scope_change, side, withdrawal},
+    sharing_messages::{counts, half, in_force, notice, partial, receipt, scope_change, side, withdrawal},
 };
 use crate::{
     consent::Pair,
@@ -122,6 +122,7 @@ fn message(view: AgreementView) -> v1::Agreement {
         share_in: Some(half(row.share_in)),
         grant: row.grant.map_or(0, |grant| grant.0),
         withdrawal: row.withdrawal.as_ref().map(withdrawal),
+        partial: row.grant.map(|_| partial(&row.partial)),
         stale: view.stale,
         notices: view.notices.iter().map(notice).collect(),
     }

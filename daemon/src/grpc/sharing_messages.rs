@@ -11,7 +11,7 @@ use crate::{
     consent::{CategorySet, Patients, Side},
     delivery::{self, Receipt},
     sharing::{Counts, DayChange, Days, Notice, NoticeKind, ScopeChange},
-    store::{HalfRow, HalfScope, WithdrawalRow, WithdrawalState},
+    store::{HalfRow, HalfScope, PartialWithdrawals, WithdrawalRow, WithdrawalState},
 };
 
 // === Read ===
@@ -173,6 +173,14 @@ pub(super) fn withdrawal(row: &WithdrawalRow) -> v1::Withdrawal {
         not_removed: row.not_removed,
         since: row.since,
         confirmed_at: row.confirmed_at.unwrap_or(0),
+    }
+}
+
+pub(super) fn partial(of: &PartialWithdrawals) -> v1::PartialWithdrawals {
+    v1::PartialWithdrawals {
+        open: of.open,
+        not_removed: of.not_removed,
+        last: of.last.as_ref().map(withdrawal),
     }
 }
 

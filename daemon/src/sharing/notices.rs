@@ -72,7 +72,10 @@ mod tests {
     use jiff::civil::date;
 
     use super::*;
-    use crate::{consent::Pair, store::HalfScope};
+    use crate::{
+        consent::Pair,
+        store::{HalfScope, PartialWithdrawals},
+    };
 
     fn row(ends_on: Option<Date>, ends_at: Option<i64>, review_on: Option<Date>) -> AgreementRow {
         let share_out = HalfRow {
@@ -97,6 +100,7 @@ mod tests {
             share_out,
             grant: None,
             withdrawal: None,
+            partial: PartialWithdrawals::default(),
         }
     }
 

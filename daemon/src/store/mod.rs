@@ -34,7 +34,7 @@ pub use types::{
     CurrentRecord, CursorMove, DeadLetterRow, Deployment, EmergencyRow, EntryKeys, EntryQuery, EntryRow,
     Erased, FactsRow, HalfChange, HalfOutcome, HalfRow, HalfScope, Head, Hello, IssuedToken, Job, JobId,
     JobKind, JoinedNumbers, LogBatch, LogRow, NewEntry, NewJob, NewPerson, NewToken, NewUnit, Of,
-    OpenEmergency, PairState, PersonRow, RecipientReceipt, RecordVersion, Role, Stated, SubjectCount,
-    Subscription, TokenHash, UnitChange, UnitKind, UnitRow, UnitState, UnitStateOutcome, With, WithdrawalRow,
-    WithdrawalState, WordChange, WordOutcome, WordRow, is_erased,
+    OpenEmergency, PairState, PartialWithdrawals, PersonRow, RecipientReceipt, RecordVersion, Role, Stated,
+    SubjectCount, Subscription, TokenHash, UnitChange, UnitKind, UnitRow, UnitState, UnitStateOutcome, With,
+    WithdrawalRow, WithdrawalState, WordChange, WordOutcome, WordRow, is_erased,
 };

@@ -4,6 +4,7 @@
 //! says [`Deployment::finished`]; where it does not, the last lines of every log are shown.
 
 use std::{
+    ffi::OsStr,
     fs,
     net::TcpListener,
     path::{Path, PathBuf},
@@ -161,11 +162,16 @@ impl Deployment {
 
     /// Starts the daemon and does not wait.
     pub fn launch(&self) -> anyhow::Result<()> {
+        self.launch_in(&[])
+    }
+
+    /// The same with more in its environment.
+    pub(super) fn launch_in(&self, environment: &[(&str, &OsStr)]) -> anyhow::Result<()> {
         let state = self.state.to_string_lossy().into_owned();
         let listen = format!("127.0.0.1:{}", self.port);
         let mut args = vec!["serve", "--state-dir", &state, "--listen", &listen];
         args.extend(self.options.iter().map(String::as_str));
-        let process = Process::spawn(&binary("handfastd")?, &args, &self.log())?;
+        let process = Process::spawn_in(&binary("handfastd")?, &args, &self.log(), environment)?;
         *self.daemon.lock() = Some(process);
         Ok(())
     }

@@ -15,6 +15,7 @@ mod identity;
 mod journal;
 mod measure;
 mod notify;
+mod own_clock;
 mod process;
 mod publisher;
 mod rig;

@@ -199,8 +199,10 @@ pub(crate) async fn a_reconcile_goes_its_way<B: Backend>() {
     enter(store, &[NewJob::Patient(ours(), ann())]).await;
     let next = beside_catch_up(store).await;
     assert!(next.len() == 1 && next[0].id > due[1].id);
+    assert_eq!(partly(store).await, (3, 0, None));
     confirm(store, due[0].id, 0, 0).await;
     confirm(store, due[1].id, 7, 1).await;
+    assert_eq!(partly(store).await, (1, 1, Some((due[1].id, 7, 1))));
     assert_eq!(beside_catch_up(store).await, next);
     // A confirmation may come before its receipt is committed.
     confirm(store, next[0].id, 0, 0).await;
@@ -212,6 +214,23 @@ pub(crate) async fn a_reconcile_goes_its_way<B: Backend>() {
         agreement.withdrawal, None,
         "none of them is the agreement's withdrawal"
     );
+    enter(store, &[NewJob::Patient(ours(), ben())]).await;
+    let newest = beside_catch_up(store).await[0].id;
+    confirm(store, newest, 2, 0).await;
+    assert_eq!(partly(store).await, (0, 1, Some((newest, 2, 0))));
+    part(store, ours()).await;
+    assert_eq!(
+        partly(store).await,
+        (0, 0, None),
+        "what was withdrawn of a grant that is over is said no more"
+    );
+}
+
+/// What is shown of withdrawals in part: open ones, what could not be removed, and the newest.
+async fn partly(store: &impl Store) -> (u64, u64, Option<(JobId, u64, u64)>) {
+    let partial = store.agreements(None).await.unwrap().swap_remove(0).partial;
+    let last = partial.last.map(|w| (w.job, w.removed, w.not_removed));
+    (partial.open, partial.not_removed, last)
 }
 
 pub(crate) async fn what_ends_with_its_grant_is_dropped<B: Backend>() {

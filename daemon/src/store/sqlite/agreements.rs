@@ -12,8 +12,8 @@ use super::{
 use crate::{
     consent::{CategorySet, GrantId, Pair},
     store::{
-        AgreementRow, HalfChange, HalfOutcome, HalfRow, HalfScope, JobId, StoreError, With, WithdrawalRow,
-        WithdrawalState,
+        AgreementRow, HalfChange, HalfOutcome, HalfRow, HalfScope, JobId, PartialWithdrawals, StoreError,
+        With, WithdrawalRow, WithdrawalState,
     },
 };
 
@@ -30,7 +30,14 @@ macro_rules! select_agreements {
                     a.in_legal_basis,
                     g.id AS grant_id,
                     w.id AS job, w.grant_id AS ended_grant, w.state, w.removed, w.not_removed, w.since,
-                    w.confirmed_at
+                    w.confirmed_at,
+                    p.id AS part_job, p.removed AS part_removed, p.not_removed AS part_stays,
+                    p.since AS part_since, p.confirmed_at AS part_at,
+                    (SELECT count(*) FROM job
+                     WHERE recipient = a.recipient AND state <> 'confirmed' AND grant_id = g.id
+                       AND kind IN ('patient', 'changes')) AS part_open,
+                    (SELECT coalesce(sum(not_removed), 0) FROM job
+                     WHERE grant_id = g.id AND kind IN ('patient', 'changes')) AS part_not_removed
              FROM agreement AS a
              LEFT JOIN sharing_grant AS g
                  ON g.source = a.source AND g.recipient = a.recipient AND g.ended_at IS NULL
@@ -38,7 +45,10 @@ macro_rules! select_agreements {
              LEFT JOIN job AS w ON w.id = (
                  SELECT max(id) FROM job
                  WHERE source = a.source AND recipient = a.recipient AND kind = 'withdraw'
-                   AND patient IS NULL) ",
+                   AND patient IS NULL)
+             LEFT JOIN job AS p ON p.id = (
+                 SELECT max(id) FROM job
+                 WHERE grant_id = g.id AND kind IN ('patient', 'changes') AND state = 'confirmed') ",
             $rest
         )
     };
@@ -91,12 +101,18 @@ pub(super) async fn one(conn: &mut SqliteConnection, pair: Pair) -> Result<Optio
 
 fn agreement_row(row: &SqliteRow) -> Result<AgreementRow, StoreError> {
     let grant: Option<i64> = row.column("grant_id")?;
+    let grant = grant.map(|_| row.count("grant_id").map(GrantId)).transpose()?;
     Ok(AgreementRow {
         pair: row.pair()?,
         share_out: half(row, &SHARE_OUT)?,
         share_in: half(row, &SHARE_IN)?,
-        grant: grant.map(|_| row.count("grant_id").map(GrantId)).transpose()?,
+        grant,
         withdrawal: withdrawal(row)?,
+        partial: PartialWithdrawals {
+            open: row.count("part_open")?,
+            not_removed: row.count("part_not_removed")?,
+            last: grant.map(|grant| last_part(row, grant)).transpose()?.flatten(),
+        },
     })
 }
 
@@ -190,5 +206,20 @@ fn withdrawal(row: &SqliteRow) -> Result<Option<WithdrawalRow>, StoreError> {
         not_removed: row.count("not_removed")?,
         since: row.column("since")?,
         confirmed_at: row.column("confirmed_at")?,
+    }))
+}
+
+fn last_part(row: &SqliteRow, of: GrantId) -> Result<Option<WithdrawalRow>, StoreError> {
+    if row.column::<Option<i64>>("part_job")?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(WithdrawalRow {
+        job: JobId(row.count("part_job")?),
+        ended_grant: of,
+        state: WithdrawalState::Confirmed,
+        removed: row.count("part_removed")?,
+        not_removed: row.count("part_stays")?,
+        since: row.column("part_since")?,
+        confirmed_at: row.column("part_at")?,
     }))
 }

@@ -95,6 +95,19 @@ pub struct AgreementRow {
     pub grant: Option<GrantId>,
     /// The newest withdrawal.
     pub withdrawal: Option<WithdrawalRow>,
+    /// What was withdrawn of the grant in force.
+    pub partial: PartialWithdrawals,
+}
+
+/// Withdrawals of a part of what a grant carries, which goes on: of one patient, or of what a change left out.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PartialWithdrawals {
+    /// Those that are not confirmed yet, whether they will remove anything or not.
+    pub open: u64,
+    /// Records, of all of them, that an output could not remove.
+    pub not_removed: u64,
+    /// The newest that removed something, or could not.
+    pub last: Option<WithdrawalRow>,
 }
 
 /// One half is to be turned.

@@ -17,7 +17,7 @@ pub use accesses::{
 };
 pub use agreements::{
     AgreementRow, ConfirmWithdrawal, HalfChange, HalfOutcome, HalfRow, HalfScope, Job, JobId, JobKind,
-    NewJob, UnitChange, UnitStateOutcome, WithdrawalRow, WithdrawalState,
+    NewJob, PartialWithdrawals, UnitChange, UnitStateOutcome, WithdrawalRow, WithdrawalState,
 };
 pub use alerts::{
     AlertId, AlertKind, AlertQuery, AlertRow, AlertState, AlertsOf, HandOff, HandedOff, NewAlert, ReviewRow,
