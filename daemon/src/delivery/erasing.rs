@@ -29,10 +29,11 @@ const PAGE_PATIENTS: u32 = 1024;
 /// Records asked for in one message.
 const RESEND_RECORDS: u32 = 1024;
 
-/// How long an agent that takes nothing, or a projection that lags, holds up others; then it is asked again later.
+/// How long an agent that takes nothing, or a projection that lags, holds up others. An agent is asked again when it
+/// is connected anew, and as soon as the projection is there.
 const ASK_BOUND: Duration = Duration::from_secs(2);
 
-/// How often more is asked for where it could not be all at once.
+/// How often more is asked for where it was too much at once.
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How long the keeper rests after a failure.
@@ -123,8 +124,13 @@ impl Delivery {
             later.ask.extend(due.ask);
             return Err(error);
         }
-        for (source, patient) in due.ask {
-            inner.ask_again_for(source, patient).await?;
+        let mut asks = due.ask.into_iter();
+        while let Some((source, patient)) = asks.next() {
+            if let Err(error) = inner.ask_again_for(source, patient).await {
+                let unasked = std::iter::once((source, patient)).chain(asks);
+                inner.erasing.due.lock().ask.extend(unasked);
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -199,25 +205,41 @@ impl Inner {
     }
 
     /// Asks a source's agent for what was erased of its records and may go, if it is connected.
-    async fn ask_again_for(
-        self: &Arc<Self>,
-        source: OdsCode,
-        patient: Option<NhsNumber>,
-    ) -> Result<(), StoreError> {
-        if let Some(patient) = patient {
-            return self.ask_again_for_patient(source, patient).await.map(drop);
+    async fn ask_again_for(&self, source: OdsCode, of: Option<NhsNumber>) -> Result<(), StoreError> {
+        if self.publishers.of(source).is_none() {
+            return Ok(());
         }
-        let mut after = None;
-        loop {
-            let page = self.store.erased_patients(source, after, PAGE_PATIENTS).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(*last);
+        let mut page = match of {
+            Some(patient) => vec![patient],
+            None => self.store.erased_patients(source, None, PAGE_PATIENTS).await?,
+        };
+        if !page.is_empty() && !self.is_projected(source).await {
+            self.erasing.ask(source, of);
+            return Ok(());
+        }
+        while let Some(last) = page.last().copied() {
             for patient in page {
                 if !self.ask_again_for_patient(source, patient).await? {
                     return Ok(());
                 }
             }
+            page = match of {
+                Some(_) => Vec::new(),
+                None => {
+                    self.store
+                        .erased_patients(source, Some(last), PAGE_PATIENTS)
+                        .await?
+                }
+            };
         }
+        Ok(())
+    }
+
+    /// Whether what came while a dissent stood is known to be erased: that is once it is projected.
+    async fn is_projected(&self, source: OdsCode) -> bool {
+        let head = self.committer.heads().of(source).seq;
+        let projected = self.sources.projector.caught_up(source, head);
+        tokio::time::timeout(ASK_BOUND, projected).await.is_ok()
     }
 
     /// False where the agent takes nothing: it is asked for everything again when it is connected anew.
@@ -226,13 +248,6 @@ impl Inner {
             return Ok(false);
         };
         if self.fence.book().dissents(source, patient) {
-            return Ok(true);
-        }
-        // What came while the dissent stood is known to be erased once it is projected.
-        let head = self.committer.heads().of(source).seq;
-        let projected = self.sources.projector.caught_up(source, head);
-        if tokio::time::timeout(ASK_BOUND, projected).await.is_err() {
-            self.erasing.due.lock().ask.insert((source, Some(patient)));
             return Ok(true);
         }
         let records = self.store.erased_records(source, patient, RESEND_RECORDS).await?;
@@ -251,3 +266,6 @@ impl Inner {
         Ok(told.unwrap_or(false))
     }
 }
+
+#[cfg(test)]
+mod tests;

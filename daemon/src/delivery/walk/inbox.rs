@@ -86,10 +86,16 @@ impl Inbox {
         }
     }
 
-    /// A removal yields to a newer version, and to the same one where another grant in force carries it.
+    /// Whether a record stands under another grant than this one, which is in force.
+    fn under_another(&self, under: Under, row: &Row) -> bool {
+        row.grant != under.grant && self.in_force.contains(&(under.source, row.grant))
+    }
+
+    /// A removal yields to a newer version, and in the live feed to the same one where another grant in force
+    /// carries it.
     fn removes(&self, under: Under, row: &Row, entry: &Entry<'_>) -> bool {
-        let by_another = row.grant != under.grant && self.in_force.contains(&(under.source, row.grant));
-        entry.seq > row.seq || (entry.seq == row.seq && (entry.op == Op::Retract || !by_another))
+        let brought_by_another = self.under_another(under, row) && under.job == 0 && entry.op != Op::Retract;
+        entry.seq > row.seq || (entry.seq == row.seq && !brought_by_another)
     }
 
     fn put(
@@ -103,9 +109,13 @@ impl Inbox {
         let newer = match &before {
             None => true,
             Some(row) if row.held => entry.seq > row.seq,
+            // What was removed comes back with a newer version; with the same one under another grant, or in a
+            // later job; with any where the grant that removed it has ended.
             Some(row) => {
-                let again = under.job != 0 && entry.seq == row.seq && under.job > row.job;
-                row.grant != under.grant || entry.seq > row.seq || again
+                let other = row.grant != under.grant;
+                let again = other || (under.job != 0 && under.job > row.job);
+                let ended = other && !self.under_another(under, row);
+                entry.seq > row.seq || (entry.seq == row.seq && again) || ended
             }
         };
         let row = Row {
@@ -180,5 +190,40 @@ impl Inbox {
             }
         }
         removed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use handfast_proto::amendment::{Batch, BatchBuilder, Form};
+
+    use super::*;
+    use crate::ingest::tests::amendment;
+
+    /// Fails where `put` asks only whether the grant is another one: then a feed that lags behind brings back what
+    /// is gone, although agents keep it away (the inbox's `rule`).
+    #[test]
+    fn what_one_grant_removed_is_not_brought_back_by_an_older_version_of_another() {
+        let mut builder = BatchBuilder::new(1);
+        for op in [Op::Create, Op::Amend, Op::Retract] {
+            let mut change = amendment(1, if op == Op::Retract { 0 } else { 1 });
+            change.op = op;
+            builder.push(&change);
+        }
+        let made = builder.finish();
+        let batch = Batch::parse(made.header, made.body, Form::Published).unwrap();
+        let source = "Z00101".parse().unwrap();
+        let under = |grant, job| Under { source, grant, job };
+        let mut inbox = Inbox::default();
+        for grant in [1, 2] {
+            inbox.in_force(source, grant);
+            inbox.amend(under(grant, 0), &batch.entry(0), Some(1));
+        }
+        inbox.amend(under(1, 0), &batch.entry(2), None);
+        inbox.amend(under(2, 0), &batch.entry(1), Some(2));
+        assert_eq!(inbox.held(), BTreeMap::new());
+        inbox.fenced(source, 1);
+        inbox.amend(under(2, 3), &batch.entry(1), Some(2));
+        assert_eq!(inbox.held().len(), 1);
     }
 }

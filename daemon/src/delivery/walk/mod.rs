@@ -21,3 +21,4 @@ mod walks;
 mod world;
 
 pub(super) use recipient::Wire;
+pub(super) use rig::make as make_deployment;

@@ -43,7 +43,7 @@ pub(super) struct Kept {
 }
 
 /// Makes the deployment that every walk begins with.
-pub(super) async fn make(dir: &Path) {
+pub(in crate::delivery) async fn make(dir: &Path) {
     let deployment = Deployment {
         trust_domain: "walk.example".to_owned(),
         test: true,

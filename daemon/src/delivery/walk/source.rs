@@ -161,18 +161,31 @@ impl Source {
             .await
             .is_ok()
         {
-            let end = session.watch().borrow().end.clone();
-            match end {
-                None => self.unacked.clear(),
-                // The unit was suspended meanwhile.
-                Some(SessionEnd::TakenOver) => self.session = None,
-                Some(end) => panic!("what {} sends is not taken: {end:?}", self.ods),
+            self.let_go_of_what_ended();
+            if self.session.is_some() {
+                self.unacked.clear();
             }
+        }
+    }
+
+    /// An agent whose stream has ended, because its unit was suspended, connects again, whether or not it has
+    /// anything to send: what the daemon asks of it is asked only while it is connected.
+    fn let_go_of_what_ended(&mut self) {
+        let Some((session, _)) = &self.session else { return };
+        let end = session.watch().borrow().end.clone();
+        match end {
+            None => {}
+            Some(SessionEnd::TakenOver) => {
+                self.listen();
+                self.session = None;
+            }
+            Some(end) => panic!("what {} sends is not taken: {end:?}", self.ods),
         }
     }
 
     /// Sends what is queued.
     pub(super) async fn offer(&mut self, rig: &Rig) {
+        self.let_go_of_what_ended();
         if self.session.is_none() {
             let session = rig.publishers.open(self.ods, self.store).unwrap();
             let notices = session.notices().unwrap();
@@ -295,5 +308,40 @@ fn amendment(name: &str, version: Version) -> Amendment {
         recorded_at: 1,
         content_type: Text::new("text/plain").unwrap(),
         payload: Bytes::from(payload.into_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        clock::ManualClock,
+        delivery::walk::{
+            acts::{Act, perform},
+            bounds::Bounds,
+            rig::{self, UNITS},
+        },
+    };
+
+    use super::*;
+
+    /// Fails where `offer` keeps a session that has ended: then nothing is ever asked of the source again.
+    #[tokio::test]
+    async fn a_source_that_was_suspended_connects_again_though_it_has_nothing_to_send() {
+        let dir = tempfile::tempdir().unwrap();
+        rig::make(dir.path()).await;
+        let rig = Rig::start(dir.path(), Arc::new(ManualClock::at(1_000)), Bounds::new()).await;
+        let mut source = Source::new(UNITS[0].parse().unwrap(), 1);
+        source.send(&rig).await;
+        assert_eq!(rig.publishers.units(), [source.ods]);
+        for act in [Act::Suspend(source.ods, false), Act::Resume(source.ods)] {
+            perform(&rig.delivery, &act, 1_000).await.unwrap();
+        }
+        assert_eq!(
+            rig.publishers.units(),
+            [],
+            "its session ended with the suspension"
+        );
+        source.send(&rig).await;
+        assert_eq!(rig.publishers.units(), [source.ods]);
     }
 }

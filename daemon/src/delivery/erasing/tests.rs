@@ -1,0 +1,148 @@
+//! What is asked of a source again is not forgotten, whatever is in the way.
+
+use std::path::Path;
+
+use futures::FutureExt as _;
+use handfast_proto::{chain::Chain, ids::StoreId};
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::{
+    clock::ManualClock,
+    delivery::{DeliveryParts, walk::make_deployment},
+    ingest::{ProjectorTask, Publishers, Session, committer, projector, tests::batch},
+    store::{AppendGroup, LogBatch, PatientStore as _, SqliteStore, Store as _},
+};
+
+/// Records of the patient.
+const RECORDS: usize = 3;
+
+/// A source that is connected, of whose one patient everything is erased although nobody dissents any more.
+struct Erased {
+    source: OdsCode,
+    patient: NhsNumber,
+    delivery: Delivery,
+    store: Arc<SqliteStore>,
+    projecting: Option<ProjectorTask>,
+    notices: mpsc::Receiver<Notice>,
+    _session: Arc<Session>,
+}
+
+async fn erased(dir: &Path) -> Erased {
+    make_deployment(dir).await;
+    let store = Arc::new(SqliteStore::open(dir).await.unwrap());
+    let source: OdsCode = "Z00101".parse().unwrap();
+    let of = StoreId::from_random([1; 16]);
+    let logged = LogBatch {
+        source,
+        store: of,
+        batch: batch(1, RECORDS as u64, 10),
+        chain_before: None,
+        chain_after: Chain::start(of),
+    };
+    let group = AppendGroup {
+        batches: vec![Arc::new(logged)],
+        ..AppendGroup::default()
+    };
+    store.append(&group).await.unwrap();
+    let patient = batch(1, 1, 1).entry(0).subject.unwrap().patient;
+    store
+        .note_erasures(source, &[patient], &[], RECORDS as u64)
+        .await
+        .unwrap();
+    let (clock, committed) = (Arc::new(ManualClock::at(1_000)), Arc::default());
+    let (committer, _committing) = committer(store.clone(), clock.clone(), Arc::clone(&committed))
+        .await
+        .unwrap();
+    let (projector, projecting) = projector(committer.clone(), store.clone(), committed);
+    let publishers = Arc::new(Publishers::default());
+    let parts = DeliveryParts {
+        store: store.clone(),
+        clock,
+        committer,
+        projector,
+        publishers: Arc::clone(&publishers),
+        changes: Arc::default(),
+        drain: Duration::from_millis(1),
+    };
+    let delivery = Delivery::start(parts).await.unwrap();
+    let session = publishers.open(source, of).unwrap();
+    let notices = session.notices().unwrap();
+    delivery.connected(source);
+    Erased {
+        source,
+        patient,
+        delivery,
+        store,
+        projecting: Some(projecting),
+        notices,
+        _session: session,
+    }
+}
+
+impl Erased {
+    /// What is to be asked for still.
+    fn due(&self) -> Vec<(OdsCode, Option<NhsNumber>)> {
+        let due = self.delivery.inner.erasing.due.lock();
+        due.ask.iter().copied().collect()
+    }
+
+    /// Whether the keeper would look again at once.
+    fn is_woken(&self) -> bool {
+        let woken = self.delivery.inner.erasing.wake.notified();
+        woken.now_or_never().is_some()
+    }
+
+    /// How many records were asked for.
+    fn asked(&mut self) -> usize {
+        match self.notices.try_recv() {
+            Ok(Notice::Resend(records)) => records.len(),
+            _ => 0,
+        }
+    }
+
+    fn project(&mut self) -> CancellationToken {
+        let stop = CancellationToken::new();
+        if let Some(projecting) = self.projecting.take() {
+            tokio::spawn(projecting.run(stop.clone()));
+        }
+        stop
+    }
+}
+
+/// Fails where what cannot be asked for yet is left to the next look.
+#[tokio::test]
+async fn what_is_not_projected_yet_is_asked_for_as_soon_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut erased = erased(dir.path()).await;
+    assert!(erased.is_woken(), "by the connection");
+    erased.delivery.erase().await.unwrap();
+    assert_eq!((erased.asked(), erased.due()), (0, vec![(erased.source, None)]));
+    assert!(erased.is_woken(), "it is not left to the next look");
+    let _stop = erased.project().drop_guard();
+    erased.delivery.erase().await.unwrap();
+    assert_eq!((erased.asked(), erased.due()), (RECORDS, vec![]));
+}
+
+/// Fails where an error ends the asking for good.
+#[tokio::test]
+async fn what_the_store_cannot_say_is_asked_for_once_it_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut erased = erased(dir.path()).await;
+    let _stop = erased.project().drop_guard();
+    let later = (erased.source, Some(erased.patient));
+    erased.delivery.inner.erasing.ask(later.0, later.1);
+    let unreadable = "INSERT INTO erased (source, patient, upto, done) VALUES ('Z00101', 1, 0, 0)";
+    erased.store.tampered(unreadable).await;
+    assert!(erased.delivery.erase().await.is_err());
+    assert_eq!(
+        (erased.asked(), erased.due()),
+        (0, vec![(erased.source, None), later])
+    );
+    erased
+        .store
+        .tampered("DELETE FROM erased WHERE patient = 1")
+        .await;
+    erased.delivery.erase().await.unwrap();
+    assert_eq!((erased.asked(), erased.due()), (RECORDS, vec![]));
+}
