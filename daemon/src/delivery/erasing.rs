@@ -6,7 +6,7 @@
 //! crash loses nothing of it. What is asked for again is asked for after everything noted is erased, at each
 //! connection and when a dissent ends, until it has come.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use handfast_proto::ids::{NhsNumber, OdsCode};
 use parking_lot::Mutex;

@@ -1,6 +1,6 @@
 //! What is asked of a source again is not forgotten, whatever is in the way.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use futures::FutureExt as _;
 use handfast_proto::{chain::Chain, ids::StoreId};
@@ -8,9 +8,11 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
+    audit::Scribe,
     clock::ManualClock,
     delivery::{DeliveryParts, walk::make_deployment},
     ingest::{ProjectorTask, Publishers, Session, committer, projector, tests::batch},
+    random::OsRandom,
     store::{AppendGroup, LogBatch, PatientStore as _, SqliteStore, Store as _},
 };
 
@@ -51,14 +53,20 @@ async fn erased(dir: &Path) -> Erased {
         .await
         .unwrap();
     let (clock, committed) = (Arc::new(ManualClock::at(1_000)), Arc::default());
-    let (committer, _committing) = committer(store.clone(), clock.clone(), Arc::clone(&committed))
-        .await
-        .unwrap();
+    let scribe = Scribe::new(Arc::new(OsRandom));
+    let made = committer(
+        store.clone(),
+        clock.clone(),
+        scribe.clone(),
+        Arc::clone(&committed),
+    );
+    let (committer, _committing) = made.await.unwrap();
     let (projector, projecting) = projector(committer.clone(), store.clone(), committed);
     let publishers = Arc::new(Publishers::default());
     let parts = DeliveryParts {
         store: store.clone(),
         clock,
+        scribe,
         committer,
         projector,
         publishers: Arc::clone(&publishers),

@@ -1,0 +1,142 @@
+//! A1: what was handed over is entered with the cursor that records its receipt, what was withheld with its reason,
+//! what was removed when it was; and what a daemon that was killed may have handed over is entered as that.
+//!
+//! Detects: a hand-over that is not entered; one entered for a record that was withheld; a withdrawal that leaves no
+//! trace; what was withheld told to the recipient's people; a kill that leaves no doubt behind.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use handfast_integration_tests::harness::{Ward, nhs_number, wait_until_async};
+use handfast_proto::v1::Side;
+use serde_json::Value;
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// What an officer is told of the records of patient 0.
+async fn explained(ward: &Ward, officer: &Path) -> anyhow::Result<Vec<Value>> {
+    let number = nhs_number(0)?.reveal();
+    let args = [
+        "audit",
+        "explain",
+        "--from",
+        "Z00001",
+        "--to",
+        "Z00002",
+        "--reason",
+        "asked",
+        "--patient",
+        &number,
+    ];
+    let told = ward.town.deployment.ctl(officer, &args).await?.ok()?.json()?;
+    Ok(told["records"].as_array().context("records")?.clone())
+}
+
+/// The standing of a record, and the kinds of what happened to it.
+fn of<'r>(records: &'r [Value], name: &str) -> Option<(&'r str, Vec<&'r str>)> {
+    let record = records.iter().find(|record| record["record"] == name)?;
+    let events = record["events"].as_array()?;
+    let kinds = events.iter().filter_map(|event| event["kind"].as_str()).collect();
+    Some((record["standing"].as_str()?, kinds))
+}
+
+/// Waits until a record stands so for an officer.
+async fn stands(ward: &Ward, officer: &Path, name: &str, want: &str, kind: &str) -> anyhow::Result<()> {
+    let what = format!("{name} stands as {want} after {kind}");
+    wait_until_async(&what, SOON, || async {
+        let records = explained(ward, officer).await.map_err(|e| format!("{e:#}"))?;
+        match of(&records, name) {
+            Some((standing, kinds)) if standing == want && kinds.contains(&kind) => Ok(()),
+            found => Err(format!("{found:?}")),
+        }
+    })
+    .await
+}
+
+/// How far the source's log goes at the daemon.
+async fn head(ward: &Ward) -> anyhow::Result<u64> {
+    let deployment = &ward.town.deployment;
+    let status = deployment
+        .ctl(&deployment.operator(), &["status"])
+        .await?
+        .ok()?
+        .json()?;
+    let units = status["units"].as_array().context("units")?;
+    let source = units
+        .iter()
+        .find(|unit| unit["ods"] == "Z00001")
+        .context("the source")?;
+    source["head_seq"]
+        .as_u64()
+        .with_context(|| format!("a head in {source}"))
+}
+
+async fn a_ward_that_shares() -> anyhow::Result<Ward> {
+    let mut ward = Ward::with_options(&[]).await?;
+    ward.town.turn(Side::ShareIn, 0, 1, true).await?;
+    ward.fill(2).await?;
+    let mut all = ward.shareable(0)?;
+    all.extend(ward.shareable(1)?);
+    ward.holds(&all, SOON).await?;
+    Ok(ward)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a1_what_was_forwarded_withheld_and_withdrawn_is_explained() -> anyhow::Result<()> {
+    let ward = a_ward_that_shares().await?;
+    let (source, recipient) = (&ward.source_officer, &ward.officer);
+    for officer in [source, recipient] {
+        stands(&ward, officer, "Observation/o0-0", "forwarded", "disclosed").await?;
+    }
+    stands(&ward, source, "Observation/o0-2", "withheld", "withheld").await?;
+    let received = explained(&ward, recipient).await?;
+    ensure!(
+        of(&received, "Observation/o0-2").is_none(),
+        "the recipient is told of what was withheld: {received:?}"
+    );
+    ensure!(
+        !received
+            .iter()
+            .any(|record| record.to_string().contains("withheld\":\"p")),
+        "the recipient is told of a reason: {received:?}"
+    );
+
+    ward.town.turn(Side::ShareOut, 0, 1, false).await?;
+    for officer in [source, recipient] {
+        stands(&ward, officer, "Observation/o0-0", "withdrawn", "withdrawal").await?;
+    }
+    ward.town.deployment.finished();
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a1_what_a_killed_daemon_may_have_handed_over_is_entered() -> anyhow::Result<()> {
+    let mut ward = a_ward_that_shares().await?;
+    // Nobody gives a receipt for what is due from here on; a daemon that starts again cannot know more than that.
+    ward.town.house(1)?.agent.kill();
+    let before = head(&ward).await?;
+    ward.fill(3).await?;
+    wait_until_async("the daemon has what was written", SOON, || async {
+        match head(&ward).await {
+            Ok(head) if head == before + 4 => Ok(()),
+            other => Err(format!("{other:?}, from {before}")),
+        }
+    })
+    .await?;
+    ward.town.deployment.restart().await?;
+    let args = ["audit", "search", "--reason", "asked"];
+    let found = ward
+        .town
+        .deployment
+        .ctl(&ward.source_officer, &args)
+        .await?
+        .ok()?
+        .json()?;
+    let entries = found["entries"].as_array().context("entries")?;
+    ensure!(
+        entries.iter().any(|entry| entry["kind"] == "perhaps-disclosed"),
+        "no doubt was entered: {found}"
+    );
+    ward.town.deployment.finished();
+    Ok(())
+}
