@@ -5,6 +5,12 @@
 //! that go with those withdrawn, or stay away after a yes; a word in the record stream that what follows it
 //! overtakes; a removal that an offline recipient or a killed daemon forgets; one called done that is not; and
 //! clinical content left in a file, or in what clinicians are told.
+//!
+//! Seen to fail with: no job written for a patient's word, by hand or in the stream, for a moved number, for a scope
+//! that changed, for a claim; what a record is no longer not removed where it turns private; nothing ended when its
+//! time was over; nothing erased at the daemon; a word in the stream that is in the book only behind what follows it;
+//! the recipient's write-ahead log not emptied; a withdrawal confirmed while the server still refuses a deletion; what
+//! could not be deleted not counted; and clinicians not told of a withdrawal.
 
 mod dissent;
 mod ends;

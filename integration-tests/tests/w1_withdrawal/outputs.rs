@@ -1,12 +1,15 @@
 //! Clinical systems that do not remove what they are told to, and what clinicians are told.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use handfast_integration_tests::harness::{FhirServer, Records, nhs_number, wait_until};
 use serde_json::Value;
 
 use crate::scene::{IN, OUT, REMARK, SOON, SOURCE, Scene, observation};
+
+/// How long it may take until what a server refused is tried again: longer each time.
+const RETRIED: Duration = Duration::from_secs(180);
 
 /// The recipient writes to a FHIR server instead of its folder.
 async fn writes_to(server: &FhirServer, scene: &Scene) -> anyhow::Result<()> {
@@ -21,7 +24,7 @@ async fn writes_to(server: &FhirServer, scene: &Scene) -> anyhow::Result<()> {
 }
 
 async fn holds(server: &FhirServer, records: usize) -> anyhow::Result<()> {
-    wait_until("the server holds what it is to", SOON, || {
+    wait_until("the server holds what it is to", RETRIED, || {
         match server.records().len() {
             n if n == records => Ok(()),
             n => Err(format!("it holds {n} records, not {records}")),
@@ -52,13 +55,13 @@ async fn w1_what_cannot_be_removed_is_reported_not_called_done() -> anyhow::Resu
     scene.said(OUT, 0, &["--share-out", "no"]).await?;
     holds(&server, 10).await?;
     scene
-        .status(IN, "the agent says that it is pending", |s| {
-            source_of(s)["withdrawals_pending"] == 1
+        .both_see("it is open", |a| {
+            a["partial"]["open"] == 1 && a["partial"]["last"].is_null()
         })
         .await?;
     scene
-        .both_see("it is open", |a| {
-            a["partial"]["open"] == 1 && a["partial"]["last"].is_null()
+        .status(IN, "the agent says that it is pending", |s| {
+            source_of(s)["withdrawals_pending"] == 1
         })
         .await?;
     server.refuse("Observation", None);

@@ -65,7 +65,7 @@ async fn w1_a_caseload_that_changes_withdraws_just_that() -> anyhow::Result<()> 
     let mut scene = Scene::filled(3).await?;
     scene.drop_lines(IN, "own.ndjson", &own("mine", 0)?).await?;
     scene
-        .status(IN, "the daemon has it", |s| s["outbox"]["acked_seq"] == 2)
+        .status(IN, "the daemon has it", |s| s["uplink"]["acked_seq"] == 2)
         .await?;
     scene.half(OUT, &["on", "--patients", "caseload"]).await?;
     scene.shows(&scene.only(|k, _| k == 0)?).await?;
