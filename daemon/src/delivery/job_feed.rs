@@ -5,14 +5,15 @@
 //! interrupted by those over a patient. Up to where a job over a patient or over changes goes is fixed when it
 //! begins, which is after the book was swapped for it: what was handed over under the book before lies below.
 //! The end of a job over changes is chosen when the live feed is past everything that may have taken a record
-//! out of the job's hands.
+//! out of the job's hands. What the live feed chose of a record after a job began takes that record out of the
+//! job's hands: an older version never follows a newer one, nor the removal that came of it.
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
     sync::Arc,
 };
 
-use handfast_proto::amendment::Batch;
+use handfast_proto::{amendment::Batch, ids::RecordId};
 
 use super::{
     candidate::{Candidate, Chosen, Edge, Over, Take},
@@ -33,6 +34,9 @@ const READ_BYTES: usize = 1024 * 1024;
 
 /// Bytes of the log read at once where few are: one batch.
 const READ_ONE: usize = 1;
+
+/// Records of one job that the live feed may take over while the job goes on; then it waits for the job.
+const MAX_OVERTAKEN: usize = 16 * 1024;
 
 /// The grant that a feed serves.
 #[derive(Clone)]
@@ -80,6 +84,8 @@ struct Run {
     begun: bool,
     wanted: VecDeque<u64>,
     batches: VecDeque<Arc<Batch>>,
+    /// Records of which the live feed chose something since the job began.
+    overtaken: HashSet<RecordId>,
     /// The source's head when every record had been chosen.
     walked_at: Option<u64>,
 }
@@ -114,8 +120,19 @@ impl Jobs {
     /// Whether the live feed waits for one of them.
     pub(super) fn hold_up_live(&self) -> bool {
         let everything = |over: Over| over == Over::Everything;
-        self.sweep.as_ref().is_some_and(|run| everything(run.over))
+        let runs = || [&self.sweep, &self.changes].into_iter().flatten();
+        runs().any(|run| everything(run.over) || run.overtaken.len() >= MAX_OVERTAKEN)
             || self.waiting.values().any(|waiting| everything(waiting.over))
+    }
+
+    /// The live feed chose a batch: what is in it is not for the jobs under way to send any more.
+    pub(super) fn overtaken_by(&mut self, batch: &Batch) {
+        for run in [&mut self.sweep, &mut self.changes].into_iter().flatten() {
+            if run.walked_at.is_none() {
+                let later = batch.entries().filter(|entry| entry.seq > run.upto);
+                run.overtaken.extend(later.map(|entry| entry.record.clone()));
+            }
+        }
     }
 
     /// The next thing to send of them. Not cancellation-safe: what was chosen would be passed over.
@@ -174,6 +191,7 @@ impl Jobs {
             begun: false,
             wanted: VecDeque::new(),
             batches: VecDeque::new(),
+            overtaken: HashSet::new(),
             walked_at: None,
         })
     }
@@ -209,6 +227,7 @@ impl Run {
             return Ok(Next::Again);
         }
         let walked_at = *self.walked_at.get_or_insert(live.head);
+        self.overtaken.clear();
         if matches!(self.over, Over::Changes(_)) && live.position < walked_at {
             return Ok(Next::Nothing);
         }
@@ -274,7 +293,10 @@ impl Run {
             .filter(|seq| *seq <= batch.last_seq())
         {
             self.wanted.pop_front();
-            if let Ok(index) = usize::try_from(seq.saturating_sub(batch.first_seq())) {
+            let index = usize::try_from(seq.saturating_sub(batch.first_seq()));
+            if let Ok(index) = index
+                && !self.overtaken.contains(batch.entry(index).record)
+            {
                 mask = mask.with(index);
             }
         }
@@ -305,5 +327,48 @@ impl Run {
             upto: self.upto,
             complete,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use handfast_proto::ids::NhsNumber;
+
+    use super::*;
+    use crate::ingest::tests::batch;
+
+    fn run(job: u64, over: Over) -> Run {
+        Run {
+            job: JobId(job),
+            over,
+            upto: 3,
+            looked_up: 3,
+            begun: true,
+            wanted: VecDeque::from([1, 2, 3]),
+            batches: VecDeque::new(),
+            overtaken: HashSet::new(),
+            walked_at: None,
+        }
+    }
+
+    /// Fails where `take_mask` does not look at what was overtaken: then a version follows the removal of its record
+    /// to a recipient that held nothing of it, and stays there.
+    #[test]
+    fn what_the_live_feed_is_past_is_not_sent_by_a_job_that_began_before() {
+        let patient = NhsNumber::from_u64(9_990_000_018).unwrap();
+        let mut jobs = Jobs {
+            sweep: Some(run(1, Over::Patient(patient))),
+            ..Jobs::default()
+        };
+        // Each amendment is of the record of its seq.
+        let looked_up = batch(1, 3, 1);
+        jobs.overtaken_by(&looked_up);
+        let run = jobs.sweep.as_mut().unwrap();
+        assert!(run.overtaken.is_empty(), "the job looked at these");
+        run.upto = 1;
+        jobs.overtaken_by(&batch(2, 1, 1));
+        let mut run = jobs.sweep.take().unwrap();
+        assert_eq!(run.take_mask(&looked_up), Mask::NONE.with(0).with(2));
+        assert!(run.wanted.is_empty());
     }
 }

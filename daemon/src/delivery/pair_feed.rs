@@ -114,6 +114,7 @@ impl PairFeed {
         let batch = self.next_batch(from).await?;
         let mask = Mask::beyond(&batch, self.position);
         self.position = batch.last_seq();
+        self.jobs.overtaken_by(&batch);
         Ok(Next::Send(Candidate::Batch(Chosen {
             pair: self.serves.pair,
             grant: self.serves.grant,
