@@ -110,6 +110,8 @@ fn print_toggle(t: &ToggleFigures) {
     row("off, nothing on its way", &t.off_at_rest);
     row("off, in the middle of a catch-up", &t.off_in_the_middle);
     row("  until the withdrawal has arrived", &t.withdrawn);
+    row("narrowed to nothing, and widened again", &t.narrowed);
+    row("  until every removal or record has arrived", &t.changed);
     println!(
         "  the fence itself may wait {} ms; pending or cut: {}; a preview took {:.0} ms",
         t.fence_may_wait_ms, t.pending_or_cut, t.preview_ms

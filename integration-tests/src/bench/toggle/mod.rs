@@ -2,6 +2,7 @@
 //! what follows takes behind them, and how much memory the daemon needs for that.
 
 mod fill;
+mod halves;
 mod recipient;
 mod scenario;
 

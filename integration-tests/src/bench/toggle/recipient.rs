@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use anyhow::Context as _;
 use handfast_proto::{
     limits::BESIDE_THE_SESSION,
-    v1::{WithdrawalConfirmed, subscribe_request, subscribe_response::Message},
+    v1::{ReconcileScope, WithdrawalConfirmed, subscribe_request, subscribe_response::Message},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -26,6 +26,8 @@ pub(super) struct Grant {
     pub(super) received: u64,
     /// Whether everything that was there when it began has been received.
     pub(super) caught_up: bool,
+    /// How often everything that a narrower or wider scope changed has been received.
+    pub(super) changed: u32,
     /// Whether what was received under it is to be removed.
     pub(super) withdrawn: bool,
 }
@@ -93,15 +95,26 @@ async fn receive(url: String, identity: Identity, notes: watch::Sender<Seen>) ->
         if message.number != BESIDE_THE_SESSION {
             arrived.send_replace(message.number);
         }
-        if let Some(Message::Withdraw(withdraw)) = &message.message {
+        if let Some(job) = message.message.as_ref().and_then(to_confirm) {
             let done = WithdrawalConfirmed {
-                job: withdraw.job,
+                job,
                 removed: 0,
                 not_removed: 0,
             };
             let done = sink::request(subscribe_request::Message::WithdrawalConfirmed(done));
             confirm.send(done).await.context("confirm a withdrawal")?;
         }
+    }
+}
+
+/// The job that is to be confirmed once it was carried out.
+fn to_confirm(what: &Message) -> Option<u64> {
+    match what {
+        Message::Withdraw(withdraw) => Some(withdraw.job),
+        Message::CatchUp(edge) if edge.complete && edge.scope() != ReconcileScope::Everything => {
+            Some(edge.job)
+        }
+        _ => None,
     }
 }
 
@@ -113,7 +126,12 @@ fn note(seen: &mut Seen, what: &Message) {
             seen.grants.entry(deliver.grant).or_default().received += amendments as u64;
         }
         Message::CatchUp(edge) if edge.complete => {
-            seen.grants.entry(edge.grant).or_default().caught_up = true;
+            let grant = seen.grants.entry(edge.grant).or_default();
+            match edge.scope() {
+                ReconcileScope::Everything => grant.caught_up = true,
+                ReconcileScope::Changes => grant.changed += 1,
+                ReconcileScope::Patient => {}
+            }
         }
         Message::Withdraw(withdraw) => {
             seen.grants.entry(withdraw.ended_grant).or_default().withdrawn = true;
@@ -143,6 +161,13 @@ mod tests {
                 ..CatchUp::default()
             })
         };
+        let changes = CatchUp {
+            grant: 2,
+            job: 7,
+            complete: true,
+            scope: ReconcileScope::Changes.into(),
+            ..CatchUp::default()
+        };
         let withdraw = Withdraw {
             ended_grant: 1,
             ..Withdraw::default()
@@ -151,9 +176,12 @@ mod tests {
         note(&mut seen, &edge(false));
         assert_eq!(seen.of(2), Grant::default());
         note(&mut seen, &edge(true));
+        assert_eq!(to_confirm(&edge(true)), None);
+        assert_eq!(to_confirm(&Message::CatchUp(changes.clone())), Some(7));
+        note(&mut seen, &Message::CatchUp(changes));
         note(&mut seen, &Message::Withdraw(withdraw));
         let (one, two) = (seen.of(1), seen.of(2));
         assert_eq!((one.received, one.caught_up, one.withdrawn), (3, false, true));
-        assert_eq!((two.received, two.caught_up, two.withdrawn), (0, true, false));
+        assert_eq!((two.received, two.caught_up, two.changed), (0, true, 1));
     }
 }

@@ -3,12 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use handfast_proto::{
-    limits::MAX_BATCH_AMENDMENTS,
-    v1::{InForce, SetAgreementRequest, Side, agreements_client::AgreementsClient},
-};
+use handfast_proto::{amendment::Category, limits::MAX_BATCH_AMENDMENTS, v1::Side};
 use serde::Serialize;
-use tonic::transport::Channel;
 
 use super::{
     super::{
@@ -16,11 +12,10 @@ use super::{
         stage::{Stage, settled},
     },
     fill,
+    halves::Halves,
     recipient::Recipient,
 };
-use crate::harness::{
-    Identity, UnitAtTest, Windows, connect, cpu, forget_peak, peak_memory, resident_memory,
-};
+use crate::harness::{Identity, cpu, forget_peak, peak_memory, resident_memory};
 
 /// What a call may wait for what is in flight, in milliseconds: the daemon's default for `drain_ms`.
 const FENCE_MAY_WAIT_MS: u64 = 1_000;
@@ -73,6 +68,10 @@ pub struct ToggleFigures {
     pub off_in_the_middle: Calls,
     /// From a call that turned a half off until the withdrawal had arrived.
     pub withdrawn: Calls,
+    /// Calls that narrowed a half that stays on to categories that no record has, and that took that back.
+    pub narrowed: Calls,
+    /// From such a call until every removal, or every record, had arrived.
+    pub changed: Calls,
     /// What a call that turns a half off may wait for what is in flight, in milliseconds.
     pub fence_may_wait_ms: u64,
     /// Calls that answered "pending", and connections cut.
@@ -118,6 +117,8 @@ pub(in super::super) async fn run(toggle: Toggle) -> anyhow::Result<ToggleFigure
         off_at_rest: calls(&turns.off_at_rest),
         off_in_the_middle: calls(&turns.off_in_the_middle),
         withdrawn: calls(&turns.withdrawn),
+        narrowed: calls(&turns.narrowed),
+        changed: calls(&turns.changed),
         fence_may_wait_ms: FENCE_MAY_WAIT_MS,
         pending_or_cut: turns.pending_or_cut,
         daemon_cpu_seconds: daemon_cpu.as_secs_f64(),
@@ -131,90 +132,6 @@ pub(in super::super) async fn run(toggle: Toggle) -> anyhow::Result<ToggleFigure
     Ok(figures)
 }
 
-/// The two halves of the pair, by the administrators whose they are, over connections kept open: the calls are
-/// measured, not their handshakes.
-struct Halves {
-    source: String,
-    recipient: String,
-    out: Channel,
-    into: Channel,
-}
-
-impl Halves {
-    async fn connect(url: &str, source: &UnitAtTest, recipient: &UnitAtTest) -> anyhow::Result<Self> {
-        let office = async |unit: &UnitAtTest| {
-            connect(url, &Identity::load(&unit.admin_profile)?, Windows::default()).await
-        };
-        Ok(Self {
-            source: source.ods.clone(),
-            recipient: recipient.ods.clone(),
-            out: office(source).await?,
-            into: office(recipient).await?,
-        })
-    }
-
-    fn client(&self, side: Side) -> AgreementsClient<Channel> {
-        let channel = if side == Side::ShareOut {
-            &self.out
-        } else {
-            &self.into
-        };
-        AgreementsClient::new(channel.clone())
-    }
-
-    fn request(&self, side: Side, on: bool) -> SetAgreementRequest {
-        SetAgreementRequest {
-            source: self.source.clone(),
-            recipient: self.recipient.clone(),
-            side: side.into(),
-            on,
-            reason: "the benchmark".to_owned(),
-            scope: None,
-        }
-    }
-
-    async fn turn(&self, side: Side, on: bool) -> anyhow::Result<Turned> {
-        let begun = Instant::now();
-        let answer = self.client(side).set(self.request(side, on)).await?.into_inner();
-        let took = begun.elapsed();
-        let cut = answer
-            .receipt
-            .as_ref()
-            .is_some_and(|receipt| receipt.connection_cut);
-        Ok(Turned {
-            begun,
-            took,
-            grant: answer.agreement.map_or(0, |agreement| agreement.grant),
-            pending_or_cut: cut || answer.in_force() != InForce::Yes,
-        })
-    }
-
-    /// Has everything but one half on.
-    async fn wait_for(&self, side: Side) -> anyhow::Result<()> {
-        self.turn(side, false).await?;
-        let other = if side == Side::ShareOut {
-            Side::ShareIn
-        } else {
-            Side::ShareOut
-        };
-        self.turn(other, true).await.map(drop)
-    }
-
-    async fn preview(&self, side: Side) -> anyhow::Result<(Duration, u64)> {
-        let begun = Instant::now();
-        let answer = self.client(side).preview(self.request(side, false)).await?;
-        let ends = answer.into_inner().ends.map_or(0, |counts| counts.records);
-        Ok((begun.elapsed(), ends))
-    }
-}
-
-struct Turned {
-    begun: Instant,
-    took: Duration,
-    grant: u64,
-    pending_or_cut: bool,
-}
-
 /// What was measured so far.
 struct Turns {
     halves: Halves,
@@ -226,6 +143,8 @@ struct Turns {
     off_at_rest: Vec<Duration>,
     off_in_the_middle: Vec<Duration>,
     withdrawn: Vec<Duration>,
+    narrowed: Vec<Duration>,
+    changed: Vec<Duration>,
     preview: Duration,
     pending_or_cut: u32,
 }
@@ -242,6 +161,8 @@ impl Turns {
             off_at_rest: Vec::new(),
             off_in_the_middle: Vec::new(),
             withdrawn: Vec::new(),
+            narrowed: Vec::new(),
+            changed: Vec::new(),
             preview: Duration::ZERO,
             pending_or_cut: 0,
         })
@@ -265,6 +186,7 @@ impl Turns {
                     self.records
                 );
                 self.preview = took;
+                self.narrow(side, grant).await?;
             }
             let took = self.turn_off(side, grant).await?;
             self.off_at_rest.push(took);
@@ -305,6 +227,22 @@ impl Turns {
             self.records
         );
         Ok(grant)
+    }
+
+    /// Narrows the half to what no record is, and takes that back.
+    async fn narrow(&mut self, side: Side, grant: u64) -> anyhow::Result<()> {
+        for (times, categories) in [(1, vec![Category::Referrals as u32]), (2, Vec::new())] {
+            let turned = self.halves.narrow(side, categories).await?;
+            self.narrowed.push(turned.took);
+            ensure!(
+                turned.grant == grant,
+                "the grant did not stay when its half was narrowed"
+            );
+            self.follow("a change of scope", |seen| seen.of(grant).changed >= times)
+                .await?;
+            self.changed.push(turned.begun.elapsed());
+        }
+        Ok(())
     }
 
     /// Turns the half off, and waits for the withdrawal. How long the call took.
