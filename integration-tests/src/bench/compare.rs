@@ -116,7 +116,7 @@ fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     let middle = figures.len() / 2;
     let at = |place: usize| figures.get(place).copied().unwrap_or(0.0);
-    if figures.len() % 2 == 0 && middle > 0 {
+    if figures.len().is_multiple_of(2) && middle > 0 {
         f64::midpoint(at(middle - 1), at(middle))
     } else {
         at(middle)

@@ -228,7 +228,7 @@ impl Share {
 fn share(unit: usize, units: usize, measured: usize) -> Share {
     let everyone: Range<usize> = 0..PATIENTS;
     let here = |k: &usize| k % units == unit || (unit < measured && *k < MEASURED_PATIENTS);
-    let says_no = |k: &usize| *k >= MEASURED_PATIENTS && k % ONE_NO_IN == 0;
+    let says_no = |k: &usize| *k >= MEASURED_PATIENTS && k.is_multiple_of(ONE_NO_IN);
     let (no, yes) = everyone.filter(here).partition(says_no);
     Share { yes, no }
 }
@@ -260,10 +260,8 @@ mod tests {
     fn everyone_said_something_and_the_measured_ones_yes_to_every_measured_unit() {
         let (units, measured) = (35, 2);
         let shares: Vec<Share> = (0..units).map(|u| share(u, units, measured)).collect();
-        let mut patients = BTreeSet::new();
-        for share in &shares {
-            patients.extend(share.yes.iter().chain(&share.no));
-        }
+        let spoke = |share: &Share| [share.yes.clone(), share.no.clone()].concat();
+        let patients: BTreeSet<usize> = shares.iter().flat_map(spoke).collect();
         assert_eq!(patients.len(), PATIENTS);
         for share in &shares[..measured] {
             assert!((0..MEASURED_PATIENTS).all(|k| share.yes.contains(&k)));
@@ -282,7 +280,7 @@ mod tests {
 
     #[test]
     fn there_are_as_many_numbers_as_patients() {
-        let numbers: BTreeSet<u64> = nhs_numbers().take(PATIENTS).map(|n| n.as_u64()).collect();
+        let numbers: BTreeSet<u64> = nhs_numbers().take(PATIENTS).map(NhsNumber::as_u64).collect();
         assert_eq!(numbers.len(), PATIENTS);
     }
 }

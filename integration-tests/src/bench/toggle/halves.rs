@@ -70,8 +70,8 @@ impl Halves {
         Ok(Turned {
             begun,
             took,
-            grant: answer.agreement.map_or(0, |agreement| agreement.grant),
             pending_or_cut: cut || answer.in_force() != InForce::Yes,
+            grant: answer.agreement.map_or(0, |agreement| agreement.grant),
         })
     }
 
