@@ -25,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     flood::PAYLOAD_BYTES,
     report::Figures,
-    run::{Stage, Stretch, WARM_UP, running, stage},
+    run::{Stretch, WARM_UP, running},
+    stage::Stage,
 };
 use crate::harness::{AgentProcess, Deployment, amendment};
 
@@ -43,27 +44,18 @@ struct Agent {
 }
 
 /// Sources and recipients at full speed for a stretch.
-pub(super) async fn saturated(
-    name: &str,
-    sources: usize,
-    recipients: usize,
-    seconds: u64,
-) -> anyhow::Result<Figures> {
-    let Stage {
-        deployment,
-        sources: from,
-        recipients: to,
-    } = stage(sources, recipients).await?;
+pub(super) async fn saturated(name: &str, stage: Stage, seconds: u64) -> anyhow::Result<Figures> {
+    let deployment = &stage.deployment;
     let pid = deployment.pid()?;
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let mut publishing = Vec::new();
     let mut receiving = Vec::new();
-    for (unit, _) in &to {
-        receiving.push(start(&deployment, &unit.ods, &stop, &mut tasks).await?);
+    for (unit, _) in &stage.recipients {
+        receiving.push(start(deployment, &unit.ods, &stop, &mut tasks).await?);
     }
-    for (unit, _) in &from {
-        let agent = start(&deployment, &unit.ods, &stop, &mut tasks).await?;
+    for (unit, _) in &stage.sources {
+        let agent = start(deployment, &unit.ods, &stop, &mut tasks).await?;
         tasks.spawn(push(agent.outbox.clone()));
         publishing.push(agent);
     }
@@ -72,10 +64,10 @@ pub(super) async fn saturated(
     running(&mut tasks, WARM_UP).await?;
     let stretch = Stretch::begin(pid, durable(), delivered())?;
     running(&mut tasks, Duration::from_secs(seconds)).await?;
-    let figures = stretch.end(pid, name, (sources, recipients), durable(), delivered())?;
+    let figures = stretch.end(pid, name, &stage, durable(), delivered())?;
     stop.cancel();
     tasks.shutdown().await;
-    deployment.finished();
+    stage.deployment.finished();
     Ok(figures)
 }
 

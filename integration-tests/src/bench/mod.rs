@@ -1,12 +1,19 @@
 //! The benchmark: how many amendments become durable and are delivered, how quickly, and what that costs
-//! the daemon. Not a timed test: it reports.
+//! the daemon; what it costs it to hold many consents; how quickly a half is turned. Not a timed test: it reports.
 
 mod agents;
+mod compare;
 mod flood;
 mod latency;
+mod load;
 mod report;
 mod run;
 mod sink;
+mod stage;
+mod toggle;
 
-pub use report::{Figures, print_table};
+pub use compare::{Compared, compare_loaded, print_compared};
+pub use load::LoadFigures;
+pub use report::{Figures, Report, print_report};
 pub use run::{Plan, run};
+pub use toggle::{Calls, ToggleFigures};

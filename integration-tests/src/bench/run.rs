@@ -9,7 +9,6 @@ use std::{
 };
 
 use anyhow::Context as _;
-use handfast_proto::v1::Side;
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
@@ -18,10 +17,12 @@ use super::{
     agents,
     flood::{self, Templates},
     latency,
-    report::Figures,
+    report::{Figures, Report},
     sink::{self, Counted},
+    stage::Stage,
+    toggle::{self, Toggle},
 };
-use crate::harness::{Deployment, Identity, UnitAtTest, cpu, peak_memory};
+use crate::harness::{cpu, peak_memory};
 
 /// How long a scenario runs before it is measured.
 pub(super) const WARM_UP: Duration = Duration::from_secs(2);
@@ -30,6 +31,9 @@ const OPEN_LOOP_RATE: u64 = 2_000;
 /// What comes in the first second of the open loop is left out: connections are being made.
 const SETTLE: Duration = Duration::from_secs(1);
 
+/// The scenario that turns halves.
+const TOGGLE: &str = "toggle";
+
 /// Which scenarios, and for how long each is measured.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -37,66 +41,58 @@ pub struct Plan {
     pub seconds: u64,
     /// Only scenarios whose name contains this.
     pub only: Option<String>,
+    /// Whether agreements and patients' words are loaded before the measured stretch.
+    pub loaded: bool,
+    /// Current records behind the halves that are turned.
+    pub records: u64,
+    /// How often they are turned off at rest, and as often in the middle of a catch-up.
+    pub turns: u32,
+}
+
+impl Plan {
+    fn has(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| name.contains(only.as_str()))
+    }
 }
 
 /// Runs the scenarios one after the other.
-pub async fn run(plan: &Plan) -> anyhow::Result<Vec<Figures>> {
+pub async fn run(plan: &Plan) -> anyhow::Result<Report> {
+    let scenarios = streams(plan).await?;
+    let toggle = Toggle {
+        records: plan.records,
+        turns: plan.turns,
+        loaded: plan.loaded,
+    };
+    let toggle = if plan.has(TOGGLE) {
+        Some(toggle::run(toggle).await?)
+    } else {
+        None
+    };
+    Ok(Report { scenarios, toggle })
+}
+
+/// Runs those in which amendments flow.
+pub(super) async fn streams(plan: &Plan) -> anyhow::Result<Vec<Figures>> {
     let templates = Templates::new()?;
     let mut out = Vec::new();
     for (name, sources, recipients) in [("clients 1 to 1", 1, 1), ("clients 16 to 4", 16, 4)] {
-        if wanted(plan, name) {
-            out.push(saturated(name, sources, recipients, plan.seconds, &templates).await?);
+        if plan.has(name) {
+            let stage = Stage::joined(sources, recipients, plan.loaded).await?;
+            out.push(saturated(name, stage, plan.seconds, &templates).await?);
         }
     }
     for (name, sources, recipients) in [("agents 1 to 1", 1, 1), ("agents 16 to 4", 16, 4)] {
-        if wanted(plan, name) {
-            out.push(agents::saturated(name, sources, recipients, plan.seconds).await?);
+        if plan.has(name) {
+            let stage = Stage::joined(sources, recipients, plan.loaded).await?;
+            out.push(agents::saturated(name, stage, plan.seconds).await?);
         }
     }
     let name = "clients 1 to 1, open loop 2,000/s";
-    if wanted(plan, name) {
-        out.push(open_loop(name, plan.seconds).await?);
+    if plan.has(name) {
+        let stage = Stage::joined(1, 1, plan.loaded).await?;
+        out.push(open_loop(name, stage, plan.seconds).await?);
     }
     Ok(out)
-}
-
-fn wanted(plan: &Plan, name: &str) -> bool {
-    plan.only.as_ref().is_none_or(|only| name.contains(only.as_str()))
-}
-
-/// A deployment whose sources all share with all recipients.
-pub(super) struct Stage {
-    pub(super) deployment: Deployment,
-    pub(super) sources: Vec<(UnitAtTest, Identity)>,
-    pub(super) recipients: Vec<(UnitAtTest, Identity)>,
-}
-
-pub(super) async fn stage(sources: usize, recipients: usize) -> anyhow::Result<Stage> {
-    let deployment = Deployment::start().await?;
-    let mut units = Vec::new();
-    for n in 0..sources + recipients {
-        let unit = deployment.add_unit(&format!("Z{n:05}"), "gp").await?;
-        let identity = deployment.enrol(&unit).await?;
-        units.push((unit, identity));
-    }
-    let recipients = units.split_off(sources);
-    for (source, _) in &units {
-        for (recipient, _) in &recipients {
-            source
-                .admin
-                .set(Side::ShareOut, &source.ods, &recipient.ods, true)
-                .await?;
-            recipient
-                .admin
-                .set(Side::ShareIn, &source.ods, &recipient.ods, true)
-                .await?;
-        }
-    }
-    Ok(Stage {
-        deployment,
-        sources: units,
-        recipients,
-    })
 }
 
 /// What is counted over a stretch of time.
@@ -121,7 +117,7 @@ impl Stretch {
         &self,
         pid: u32,
         scenario: &str,
-        (sources, recipients): (usize, usize),
+        stage: &Stage,
         durable: u64,
         delivered: u64,
     ) -> anyhow::Result<Figures> {
@@ -133,8 +129,8 @@ impl Stretch {
         );
         Ok(Figures {
             scenario: scenario.to_owned(),
-            sources,
-            recipients,
+            sources: stage.sources.len(),
+            recipients: stage.recipients.len(),
             seconds,
             durable_per_second: durable / seconds,
             delivered_per_second: delivered / seconds,
@@ -142,18 +138,17 @@ impl Stretch {
             daemon_cpu_seconds_per_million: cpu * 1e6 / durable.max(1.0),
             daemon_peak_mib: peak_memory(pid)? as f64 / 1_048_576.0,
             latency_ms: None,
+            load: stage.load.clone(),
         })
     }
 }
 
 async fn saturated(
     name: &str,
-    sources: usize,
-    recipients: usize,
+    stage: Stage,
     seconds: u64,
     templates: &Arc<Templates>,
 ) -> anyhow::Result<Figures> {
-    let stage = stage(sources, recipients).await?;
     let (url, pid) = (stage.deployment.url(), stage.deployment.pid()?);
     let counted = Counted {
         delivered: Arc::default(),
@@ -174,14 +169,13 @@ async fn saturated(
     running(&mut clients, WARM_UP).await?;
     let stretch = Stretch::begin(pid, durable(), delivered())?;
     running(&mut clients, Duration::from_secs(seconds)).await?;
-    let figures = stretch.end(pid, name, (sources, recipients), durable(), delivered())?;
+    let figures = stretch.end(pid, name, &stage, durable(), delivered())?;
     clients.abort_all();
     stage.deployment.finished();
     Ok(figures)
 }
 
-async fn open_loop(name: &str, seconds: u64) -> anyhow::Result<Figures> {
-    let stage = stage(1, 1).await?;
+async fn open_loop(name: &str, stage: Stage, seconds: u64) -> anyhow::Result<Figures> {
     let (url, pid) = (stage.deployment.url(), stage.deployment.pid()?);
     let base = Instant::now();
     let histogram = Arc::new(Mutex::new(Histogram::<u64>::new_with_bounds(1, 60_000_000, 3)?));
@@ -204,7 +198,7 @@ async fn open_loop(name: &str, seconds: u64) -> anyhow::Result<Figures> {
     let (driven, stretch) = tokio::join!(latency::drive(&url, source, base, OPEN_LOOP_RATE, lasting), clear);
     driven?;
     let total = OPEN_LOOP_RATE * lasting.as_secs();
-    let mut figures = stretch?.end(pid, name, (1, 1), total, delivered())?;
+    let mut figures = stretch?.end(pid, name, &stage, total, delivered())?;
     sink.abort();
     let histogram = histogram.lock();
     let ms = |q| histogram.value_at_quantile(q) as f64 / 1_000.0;

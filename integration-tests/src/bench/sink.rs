@@ -13,14 +13,15 @@ use anyhow::Context as _;
 use handfast_proto::{
     limits::{BESIDE_THE_SESSION, MAX_CREDIT_BYTES},
     v1::{
-        Deliver, SubscribeHello, SubscribeReceipt, SubscribeRequest, subscribe_request::Message,
-        subscribe_response, sync_client::SyncClient,
+        Deliver, SubscribeHello, SubscribeReceipt, SubscribeRequest, SubscribeResponse,
+        subscribe_request::Message, subscribe_response, sync_client::SyncClient,
     },
 };
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use tokio::{sync::watch, task::JoinHandle};
-use tokio_stream::{StreamExt as _, wrappers::WatchStream};
+use tokio_stream::{Stream, StreamExt as _, wrappers::WatchStream};
+use tonic::Streaming;
 
 use super::flood::PAYLOAD_BYTES;
 use crate::harness::{Identity, Windows, connect};
@@ -41,7 +42,25 @@ pub(super) fn start(url: &str, identity: &Identity, counted: Counted) -> JoinHan
 }
 
 async fn sink(url: String, identity: Identity, counted: Counted) -> anyhow::Result<()> {
-    let channel = connect(&url, &identity, Windows::default()).await?;
+    let (arrived, mut stream) = subscribe(&url, &identity, tokio_stream::empty()).await?;
+    loop {
+        let message = stream.message().await?.context("the daemon ended the stream")?;
+        if let Some(subscribe_response::Message::Deliver(deliver)) = &message.message {
+            count(deliver, &counted);
+        }
+        if message.number != BESIDE_THE_SESSION {
+            arrived.send_replace(message.number);
+        }
+    }
+}
+
+/// Opens a subscription of a new store. What is told to the sender goes out as a receipt, and `more` beside it.
+pub(super) async fn subscribe(
+    url: &str,
+    identity: &Identity,
+    more: impl Stream<Item = SubscribeRequest> + Send + 'static,
+) -> anyhow::Result<(watch::Sender<u64>, Streaming<SubscribeResponse>)> {
+    let channel = connect(url, identity, Windows::default()).await?;
     let hello = SubscribeHello {
         store_id: rand::random::<[u8; 16]>().to_vec().into(),
         session: 0,
@@ -57,17 +76,9 @@ async fn sink(url: String, identity: Identity, counted: Counted) -> anyhow::Resu
             durable: number,
         }))
     });
-    let requests = tokio_stream::once(request(Message::Hello(hello))).chain(receipts);
-    let mut stream = SyncClient::new(channel).subscribe(requests).await?.into_inner();
-    loop {
-        let message = stream.message().await?.context("the daemon ended the stream")?;
-        if let Some(subscribe_response::Message::Deliver(deliver)) = &message.message {
-            count(deliver, &counted);
-        }
-        if message.number != BESIDE_THE_SESSION {
-            arrived.send_replace(message.number);
-        }
-    }
+    let requests = tokio_stream::once(request(Message::Hello(hello))).chain(receipts.merge(more));
+    let stream = SyncClient::new(channel).subscribe(requests).await?.into_inner();
+    Ok((arrived, stream))
 }
 
 fn count(deliver: &Deliver, counted: &Counted) {
@@ -85,7 +96,7 @@ fn count(deliver: &Deliver, counted: &Counted) {
     }
 }
 
-fn request(message: Message) -> SubscribeRequest {
+pub(super) fn request(message: Message) -> SubscribeRequest {
     SubscribeRequest {
         message: Some(message),
     }

@@ -21,13 +21,28 @@ pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
     Ok(TICK * ticks)
 }
 
-/// The most memory that a process had resident, in bytes.
+/// The most memory that a process had resident since it began, or since [`forget_peak`], in bytes.
 pub fn peak_memory(pid: u32) -> anyhow::Result<u64> {
+    status_bytes(pid, "VmHWM:")
+}
+
+/// The memory that a process has resident, in bytes.
+pub fn resident_memory(pid: u32) -> anyhow::Result<u64> {
+    status_bytes(pid, "VmRSS:")
+}
+
+/// Has [`peak_memory`] count from what is resident now.
+pub fn forget_peak(pid: u32) -> anyhow::Result<()> {
+    // proc(5), /proc/PID/clear_refs: 5 resets the peak.
+    fs::write(format!("/proc/{pid}/clear_refs"), "5").context("reset the process's peak memory")
+}
+
+fn status_bytes(pid: u32, key: &'static str) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("read the process's status")?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|l| l.strip_prefix(key));
     let kib: u64 = line
         .and_then(|l| l.split_whitespace().next())
         .and_then(|n| n.parse().ok())
-        .context("the process's VmHWM")?;
+        .with_context(|| format!("the process's {key}"))?;
     Ok(kib * 1024)
 }

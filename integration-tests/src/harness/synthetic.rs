@@ -15,15 +15,16 @@ const PATIENTS: usize = 1_000;
 /// The NHS number of synthetic patient `k` (of [`PATIENTS`], round and round).
 pub fn nhs_number(k: u64) -> anyhow::Result<NhsNumber> {
     static NUMBERS: OnceLock<Vec<NhsNumber>> = OnceLock::new();
-    let numbers = NUMBERS.get_or_init(|| {
-        // One in eleven prefixes has no check digit; those are passed over.
-        (999_100_000_u64..)
-            .filter_map(|prefix| (0..10).find_map(|check| NhsNumber::from_u64(prefix * 10 + check).ok()))
-            .take(PATIENTS)
-            .collect()
-    });
+    let numbers = NUMBERS.get_or_init(|| nhs_numbers().take(PATIENTS).collect());
     let place = usize::try_from(k).unwrap_or(usize::MAX) % PATIENTS;
     numbers.get(place).copied().context("a synthetic NHS number")
+}
+
+/// Synthetic NHS numbers, some eight hundred thousand; the first are those of [`nhs_number`].
+pub fn nhs_numbers() -> impl Iterator<Item = NhsNumber> {
+    // One in eleven prefixes has no check digit; those are passed over.
+    (999_100_000_u64..1_000_000_000)
+        .filter_map(|prefix| (0..10).find_map(|check| NhsNumber::from_u64(prefix * 10 + check).ok()))
 }
 
 /// Version `version` (from 0) of synthetic record `record`, with a payload of `size` bytes that says both.
