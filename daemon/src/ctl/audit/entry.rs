@@ -3,8 +3,8 @@
 use handfast_proto::{
     audit::{Runs, kind_of},
     v1::{
-        AuditActorKind, AuditEntry, AuditField, AuditLeaf, AuditValue, DaemonChange, HandedOver,
-        PersonChange, Role, Side, UnitChange, WithdrawalStep, audit_leaf::Event,
+        AlertEvent, AlertStep, AuditActorKind, AuditEntry, AuditField, AuditLeaf, AuditValue, DaemonChange,
+        HandedOver, PersonChange, Role, Side, UnitChange, WithdrawalStep, audit_leaf::Event,
     },
 };
 use serde_json::{Map, Value, json};
@@ -21,6 +21,22 @@ pub(super) fn value(values: &[AuditValue], field: AuditField) -> Option<&str> {
         .iter()
         .find(|v| v.field() == field)
         .map(|v| v.value.as_str())
+}
+
+/// What happened to an alert. One that is raised has no number before the commit that enters it.
+fn alert(leaf: &AuditLeaf, event: &AlertEvent) -> String {
+    let number = if event.alert == 0 {
+        String::new()
+    } else {
+        format!(" {}", event.alert)
+    };
+    let done = match event.step() {
+        AlertStep::Raised => "was raised",
+        AlertStep::Escalated => "was escalated",
+        AlertStep::Reviewed => "was reviewed",
+        AlertStep::Unspecified => "was changed",
+    };
+    format!("alert{number} at {} {done}", leaf.unit)
 }
 
 /// Time, who, what.
@@ -190,7 +206,7 @@ fn emergencies(event: &Event, pair: &str, patient: &str, leaf: &AuditLeaf) -> Op
                 moment(e.viewed_at)
             )
         }
-        Event::Alert(e) => format!("alert {} at {} ({})", e.alert, leaf.unit, e.step().as_str_name()),
+        Event::Alert(e) => alert(leaf, e),
         _ => return None,
     };
     Some(text)

@@ -1,6 +1,8 @@
 //! `audit search`.
 
-use handfast_proto::v1::{AuditEntry, AuditKind, HandedOver, SearchAuditRequest, audit_client::AuditClient};
+use handfast_proto::v1::{
+    AuditEntry, AuditKind, HandedOver, Op, SearchAuditRequest, audit_client::AuditClient,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -76,17 +78,11 @@ fn text(entries: &[AuditEntry], handed: &[HandedOver], of_patient: bool) -> Stri
 
 fn handed_table(handed: &[HandedOver]) -> String {
     let rows = handed.iter().map(|h| {
-        let became = match h.kind() {
-            AuditKind::Disclosed => "received".to_owned(),
-            AuditKind::PerhapsDisclosed => "perhaps received".to_owned(),
-            AuditKind::Withheld => format!("withheld: {}", withheld_words(h.withheld())),
-            other => kind_word(other),
-        };
         [
             h.record.clone(),
             h.seq.to_string(),
             format!("{} → {}", h.source, h.recipient),
-            became,
+            became(h),
             moment(h.at),
         ]
     });
@@ -98,9 +94,38 @@ fn handed_table(handed: &[HandedOver]) -> String {
     )
 }
 
+/// What became of a version, or of the removal of a record, for a person.
+fn became(handed: &HandedOver) -> String {
+    match (handed.kind(), handed.op()) {
+        (AuditKind::Disclosed, Op::Remove) => "removal received".to_owned(),
+        (AuditKind::Disclosed, _) => "received".to_owned(),
+        (AuditKind::PerhapsDisclosed, _) => "perhaps received".to_owned(),
+        (AuditKind::Withheld, _) => format!("withheld: {}", withheld_words(handed.withheld())),
+        (other, _) => kind_word(other),
+    }
+}
+
 fn as_json(entries: &[AuditEntry], handed: &[HandedOver]) -> Value {
     json!({
         "entries": entries.iter().map(entry_json).collect::<Vec<Value>>(),
         "handed_over": handed.iter().map(handed_json).collect::<Vec<Value>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removal_is_not_told_as_a_record_that_was_received() {
+        let told = |op: Op| {
+            became(&HandedOver {
+                op: op.into(),
+                kind: AuditKind::Disclosed.into(),
+                ..HandedOver::default()
+            })
+        };
+        assert_eq!(told(Op::Remove), "removal received");
+        assert_eq!(told(Op::Amend), "received");
+    }
 }
