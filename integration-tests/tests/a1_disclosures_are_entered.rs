@@ -1,8 +1,8 @@
 //! A1: what was handed over is entered with the cursor that records its receipt, what was withheld with its reason,
 //! what was removed when it was; and what a daemon that was killed may have handed over is entered as that.
 //!
-//! Detects: a hand-over that is not entered; one entered for a record that was withheld; a withdrawal that leaves no
-//! trace; what was withheld told to the recipient's people; a kill that leaves no doubt behind.
+//! Detects, each seen with that taken out: a hand-over that is not entered; one entered for a record that was
+//! withheld; what was withheld left out; a withdrawal that leaves no trace; a kill that leaves no doubt behind.
 
 use std::{path::Path, time::Duration};
 
@@ -93,12 +93,6 @@ async fn a1_what_was_forwarded_withheld_and_withdrawn_is_explained() -> anyhow::
     ensure!(
         of(&received, "Observation/o0-2").is_none(),
         "the recipient is told of what was withheld: {received:?}"
-    );
-    ensure!(
-        !received
-            .iter()
-            .any(|record| record.to_string().contains("withheld\":\"p")),
-        "the recipient is told of a reason: {received:?}"
     );
 
     ward.town.turn(Side::ShareOut, 0, 1, false).await?;
