@@ -63,6 +63,10 @@ macro_rules! limits {
 limits! {
     /// Open connections in all.
     max_connections ("HANDFAST_MAX_CONNECTIONS"): 1..=1_000_000 = 20_000;
+    /// Connections taken in a second; more wait in the kernel, so that a storm of them does not starve what is open.
+    connections_per_second ("HANDFAST_CONNECTIONS_PER_SECOND"): 1..=1_000_000 = 1_000;
+    /// Connections that are taken in at once after a quiet time.
+    connections_burst ("HANDFAST_CONNECTIONS_BURST"): 1..=1_000_000 = 500;
     /// Open connections of one unit.
     max_connections_per_unit ("HANDFAST_MAX_CONNECTIONS_PER_UNIT"): 2..=10_000 = 8;
     /// Open connections of one person.

@@ -1,7 +1,9 @@
 //! The accept loop: our own, because it must bound what comes in, reload certificates, survive a lack of
 //! file descriptors, and say why a handshake failed.
 //!
-//! Invariant: no more connections are open, and no more tasks run, than the limits allow.
+//! Invariants: no more connections are open, and no more tasks run, than the limits allow; no more handshakes
+//! begin in a second than they allow. Whoever comes beyond that waits in the kernel, and beyond its backlog
+//! tries again as TCP does: a handshake's time counts from when it was taken in.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -18,6 +20,7 @@ use super::{
     edge::Edge,
     handshake::Handshakes,
     peer::Peer,
+    rate::AcceptRate,
     registry::{Arrival, Connections},
     serve::{Ended, Server},
 };
@@ -47,6 +50,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub struct Acceptor {
     listener: TcpListener,
     connections: Arc<Connections>,
+    rate: AcceptRate,
     serving: Arc<Serving>,
 }
 
@@ -75,6 +79,7 @@ impl Acceptor {
         Self {
             listener,
             connections,
+            rate: AcceptRate::new(limits),
             serving: Arc::new(serving),
         }
     }
@@ -85,6 +90,7 @@ impl Acceptor {
         let Self {
             listener,
             connections,
+            rate,
             serving,
         } = self;
         let mut tasks = JoinSet::new();
@@ -92,13 +98,16 @@ impl Acceptor {
             tokio::select! {
                 () = soft.cancelled() => break,
                 accepted = listener.accept() => match accepted {
-                    Ok((socket, remote)) => match connections.arrive(remote.ip()) {
-                        Ok(arrival) => {
-                            let serving = Arc::clone(&serving);
-                            tasks.spawn(serving.connection(socket, remote, arrival, soft.clone()));
+                    Ok((socket, remote)) => {
+                        match connections.arrive(remote.ip()) {
+                            Ok(arrival) => {
+                                let serving = Arc::clone(&serving);
+                                tasks.spawn(serving.connection(socket, remote, arrival, soft.clone()));
+                            }
+                            Err(full) => serving.refused(remote, &full),
                         }
-                        Err(full) => serving.refused(remote, &full),
-                    },
+                        rate.taken().await;
+                    }
                     Err(e) => serving.not_accepted(&e).await,
                 },
                 Some(ended) = tasks.join_next(), if !tasks.is_empty() => report_panic(ended),

@@ -1,8 +1,8 @@
-//! How often one holder may call: whoever calls more often waits.
+//! How often one holder may call, and how often anybody may connect: whoever does it more often waits.
 
 use std::{net::IpAddr, num::NonZeroU32, time::Duration};
 
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use handfast_proto::ids::Holder;
 
 use super::{connection::ConnectionInfo, registry::network_of};
@@ -50,6 +50,29 @@ impl UnaryRates {
             self.limiter.retain_recent();
             self.limiter.shrink_to_fit();
         }
+    }
+}
+
+/// The rate at which connections are taken in, whoever makes them: each costs a handshake, and after a restart
+/// all agents come at once.
+#[derive(Debug)]
+pub(super) struct AcceptRate {
+    limiter: DefaultDirectRateLimiter,
+}
+
+impl AcceptRate {
+    /// As configured.
+    pub(super) fn new(limits: &Limits) -> Self {
+        let quota = Quota::per_second(nonzero(limits.connections_per_second))
+            .allow_burst(nonzero(limits.connections_burst));
+        Self {
+            limiter: RateLimiter::direct(quota),
+        }
+    }
+
+    /// Counts a connection that was taken in, and waits until the next may be. Cancellation-safe.
+    pub(super) async fn taken(&self) {
+        self.limiter.until_ready().await;
     }
 }
 

@@ -63,6 +63,32 @@ async fn a_client_that_does_not_begin_or_end_its_handshake_is_cut() {
     door.close().await;
 }
 
+/// Everyone comes in, and none of them before their turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_beyond_the_rate_wait_and_are_taken_in() {
+    let limits = Limits {
+        connections_per_second: Bounded::new(20),
+        connections_burst: Bounded::new(1),
+        ..Limits::default()
+    };
+    let door = Door::open(&limits).await;
+    let began = Instant::now();
+    let all = (0..6).map(|_| door.dial(None));
+    let made = timeout(PATIENCE, futures::future::try_join_all(all))
+        .await
+        .unwrap()
+        .unwrap();
+    // The first uses the burst, and each of the next four has a twentieth of a second waited after it.
+    assert!(
+        began.elapsed() >= Duration::from_millis(195),
+        "{:?}",
+        began.elapsed()
+    );
+    drop(made);
+    none_open(&door).await;
+    door.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_is_silent_after_its_handshake_is_cut() {
     let door = Door::open(&short()).await;
