@@ -1,19 +1,16 @@
 //! What follows from changes, on a book of three units.
 
-use handfast_proto::{
-    amendment::Category,
-    ids::{NhsNumber, OdsCode},
-};
+use handfast_proto::{amendment::Category, ids::NhsNumber};
 
 use super::{
     agreement::{CategorySet, GrantId, HalfTerms, Pair, Patients, Scope, Side},
     book::{Book, PairTerms},
     carrier::Terms,
     consequence::{Difference, of_patient, of_terms, of_terms_in_emergency, pairs_of_patient},
-    emergency::Emergency,
     gate::Standing,
-    patient::{EmergencyWindow, PatientWord, Policy},
+    patient::{PatientWord, Policy},
     patients::Facts,
+    sample::{book, on, opened, pair, patient, said, unit},
 };
 
 const NOTHING: Difference = Difference {
@@ -28,41 +25,6 @@ const ENDS: Difference = Difference {
     touches: true,
     ends: true,
 };
-
-fn unit(n: u8) -> OdsCode {
-    format!("Z0010{n}").parse().unwrap()
-}
-
-fn patient(n: usize) -> NhsNumber {
-    let numbers = (9_990_000_000..).filter_map(|n| NhsNumber::from_u64(n).ok());
-    numbers.take(n + 1).last().unwrap()
-}
-
-fn pair(source: u8, recipient: u8) -> Pair {
-    Pair {
-        source: unit(source),
-        recipient: unit(recipient),
-    }
-}
-
-fn on(grant: u64) -> PairTerms {
-    PairTerms {
-        share_out: HalfTerms::ON,
-        share_in: HalfTerms::ON,
-        grant: Some(GrantId(grant)),
-    }
-}
-
-/// 1 shares with 2 and with 3, 2 with 1.
-fn book() -> Book {
-    let units = [1, 2, 3].map(|n| (unit(n), Standing::Enrolled));
-    let pairs = [(pair(1, 2), on(1)), (pair(1, 3), on(2)), (pair(2, 1), on(3))];
-    Book::new(Policy::UnlessDissented, units, pairs)
-}
-
-fn said(book: &Book, at: u8, whose: usize, side: Side, word: PatientWord) -> Book {
-    book.with_facts(unit(at), [patient(whose)], |facts| facts.with_word(side, word))
-}
 
 fn touched(before: &Book, after: &Book, at: u8, whose: usize) -> Vec<(Pair, NhsNumber, Difference)> {
     pairs_of_patient(before, after, &[unit(at)], patient(whose), 0)
@@ -168,12 +130,7 @@ fn what_may_be_held_of_former_terms_is_looked_at_too() {
 
 #[test]
 fn an_emergency_keeps_what_only_the_recipients_side_ends() {
-    let emergency = Emergency {
-        pair: pair(1, 2),
-        patient: patient(0),
-        window: EmergencyWindow { from: 0, until: 10 },
-    };
-    let before = book().with_emergency(GrantId(9), emergency);
+    let before = book().with_emergency(GrantId(9), opened(pair(1, 2), 0));
     let into = said(&before, 2, 0, Side::ShareIn, PatientWord::No);
     assert_eq!(of_patient(&before, &into, pair(1, 2), patient(0), 5), NOTHING);
     assert_eq!(of_patient(&before, &into, pair(1, 2), patient(0), 10), ENDS);

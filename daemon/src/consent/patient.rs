@@ -67,4 +67,11 @@ mod tests {
         assert!(prevails(Some((Yes, 5)), No, 5) && prevails(Some((No, 5)), No, 5));
         assert!(!prevails(Some((No, 5)), Yes, 5) && !prevails(Some((No, 5)), NotRecorded, 5));
     }
+
+    #[test]
+    fn an_emergency_access_holds_from_its_first_moment_until_before_its_end() {
+        let window = EmergencyWindow { from: 5, until: 7 };
+        let held = [4, 5, 6, 7].map(|now| window.in_force(now));
+        assert_eq!(held, [false, true, true, false]);
+    }
 }
