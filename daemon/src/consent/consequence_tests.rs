@@ -6,7 +6,7 @@ use super::{
     agreement::{CategorySet, GrantId, HalfTerms, Pair, Patients, Scope, Side},
     book::{Book, PairTerms},
     carrier::Terms,
-    consequence::{Difference, of_patient, of_terms, of_terms_in_emergency, pairs_of_patient},
+    consequence::{Difference, categories, of_patient, of_terms, of_terms_in_emergency, pairs_of_patient},
     gate::Standing,
     patient::{PatientWord, Policy},
     patients::Facts,
@@ -123,9 +123,17 @@ fn what_may_be_held_of_former_terms_is_looked_at_too() {
     let no = said(&before, 1, 0, Side::ShareOut, PatientWord::No);
     assert_eq!(of_patient(&before, &no, pair(1, 2), patient(0), 0), NOTHING);
     let everything = Terms::of(&on(1), Policy::UnlessDissented);
-    let before = before.with_former_terms(pair(1, 2), &[everything]);
-    let no = said(&before, 1, 0, Side::ShareOut, PatientWord::No);
-    assert_eq!(of_patient(&before, &no, pair(1, 2), patient(0), 0), BEGINS);
+    let nothing = Terms::of(&before.terms(pair(1, 2)), Policy::UnlessDissented);
+    // Any one of them suffices, whatever the others say.
+    for (former, expected) in [
+        (vec![everything], BEGINS),
+        (vec![nothing, everything], BEGINS),
+        (vec![nothing], NOTHING),
+    ] {
+        let before = before.with_former_terms(pair(1, 2), &former);
+        let no = said(&before, 1, 0, Side::ShareOut, PatientWord::No);
+        assert_eq!(of_patient(&before, &no, pair(1, 2), patient(0), 0), expected);
+    }
 }
 
 #[test]
@@ -136,6 +144,54 @@ fn an_emergency_keeps_what_only_the_recipients_side_ends() {
     assert_eq!(of_patient(&before, &into, pair(1, 2), patient(0), 10), ENDS);
     let out = said(&before, 1, 0, Side::ShareOut, PatientWord::No);
     assert_eq!(of_patient(&before, &out, pair(1, 2), patient(0), 5), ENDS);
+}
+
+#[test]
+fn every_category_is_looked_at_and_one_alone_counts() {
+    let all: Vec<Category> = categories().collect();
+    assert_eq!(
+        (all[0], all.len()),
+        (Category::Demographics, Category::Other as usize)
+    );
+    for category in all {
+        let scope = Scope {
+            categories: CategorySet::NONE.with(category),
+            ..Scope::EVERYTHING
+        };
+        let half = HalfTerms {
+            scope,
+            ..HalfTerms::ON
+        };
+        let terms = PairTerms {
+            share_out: half,
+            ..on(1)
+        };
+        let before = book().with_pair(pair(1, 2), terms);
+        let no = said(&before, 1, 0, Side::ShareOut, PatientWord::No);
+        let difference = of_patient(&before, &no, pair(1, 2), patient(0), 0);
+        assert_eq!(difference, ENDS, "{category:?}");
+    }
+}
+
+#[test]
+fn a_pair_that_has_only_an_emergency_is_reached_from_either_side() {
+    let source_alone = PairTerms {
+        share_in: HalfTerms::OFF,
+        grant: None,
+        ..on(4)
+    };
+    let before = book()
+        .with_pair(pair(3, 2), source_alone)
+        .with_emergency(GrantId(9), opened(pair(3, 2), 0));
+    let no = said(&before, 3, 0, Side::ShareOut, PatientWord::No);
+    let ends = [(pair(3, 2), patient(0), ENDS)];
+    assert_eq!(touched(&before, &no, 3, 0), ends, "from the source");
+    assert_eq!(touched(&before, &no, 2, 0), ends, "from the recipient");
+    assert_eq!(
+        touched(&before, &no, 1, 0),
+        [],
+        "from a unit that is no part of it"
+    );
 }
 
 #[test]
@@ -241,4 +297,13 @@ fn of_terms_only_the_sources_categories_and_yes_hold_in_an_emergency() {
         ..everything
     };
     assert_eq!(of_terms_in_emergency(&everything, &explicit), ENDS);
+    let asks = |mut terms: Terms| {
+        terms.share_out.requires_explicit = true;
+        terms
+    };
+    assert_eq!(
+        of_terms_in_emergency(&asks(everything), &asks(explicit)),
+        NOTHING,
+        "the source's half asks for a yes anyway, and the recipient's does not count"
+    );
 }
