@@ -150,3 +150,44 @@ impl HalfTerms {
         self.ends_at.is_some_and(|end| now >= end)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_is_written_from_source_to_recipient_and_each_side_has_its_owner() {
+        let ods = |code: &str| code.parse::<OdsCode>().unwrap();
+        let pair = Pair {
+            source: ods("Z00101"),
+            recipient: ods("Z00202"),
+        };
+        assert_eq!(pair.to_string(), "Z00101 → Z00202");
+        let sides = [Side::ShareOut, Side::ShareIn].map(|side| (side.owner(pair), side.as_str()));
+        assert_eq!(sides, [(pair.source, "share-out"), (pair.recipient, "share-in")]);
+        assert_eq!(GrantId(7).to_string(), "7");
+    }
+
+    #[test]
+    fn a_set_holds_what_was_put_in_and_is_kept_as_bits() {
+        let set = CategorySet::NONE
+            .with(Category::Demographics)
+            .with(Category::Allergies)
+            .with(Category::Allergies);
+        let holds = [Category::Demographics, Category::Problems, Category::Allergies];
+        assert_eq!(holds.map(|c| set.contains(c)), [true, false, true]);
+        assert_eq!(set.bits(), 0b1010);
+        assert_eq!(CategorySet::from_bits(set.bits()), set);
+        assert!(CategorySet::ALL.contains(Category::Other) && !CategorySet::NONE.contains(Category::Other));
+    }
+
+    #[test]
+    fn a_half_ends_at_the_first_moment_at_which_it_no_longer_holds() {
+        let ending = HalfTerms {
+            ends_at: Some(5),
+            ..HalfTerms::ON
+        };
+        assert_eq!([4, 5, 6].map(|now| ending.ended(now)), [false, true, true]);
+        assert!(!HalfTerms::ON.ended(i64::MAX), "it has no end");
+    }
+}

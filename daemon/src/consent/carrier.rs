@@ -7,10 +7,10 @@ use handfast_proto::{
 };
 
 use super::{
-    agreement::{HalfTerms, Pair, Patients, Side},
+    agreement::{HalfTerms, Pair, Side},
     book::{Book, PairTerms},
     emergency::Emergency,
-    gate::{Consents, Decision, Party, Reason, Standing, decide},
+    gate::{Consents, Decision, Party, Reason, Standing, asks_caseload, decide},
     patient::{PatientWord, Policy},
     patients::UnitPatients,
 };
@@ -121,7 +121,7 @@ impl<'b> Carrier<'b> {
         let consents = Consents {
             patient_out: self.word(Side::ShareOut, patient),
             patient_in: self.word(Side::ShareIn, patient),
-            on_caseload: self.asks_caseload() && self.on_caseload(patient),
+            on_caseload: asks_caseload(&self.consents) && self.on_caseload(patient),
             ..self.consents
         };
         decide(subject, &self.source, &self.recipient, &consents, now)
@@ -148,13 +148,6 @@ impl<'b> Carrier<'b> {
             return PatientWord::No;
         }
         own
-    }
-
-    fn asks_caseload(&self) -> bool {
-        let halves = [&self.consents.share_out, &self.consents.share_in];
-        halves
-            .iter()
-            .any(|half| half.scope.patients == Patients::Caseload)
     }
 
     fn on_caseload(&self, patient: NhsNumber) -> bool {

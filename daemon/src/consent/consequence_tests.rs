@@ -1,19 +1,16 @@
 //! What follows from changes, on a book of three units.
 
-use handfast_proto::{
-    amendment::Category,
-    ids::{NhsNumber, OdsCode},
-};
+use handfast_proto::{amendment::Category, ids::NhsNumber};
 
 use super::{
     agreement::{CategorySet, GrantId, HalfTerms, Pair, Patients, Scope, Side},
     book::{Book, PairTerms},
     carrier::Terms,
-    consequence::{Difference, of_patient, of_terms, of_terms_in_emergency, pairs_of_patient},
-    emergency::Emergency,
+    consequence::{Difference, categories, of_patient, of_terms, of_terms_in_emergency, pairs_of_patient},
     gate::Standing,
-    patient::{EmergencyWindow, PatientWord, Policy},
+    patient::{PatientWord, Policy},
     patients::Facts,
+    sample::{book, on, opened, pair, patient, said, unit},
 };
 
 const NOTHING: Difference = Difference {
@@ -28,41 +25,6 @@ const ENDS: Difference = Difference {
     touches: true,
     ends: true,
 };
-
-fn unit(n: u8) -> OdsCode {
-    format!("Z0010{n}").parse().unwrap()
-}
-
-fn patient(n: usize) -> NhsNumber {
-    let numbers = (9_990_000_000..).filter_map(|n| NhsNumber::from_u64(n).ok());
-    numbers.take(n + 1).last().unwrap()
-}
-
-fn pair(source: u8, recipient: u8) -> Pair {
-    Pair {
-        source: unit(source),
-        recipient: unit(recipient),
-    }
-}
-
-fn on(grant: u64) -> PairTerms {
-    PairTerms {
-        share_out: HalfTerms::ON,
-        share_in: HalfTerms::ON,
-        grant: Some(GrantId(grant)),
-    }
-}
-
-/// 1 shares with 2 and with 3, 2 with 1.
-fn book() -> Book {
-    let units = [1, 2, 3].map(|n| (unit(n), Standing::Enrolled));
-    let pairs = [(pair(1, 2), on(1)), (pair(1, 3), on(2)), (pair(2, 1), on(3))];
-    Book::new(Policy::UnlessDissented, units, pairs)
-}
-
-fn said(book: &Book, at: u8, whose: usize, side: Side, word: PatientWord) -> Book {
-    book.with_facts(unit(at), [patient(whose)], |facts| facts.with_word(side, word))
-}
 
 fn touched(before: &Book, after: &Book, at: u8, whose: usize) -> Vec<(Pair, NhsNumber, Difference)> {
     pairs_of_patient(before, after, &[unit(at)], patient(whose), 0)
@@ -161,24 +123,75 @@ fn what_may_be_held_of_former_terms_is_looked_at_too() {
     let no = said(&before, 1, 0, Side::ShareOut, PatientWord::No);
     assert_eq!(of_patient(&before, &no, pair(1, 2), patient(0), 0), NOTHING);
     let everything = Terms::of(&on(1), Policy::UnlessDissented);
-    let before = before.with_former_terms(pair(1, 2), &[everything]);
-    let no = said(&before, 1, 0, Side::ShareOut, PatientWord::No);
-    assert_eq!(of_patient(&before, &no, pair(1, 2), patient(0), 0), BEGINS);
+    let nothing = Terms::of(&before.terms(pair(1, 2)), Policy::UnlessDissented);
+    // Any one of them suffices, whatever the others say.
+    for (former, expected) in [
+        (vec![everything], BEGINS),
+        (vec![nothing, everything], BEGINS),
+        (vec![nothing], NOTHING),
+    ] {
+        let before = before.with_former_terms(pair(1, 2), &former);
+        let no = said(&before, 1, 0, Side::ShareOut, PatientWord::No);
+        assert_eq!(of_patient(&before, &no, pair(1, 2), patient(0), 0), expected);
+    }
 }
 
 #[test]
 fn an_emergency_keeps_what_only_the_recipients_side_ends() {
-    let emergency = Emergency {
-        pair: pair(1, 2),
-        patient: patient(0),
-        window: EmergencyWindow { from: 0, until: 10 },
-    };
-    let before = book().with_emergency(GrantId(9), emergency);
+    let before = book().with_emergency(GrantId(9), opened(pair(1, 2), 0));
     let into = said(&before, 2, 0, Side::ShareIn, PatientWord::No);
     assert_eq!(of_patient(&before, &into, pair(1, 2), patient(0), 5), NOTHING);
     assert_eq!(of_patient(&before, &into, pair(1, 2), patient(0), 10), ENDS);
     let out = said(&before, 1, 0, Side::ShareOut, PatientWord::No);
     assert_eq!(of_patient(&before, &out, pair(1, 2), patient(0), 5), ENDS);
+}
+
+#[test]
+fn every_category_is_looked_at_and_one_alone_counts() {
+    let all: Vec<Category> = categories().collect();
+    assert_eq!(
+        (all[0], all.len()),
+        (Category::Demographics, Category::Other as usize)
+    );
+    for category in all {
+        let scope = Scope {
+            categories: CategorySet::NONE.with(category),
+            ..Scope::EVERYTHING
+        };
+        let half = HalfTerms {
+            scope,
+            ..HalfTerms::ON
+        };
+        let terms = PairTerms {
+            share_out: half,
+            ..on(1)
+        };
+        let before = book().with_pair(pair(1, 2), terms);
+        let no = said(&before, 1, 0, Side::ShareOut, PatientWord::No);
+        let difference = of_patient(&before, &no, pair(1, 2), patient(0), 0);
+        assert_eq!(difference, ENDS, "{category:?}");
+    }
+}
+
+#[test]
+fn a_pair_that_has_only_an_emergency_is_reached_from_either_side() {
+    let source_alone = PairTerms {
+        share_in: HalfTerms::OFF,
+        grant: None,
+        ..on(4)
+    };
+    let before = book()
+        .with_pair(pair(3, 2), source_alone)
+        .with_emergency(GrantId(9), opened(pair(3, 2), 0));
+    let no = said(&before, 3, 0, Side::ShareOut, PatientWord::No);
+    let ends = [(pair(3, 2), patient(0), ENDS)];
+    assert_eq!(touched(&before, &no, 3, 0), ends, "from the source");
+    assert_eq!(touched(&before, &no, 2, 0), ends, "from the recipient");
+    assert_eq!(
+        touched(&before, &no, 1, 0),
+        [],
+        "from a unit that is no part of it"
+    );
 }
 
 #[test]
@@ -284,4 +297,13 @@ fn of_terms_only_the_sources_categories_and_yes_hold_in_an_emergency() {
         ..everything
     };
     assert_eq!(of_terms_in_emergency(&everything, &explicit), ENDS);
+    let asks = |mut terms: Terms| {
+        terms.share_out.requires_explicit = true;
+        terms
+    };
+    assert_eq!(
+        of_terms_in_emergency(&asks(everything), &asks(explicit)),
+        NOTHING,
+        "the source's half asks for a yes anyway, and the recipient's does not count"
+    );
 }

@@ -238,8 +238,12 @@ fn confidentiality(amendment: &Subject) -> Option<Reason> {
 }
 
 fn caseload(consents: &Consents) -> Option<Reason> {
-    let narrowed = [consents.share_out, consents.share_in]
+    (asks_caseload(consents) && !consents.on_caseload).then_some(Reason::NotOnCaseload)
+}
+
+/// Whether either half lets through only the recipient's caseload.
+pub(super) fn asks_caseload(consents: &Consents) -> bool {
+    [&consents.share_out, &consents.share_in]
         .iter()
-        .any(|h| h.scope.patients == Patients::Caseload);
-    (narrowed && !consents.on_caseload).then_some(Reason::NotOnCaseload)
+        .any(|half| half.scope.patients == Patients::Caseload)
 }

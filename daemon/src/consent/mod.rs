@@ -2,17 +2,27 @@
 
 mod agreement;
 mod allowed;
+#[cfg(test)]
+mod allowed_tests;
 mod book;
+#[cfg(test)]
+mod book_tests;
 mod carrier;
+#[cfg(test)]
+mod carrier_tests;
 mod consequence;
 #[cfg(test)]
 mod consequence_tests;
 mod emergency;
 mod gate;
 #[cfg(test)]
+mod gate_rows;
+#[cfg(test)]
 mod gate_table;
 mod patient;
 mod patients;
+#[cfg(test)]
+mod sample;
 mod shards;
 
 pub use agreement::{CategorySet, GrantId, HalfTerms, Pair, Patients, Scope, Side};

@@ -1,5 +1,7 @@
 //! A patient's own word, and what waives it in an emergency.
 
+use std::cmp::Ordering;
+
 /// What a patient has said at a unit about sharing out, or in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum PatientWord {
@@ -17,12 +19,13 @@ pub enum PatientWord {
 /// dissent. So a yes from an outbox that was a week late does not undo a no of yesterday. `None`: nothing is
 /// in force, or what was has ended.
 pub fn prevails(in_force: Option<(PatientWord, i64)>, word: PatientWord, said_at: i64) -> bool {
-    match in_force {
-        None => true,
-        Some((standing, standing_at)) if said_at == standing_at => {
-            word == PatientWord::No || standing != PatientWord::No
-        }
-        Some((_, standing_at)) => said_at > standing_at,
+    let Some((standing, standing_at)) = in_force else {
+        return true;
+    };
+    match said_at.cmp(&standing_at) {
+        Ordering::Less => false,
+        Ordering::Equal => word == PatientWord::No || standing != PatientWord::No,
+        Ordering::Greater => true,
     }
 }
 
@@ -66,5 +69,12 @@ mod tests {
         }
         assert!(prevails(Some((Yes, 5)), No, 5) && prevails(Some((No, 5)), No, 5));
         assert!(!prevails(Some((No, 5)), Yes, 5) && !prevails(Some((No, 5)), NotRecorded, 5));
+    }
+
+    #[test]
+    fn an_emergency_access_holds_from_its_first_moment_until_before_its_end() {
+        let window = EmergencyWindow { from: 5, until: 7 };
+        let held = [4, 5, 6, 7].map(|now| window.in_force(now));
+        assert_eq!(held, [false, true, true, false]);
     }
 }

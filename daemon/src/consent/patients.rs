@@ -144,7 +144,47 @@ mod tests {
             },
         );
         assert!(unit.facts(patient).on_caseload());
+        assert_eq!((unit.len(), unit.is_empty()), (1, false));
         unit.set(patient, Facts::default());
-        assert!(unit.is_empty());
+        assert_eq!((unit.len(), unit.is_empty()), (0, true));
+    }
+
+    #[test]
+    fn of_whom_only_another_number_is_known_something_is_known() {
+        let [a, b] = [9_990_000_018, 9_990_000_026].map(|n| NhsNumber::from_u64(n).unwrap());
+        let mut unit = UnitPatients::default();
+        unit.join(a, b);
+        assert_eq!((unit.len(), unit.is_empty()), (0, false));
+        assert_eq!(unit.numbers_of(a), [a, b]);
+    }
+
+    #[test]
+    fn a_word_is_said_on_one_side_and_leaves_the_rest() {
+        let patient = NhsNumber::from_u64(9_990_000_018).unwrap();
+        let before = Facts {
+            recorded: true,
+            ..Facts::default()
+        };
+        let said = before
+            .with_word(Side::ShareOut, PatientWord::No)
+            .with_word(Side::ShareIn, PatientWord::Yes);
+        let words = [Side::ShareOut, Side::ShareIn].map(|side| said.word(side));
+        assert_eq!(words, [PatientWord::No, PatientWord::Yes]);
+        assert!(said.recorded && !said.claimed);
+        let mut unit = UnitPatients::default();
+        unit.set(patient, said);
+        assert_eq!(unit.all().collect::<Vec<_>>(), [(patient, said)]);
+    }
+
+    #[test]
+    fn on_the_caseload_is_who_was_recorded_about_or_added_by_name() {
+        let facts = |recorded, claimed| Facts {
+            recorded,
+            claimed,
+            ..Facts::default()
+        };
+        let on = [(false, false), (true, false), (false, true), (true, true)]
+            .map(|(recorded, claimed)| facts(recorded, claimed).on_caseload());
+        assert_eq!(on, [false, true, true, true]);
     }
 }

@@ -107,4 +107,27 @@ mod tests {
         let copied = map.shards.iter().zip(before.shards.iter());
         assert_eq!(copied.filter(|(a, b)| !Arc::ptr_eq(a, b)).count(), 1);
     }
+
+    #[test]
+    fn numbers_given_in_a_row_spread_evenly() {
+        let mut map = Shards::default();
+        let numbers = numbers();
+        numbers.iter().for_each(|n| map.set(*n, Some(1)));
+        let even = numbers.len() / SHARDS;
+        for shard in map.shards.iter() {
+            assert!((even - 2..=even + 2).contains(&shard.len()), "{}", shard.len());
+        }
+    }
+
+    #[test]
+    fn a_value_is_counted_once_and_taken_away_once() {
+        let (mut map, number) = (Shards::default(), numbers()[0]);
+        assert!(map.is_empty());
+        map.set(number, Some(1));
+        map.set(number, Some(2));
+        assert_eq!((map.len(), map.is_empty(), map.get(number)), (1, false, Some(2)));
+        map.set(number, None);
+        map.set(number, None);
+        assert_eq!((map.len(), map.is_empty(), map.get(number)), (0, true, None));
+    }
 }
