@@ -19,7 +19,7 @@ use crate::{
     audit::Disclosures,
     consent::{GrantId, Pair},
     ingest::Moves,
-    store::{CatchUpMove, JobId, RecipientReceipt},
+    store::{CatchUpMove, JobId, RecipientReceipt, WithdrawalReceipt},
 };
 
 /// What is done once a message is durable at the recipient.
@@ -342,13 +342,16 @@ impl Ledger {
         let _arrived = arrived.wait_for(|a| *a >= number).await;
     }
 
-    #[expect(clippy::unused_self, reason = "reads as what the ledger does with an entry")]
     fn apply(&self, effect: Effect, moves: &mut Moves) {
         match effect {
             Effect::None => {}
             Effect::Cursor { pair, grant, through } => moves.cursor(pair, grant, through),
             Effect::Job(to) => moves.catch_up(to),
-            Effect::Withdrawal(job) => moves.withdrawal(job),
+            Effect::Withdrawal(job) => moves.withdrawal(WithdrawalReceipt {
+                job,
+                recipient: self.recipient,
+                session: self.session,
+            }),
         }
     }
 }
