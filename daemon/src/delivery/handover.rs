@@ -156,11 +156,13 @@ impl<'b> Gate<'b> {
         (if goes { Cut::Remove } else { Cut::Drop }, withheld)
     }
 
-    /// Whether another grant of the pair carries this version in place of the one before. What an emergency
-    /// access carries for the patient is looked at again when it ends; only there can it be left to it.
+    /// Whether it can be left to another grant of the pair, which carries this version in place of the one
+    /// before. Only of the same patient: that is looked at again when an emergency access ends. Under another
+    /// patient the feed of the other grant may be far behind, and what it comes to send may be a later version or
+    /// none, while nobody would look for what is held under the former patient. The recipient keeps this very
+    /// version where another grant in force has brought it.
     fn goes_otherwise(&self, former: &Subject, subject: &Subject) -> bool {
-        (!self.of_agreement || former.patient == subject.patient)
-            && self.book.allows(self.pair, subject, self.now)
+        former.patient == subject.patient && self.book.allows(self.pair, subject, self.now)
     }
 
     fn current(&self, entry: &Entry<'_>, payload: bool) -> Cut {
