@@ -151,6 +151,8 @@ pub struct CurrentRecord {
     pub seq: u64,
     /// What the gate reads.
     pub subject: Subject,
+    /// Whether its payload was erased.
+    pub erased: bool,
 }
 
 /// How many current records of a source the gate reads alike.
