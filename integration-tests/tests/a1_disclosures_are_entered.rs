@@ -2,7 +2,8 @@
 //! what was removed when it was; and what a daemon that was killed may have handed over is entered as that.
 //!
 //! Detects, each seen with that taken out: a hand-over that is not entered; one entered for a record that was
-//! withheld; what was withheld left out; a withdrawal that leaves no trace; a kill that leaves no doubt behind.
+//! withheld; what was withheld left out, live and in a catch-up; a withdrawal that leaves no trace; a kill that leaves
+//! no doubt behind.
 
 use std::{path::Path, time::Duration};
 
