@@ -4,6 +4,7 @@ mod alerts;
 mod audit;
 mod audit_check;
 mod data_path;
+mod in_doubt;
 
 use std::{
     io::{self, Write as _},

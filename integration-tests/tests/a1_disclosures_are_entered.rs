@@ -2,7 +2,8 @@
 //! what was removed when it was; and what a daemon that was killed may have handed over is entered as that.
 //!
 //! Detects, each seen with that taken out: a hand-over that is not entered; one entered for a record that was
-//! withheld; what was withheld left out; a withdrawal that leaves no trace; a kill that leaves no doubt behind.
+//! withheld; what was withheld left out, live and in a catch-up; a withdrawal that leaves no trace; a kill that leaves
+//! no doubt behind.
 
 use std::{path::Path, time::Duration};
 
@@ -13,9 +14,9 @@ use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(60);
 
-/// What an officer is told of the records of patient 0.
-async fn explained(ward: &Ward, officer: &Path) -> anyhow::Result<Vec<Value>> {
-    let number = nhs_number(0)?.reveal();
+/// What an officer is told of a patient's records.
+async fn explained(ward: &Ward, officer: &Path, patient: u64) -> anyhow::Result<Vec<Value>> {
+    let number = nhs_number(patient)?.reveal();
     let args = [
         "audit",
         "explain",
@@ -41,10 +42,19 @@ fn of<'r>(records: &'r [Value], name: &str) -> Option<(&'r str, Vec<&'r str>)> {
 }
 
 /// Waits until a record stands so for an officer.
-async fn stands(ward: &Ward, officer: &Path, name: &str, want: &str, kind: &str) -> anyhow::Result<()> {
+async fn stands(
+    ward: &Ward,
+    officer: &Path,
+    patient: u64,
+    name: &str,
+    want: &str,
+    kind: &str,
+) -> anyhow::Result<()> {
     let what = format!("{name} stands as {want} after {kind}");
     wait_until_async(&what, SOON, || async {
-        let records = explained(ward, officer).await.map_err(|e| format!("{e:#}"))?;
+        let records = explained(ward, officer, patient)
+            .await
+            .map_err(|e| format!("{e:#}"))?;
         match of(&records, name) {
             Some((standing, kinds)) if standing == want && kinds.contains(&kind) => Ok(()),
             found => Err(format!("{found:?}")),
@@ -86,10 +96,10 @@ async fn a1_what_was_forwarded_withheld_and_withdrawn_is_explained() -> anyhow::
     let ward = a_ward_that_shares().await?;
     let (source, recipient) = (&ward.source_officer, &ward.officer);
     for officer in [source, recipient] {
-        stands(&ward, officer, "Observation/o0-0", "forwarded", "disclosed").await?;
+        stands(&ward, officer, 0, "Observation/o0-0", "forwarded", "disclosed").await?;
     }
-    stands(&ward, source, "Observation/o0-2", "withheld", "withheld").await?;
-    let received = explained(&ward, recipient).await?;
+    stands(&ward, source, 0, "Observation/o0-2", "withheld", "withheld").await?;
+    let received = explained(&ward, recipient, 0).await?;
     ensure!(
         of(&received, "Observation/o0-2").is_none(),
         "the recipient is told of what was withheld: {received:?}"
@@ -97,7 +107,45 @@ async fn a1_what_was_forwarded_withheld_and_withdrawn_is_explained() -> anyhow::
 
     ward.town.turn(Side::ShareOut, 0, 1, false).await?;
     for officer in [source, recipient] {
-        stands(&ward, officer, "Observation/o0-0", "withdrawn", "withdrawal").await?;
+        stands(&ward, officer, 0, "Observation/o0-0", "withdrawn", "withdrawal").await?;
+    }
+    ward.town.deployment.finished();
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a1_what_a_catch_up_leaves_out_is_explained() -> anyhow::Result<()> {
+    let mut ward = Ward::with_options(&[]).await?;
+    ward.fill(2).await?;
+    let number = nhs_number(1)?.reveal();
+    let args = [
+        "patient",
+        "consent",
+        "set",
+        "--share-out",
+        "no",
+        "--patient",
+        &number,
+    ];
+    let admin = &ward.town.house(0)?.unit.admin_profile;
+    ward.town.deployment.ctl(admin, &args).await?.ok()?;
+    // Everything is there before the other hand is joined: nothing of it goes live.
+    ward.town.turn(Side::ShareIn, 0, 1, true).await?;
+    ward.holds(&ward.shareable(0)?, SOON).await?;
+    let source = &ward.source_officer;
+    stands(&ward, source, 0, "Observation/o0-0", "forwarded", "disclosed").await?;
+    stands(&ward, source, 0, "Observation/o0-2", "withheld", "withheld").await?;
+    // Their payloads are erased: they are found all the same.
+    for name in ["Patient/p1", "Observation/o1-0"] {
+        stands(&ward, source, 1, name, "withheld", "withheld").await?;
+    }
+    for patient in [0, 1] {
+        let received = explained(&ward, &ward.officer, patient).await?;
+        let withheld = of(&received, "Observation/o0-2").or(of(&received, "Observation/o1-0"));
+        ensure!(
+            withheld.is_none(),
+            "the recipient is told of what was withheld: {received:?}"
+        );
     }
     ward.town.deployment.finished();
     Ok(())

@@ -1,28 +1,24 @@
 //! Wires the audit log: its key, its tasks, and what it says of the daemon itself.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use handfast_proto::{
     audit::decode_leaf,
-    ids::OdsCode,
-    v1::{DaemonChange, PerhapsCause, audit_leaf::Event as Wire},
+    v1::{DaemonChange, audit_leaf::Event as Wire},
 };
 use tonic::service::RoutesBuilder;
 
-use super::Ground;
+use super::{Ground, in_doubt::in_doubt};
 use crate::{
-    audit::{
-        Actor, AuditLog, AuditTree, CheckError, Disclosures, RefusalsTask, Scribe, Stream, check_log,
-        events::DaemonChanged,
-    },
+    audit::{Actor, AuditLog, AuditTree, CheckError, RefusalsTask, Scribe, check_log, events::DaemonChanged},
     clock::Clock,
     grpc::AuditService,
     lifecycle::{Lifecycle, Stage},
     random::Random,
     sharing::{AuditDesk, Context},
     state_dir::StateDir,
-    store::{JobKind, NewEntry, Store, StoreError},
+    store::{NewEntry, Store, StoreError},
 };
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -76,45 +72,6 @@ async fn ended_uncleanly(store: &dyn Store) -> Result<bool, StoreError> {
     };
     let event = decode_leaf(&last.entry.leaf).ok().and_then(|leaf| leaf.event);
     Ok(!matches!(event, Some(Wire::Daemon(event)) if event.change() == DaemonChange::Stopped))
-}
-
-/// Everything that was due when the daemon ended and may have been on its way: beyond each pair's cursor, and in
-/// each job beyond what was received.
-async fn in_doubt(store: &dyn Store, now: i64) -> Result<Disclosures, StoreError> {
-    let heads: HashMap<OdsCode, u64> = store
-        .heads()
-        .await?
-        .into_iter()
-        .map(|(source, head)| (source, head.seq))
-        .collect();
-    let mut perhaps = Disclosures::default();
-    for unit in store.units(now).await? {
-        let (pairs, jobs) = store.recipient_jobs(unit.ods).await?;
-        for state in pairs {
-            let stream = Stream {
-                pair: state.pair,
-                grant: state.grant,
-                job: None,
-            };
-            let head = heads.get(&state.pair.source).copied().unwrap_or(0);
-            perhaps.perhaps(stream, PerhapsCause::UncleanStart, state.cursor + 1, head);
-        }
-        for job in jobs {
-            let head = heads.get(&job.pair.source).copied().unwrap_or(0);
-            let (through, upto) = match job.kind {
-                JobKind::CatchUp { upto, through } => (through, upto),
-                JobKind::Patient { through, .. } | JobKind::Changes { through, .. } => (through, head),
-                JobKind::Withdraw { .. } => continue,
-            };
-            let stream = Stream {
-                pair: job.pair,
-                grant: job.grant,
-                job: Some(job.id),
-            };
-            perhaps.perhaps(stream, PerhapsCause::UncleanStart, through + 1, upto);
-        }
-    }
-    Ok(perhaps)
 }
 
 /// Checks what the log holds from before. What is wrong is said and stops nothing: records must flow, and whoever

@@ -51,6 +51,11 @@ impl Disclosures {
         self.0.is_empty()
     }
 
+    /// How many runs of seqs wait.
+    pub fn runs(&self) -> usize {
+        self.0.values().map(Collected::runs).sum()
+    }
+
     /// Versions are durable at the recipient.
     pub fn versions(&mut self, stream: Stream, first: u64, last: u64) {
         self.of(stream).versions.insert(first, last);
@@ -111,6 +116,12 @@ impl Disclosures {
 type Enter<'e> = &'e mut dyn FnMut(&dyn Event) -> Result<(), NotEntered>;
 
 impl Collected {
+    fn runs(&self) -> usize {
+        let by_reason = self.withheld.values().chain(self.perhaps.values());
+        let all = by_reason.chain([&self.versions, &self.removals]);
+        all.map(Runs::len).sum()
+    }
+
     fn disclosed(&self, Stream { pair, grant, job }: Stream, enter: Enter<'_>) -> Result<(), NotEntered> {
         let mut versions = self.versions.clone().split(MAX_ENTRY_RUNS).into_iter();
         let mut removals = self.removals.clone().split(MAX_ENTRY_RUNS).into_iter();

@@ -71,6 +71,18 @@ pub(super) fn sends(recipient: &str, preview: &PreviewAgreementResponse) -> Opti
     Some(format!("It sends {}, {strangers}.", amount(begins)))
 }
 
+/// What a half that was just narrowed ends, in a sentence; `None` where it ends nothing that is counted.
+pub(super) fn removes(recipient: &str, preview: &PreviewAgreementResponse) -> Option<String> {
+    let ends = preview.ends.as_ref().filter(|counts| counts.records > 0)?;
+    let what = format!("It ends {}: what {recipient} holds of that", amount(ends));
+    Some(removal(&what))
+}
+
+/// That a recipient removes what it may see no more.
+pub(super) fn removal(what: &str) -> String {
+    format!("{what} is being removed, or is as soon as its agent is connected. See 'agreement list'.")
+}
+
 fn text(request: &SetAgreementRequest, found: &PreviewAgreementResponse) -> String {
     let turn = if request.on { "on" } else { "off" };
     let side = terms::side(request.side());
@@ -242,6 +254,7 @@ Not counted: what patients said at Z00303 about sharing in.
         );
         assert!(said(3, 3).contains("none of them on") && said(3, 0).contains("all of them on"));
         assert_eq!(sends("Z00303", &PreviewAgreementResponse::default()), None);
+        assert_eq!(removes("Z00303", &found(3, 2)), None, "it ends nothing");
         let nothing = text(&request(false), &PreviewAgreementResponse::default());
         assert!(
             nothing.contains("nothing would begin") && nothing.contains("nothing would be withdrawn"),

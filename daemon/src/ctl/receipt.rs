@@ -76,8 +76,7 @@ impl Turned {
             ));
         } else if self.on {
             lines.push(self.text_on());
-            let recipient = self.recipient.to_string();
-            lines.extend(self.preview.as_ref().and_then(|p| preview::sends(&recipient, p)));
+            lines.extend(self.what_follows());
         } else {
             lines.push(format!("{} is off, in force.", self.name()));
         }
@@ -96,8 +95,41 @@ impl Turned {
         self.answer.agreement.as_ref().map_or(0, |a| a.grant)
     }
 
+    /// What a half that is on sends, and what it removes.
+    fn what_follows(&self) -> Vec<String> {
+        let recipient = self.recipient.to_string();
+        let previewed = self.preview.iter();
+        let sends = previewed.clone().filter_map(|p| preview::sends(&recipient, p));
+        let removes = previewed.filter_map(|p| preview::removes(&recipient, p));
+        let mut lines: Vec<String> = sends.chain(removes).collect();
+        if self.is_narrowed() && !self.counts_removals() {
+            lines.push(preview::removal(&format!("What {recipient} holds outside it")));
+        }
+        lines
+    }
+
+    /// Whether what it ends was counted before it was set.
+    fn counts_removals(&self) -> bool {
+        let ends = self.preview.as_ref().and_then(|p| p.ends.as_ref());
+        ends.is_some_and(|counts| counts.records > 0)
+    }
+
+    /// Whether the daemon says that the grant goes on for less.
+    fn is_narrowed(&self) -> bool {
+        let ended = self.answer.receipt.as_ref().map(|receipt| receipt.ended_grant);
+        self.on && ended == Some(self.grant())
+    }
+
     fn text_on(&self) -> String {
         let grant = self.grant();
+        let begins = self.preview.as_ref().and_then(|p| p.begins.as_ref());
+        let sends = begins.is_some_and(|counts| counts.records > 0);
+        if grant != 0 && !sends && (self.counts_removals() || self.is_narrowed()) {
+            return format!(
+                "{} is on. Both halves are on: grant {grant} goes on for less than before.",
+                self.name()
+            );
+        }
         if grant != 0 {
             return format!(
                 "{} is on. Both halves are on: grant {grant} is in force, and what {} may see is on its way.",
@@ -159,164 +191,4 @@ impl Turned {
 }
 
 #[cfg(test)]
-mod tests {
-    use handfast_proto::v1::{Agreement, RevocationReceipt};
-
-    use super::*;
-
-    fn turned(side: Side, on: bool, answer: SetAgreementResponse) -> Turned {
-        Turned {
-            source: "Z00101".parse().unwrap(),
-            recipient: "Z00303".parse().unwrap(),
-            side,
-            on,
-            answer,
-            preview: None,
-        }
-    }
-
-    fn withdrawal(state: WithdrawalState) -> Withdrawal {
-        Withdrawal {
-            job: 9,
-            ended_grant: 12,
-            state: state.into(),
-            removed: 120,
-            since: 1_795_392_000_000,
-            confirmed_at: 1_795_392_001_000,
-            ..Withdrawal::default()
-        }
-    }
-
-    fn off(in_force: InForce, receipt: Option<RevocationReceipt>) -> Turned {
-        let answer = SetAgreementResponse {
-            in_force: in_force.into(),
-            receipt,
-            ..SetAgreementResponse::default()
-        };
-        turned(Side::ShareOut, false, answer)
-    }
-
-    #[test]
-    fn a_receipt_in_words() {
-        let receipt = RevocationReceipt {
-            ended_grant: 12,
-            received_through: 812,
-            withdrawal: Some(withdrawal(WithdrawalState::Confirmed)),
-            ..RevocationReceipt::default()
-        };
-        assert_eq!(
-            off(InForce::Yes, Some(receipt)).text(),
-            "share-out of Z00101 → Z00303 is off, in force.\n\
-             Grant 12 has ended.\n\
-             Z00303 received everything that was handed over up to seq 812.\n\
-             Nothing else was on its way.\n\
-             Withdrawal confirmed: Z00303 removed 120 of Z00101's records (2026-11-23 00:00:01 UTC)."
-        );
-    }
-
-    #[test]
-    fn a_cut_connection_and_what_may_have_been_received() {
-        let mut pending = withdrawal(WithdrawalState::Pending);
-        pending.not_removed = 2;
-        let receipt = RevocationReceipt {
-            ended_grant: 12,
-            received_through: 0,
-            may_have_received_from: 813,
-            may_have_received_to: 820,
-            connection_cut: true,
-            withdrawal: Some(pending),
-        };
-        let text = off(InForce::Yes, Some(receipt)).text();
-        for want in [
-            "Z00303 had confirmed nothing of it.",
-            "may have received seq 813 to 820",
-            "its connection was cut",
-            "Withdrawal pending: Z00303 has not been told yet",
-            "2 records could not be removed",
-        ] {
-            assert!(text.contains(want), "{want}\n{text}");
-        }
-    }
-
-    #[test]
-    fn pending_never_looks_like_done() {
-        let pending = off(InForce::Pending, None);
-        assert!(!pending.in_force());
-        assert!(
-            pending
-                .text()
-                .starts_with("PENDING: share-out of Z00101 → Z00303")
-        );
-        assert!(!pending.text().contains("in force."));
-        assert_eq!(pending.json()["in_force"], "pending");
-        // An answer of a version that says something else is not in force either.
-        assert!(!off(InForce::Unspecified, None).in_force());
-    }
-
-    #[test]
-    fn turning_on_says_what_is_still_missing() {
-        let half = |side, grant| {
-            let answer = SetAgreementResponse {
-                agreement: Some(Agreement {
-                    grant,
-                    ..Agreement::default()
-                }),
-                in_force: InForce::Yes.into(),
-                receipt: None,
-            };
-            turned(side, true, answer).text()
-        };
-        assert!(
-            half(Side::ShareOut, 0).contains("until share-in is on too, which an administrator of Z00303")
-        );
-        assert!(
-            half(Side::ShareIn, 0).contains("until share-out is on too, which an administrator of Z00101")
-        );
-        assert!(half(Side::ShareIn, 13).contains("grant 13 is in force"));
-    }
-
-    #[test]
-    fn a_half_that_was_narrowed_says_what_of_it_was_on_its_way() {
-        let receipt = RevocationReceipt {
-            ended_grant: 13,
-            received_through: 40,
-            ..RevocationReceipt::default()
-        };
-        let answer = |in_force: InForce| SetAgreementResponse {
-            agreement: Some(Agreement {
-                grant: 13,
-                ..Agreement::default()
-            }),
-            in_force: in_force.into(),
-            receipt: Some(receipt),
-        };
-        let text = turned(Side::ShareOut, true, answer(InForce::Yes)).text();
-        assert!(
-            text.contains("grant 13 is in force") && text.contains("Grant 13 goes on for the rest."),
-            "{text}"
-        );
-        let pending = turned(Side::ShareOut, true, answer(InForce::Pending)).text();
-        assert!(
-            pending.starts_with("PENDING: share-out of Z00101 → Z00303 is on, for less"),
-            "{pending}"
-        );
-        assert!(!pending.contains("is in force"), "{pending}");
-    }
-
-    #[test]
-    fn json_has_the_receipt_and_the_withdrawal() {
-        let receipt = RevocationReceipt {
-            ended_grant: 12,
-            received_through: 812,
-            withdrawal: Some(withdrawal(WithdrawalState::Received)),
-            ..RevocationReceipt::default()
-        };
-        let mut turned = off(InForce::Yes, Some(receipt));
-        turned.withdrawal_is(withdrawal(WithdrawalState::Confirmed));
-        let json = turned.json();
-        assert_eq!(json["receipt"]["received_through"], 812);
-        assert_eq!(json["receipt"]["may_have_received_from"], Value::Null);
-        assert_eq!(json["withdrawal"]["state"], "confirmed");
-        assert_eq!(json["side"], "share-out");
-    }
-}
+mod tests;

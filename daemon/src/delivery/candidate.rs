@@ -8,6 +8,7 @@ use super::{
     counters::PairCounters,
     handover::{For, Mask},
     ledger::Disclosed,
+    left_out::LeftOut,
 };
 use crate::{
     audit::Stream,
@@ -20,6 +21,8 @@ use crate::{
 pub(super) enum Candidate {
     /// Amendments, not yet gated.
     Batch(Chosen),
+    /// A job is past records of which nothing goes.
+    Passed(Passed),
     /// A job begins or is complete.
     Edge(Edge),
     /// A grant has ended.
@@ -32,6 +35,18 @@ pub(super) enum Candidate {
         grant: GrantId,
         stands: v1::GrantInForce,
     },
+}
+
+/// Records that a job is past without a message.
+#[derive(Clone, Debug)]
+pub(super) struct Passed {
+    pub(super) pair: Pair,
+    pub(super) grant: GrantId,
+    pub(super) take: Take,
+    pub(super) job: JobId,
+    /// Everything up to this seq is dealt with.
+    pub(super) through: u64,
+    pub(super) left_out: LeftOut,
 }
 
 /// A withdrawal.
@@ -102,7 +117,20 @@ pub(super) struct Chosen {
     pub(super) job: Option<(JobId, Over)>,
     /// Everything up to this seq is dealt with by them.
     pub(super) through: u64,
+    /// What the job left out up to there, since it last chose something.
+    pub(super) left_out: LeftOut,
     pub(super) counters: Arc<PairCounters>,
+}
+
+impl Passed {
+    /// As the audit log names them.
+    pub(super) fn stream(&self) -> Stream {
+        Stream {
+            pair: self.pair,
+            grant: self.grant,
+            job: Some(self.job),
+        }
+    }
 }
 
 impl Chosen {
@@ -173,6 +201,7 @@ mod tests {
             mask: Mask::NONE,
             job: Some((JobId(5), Over::Everything)),
             through: 3,
+            left_out: LeftOut::default(),
             counters: Arc::default(),
         };
         let ledger = Ledger::new(pair.recipient, 1, 100);

@@ -20,7 +20,7 @@ use handfast_proto::{
 use tokio::sync::mpsc;
 
 use super::{
-    candidate::{Candidate, Chosen, Edge, Take, Withdraw},
+    candidate::{Candidate, Chosen, Edge, Passed, Take, Withdraw},
     fence::Fence,
     handover::Gate,
     ledger::Effect,
@@ -94,7 +94,9 @@ impl Stream for Feed {
             let ledger = &this.subscriber.ledger;
             let room = match (&this.pieces, &this.next) {
                 (Some(_), _) => ledger.has_room_for_piece(cx.waker()),
-                (None, Some(Candidate::Batch(_) | Candidate::Edge(_))) => ledger.has_room(cx.waker()),
+                (None, Some(Candidate::Batch(_) | Candidate::Edge(_) | Candidate::Passed(_))) => {
+                    ledger.has_room(cx.waker())
+                }
                 (None, _) => true,
             };
             if !room {
@@ -117,6 +119,7 @@ impl Feed {
         match self.next.take() {
             Some(Candidate::Batch(chosen)) => self.hand_batch(chosen),
             Some(Candidate::Edge(edge)) => self.hand_edge(edge),
+            Some(Candidate::Passed(passed)) => self.pass(passed),
             Some(Candidate::Fenced { pair, grant }) => {
                 let message = v1::Fenced {
                     source: pair.source.to_string(),
@@ -206,30 +209,54 @@ impl Feed {
         })
     }
 
+    /// A job is past records of which nothing goes.
+    fn pass(&mut self, passed: Passed) -> Handed {
+        let done = Effect::Job(CatchUpMove {
+            job: passed.job,
+            through: passed.through,
+            complete: false,
+        });
+        let on_its_way = OnItsWay::left_out(passed.stream(), passed.left_out);
+        self.guarded(passed.pair, passed.grant, passed.take, |this, _, _| {
+            let moves = this.subscriber.ledger.pass(done, on_its_way);
+            this.offer(moves)
+        })
+    }
+
+    fn offer(&self, moves: Moves) -> Handed {
+        if !moves.is_empty() {
+            self.committer.offer_moves(moves);
+        }
+        Handed::Nothing
+    }
+
     fn hand_batch(&mut self, chosen: Chosen) -> Handed {
         self.guarded(chosen.pair, chosen.grant, chosen.take, |this, book, carrier| {
             this.gate(book, carrier, chosen)
         })
     }
 
-    fn gate(&mut self, book: &Book, carrier: &Carrier<'_>, chosen: Chosen) -> Handed {
+    fn gate(&mut self, book: &Book, carrier: &Carrier<'_>, mut chosen: Chosen) -> Handed {
         let gate = Gate::new(book, chosen.pair, chosen.grant, carrier, self.clock.now_ms());
         let (passed, mut told) = gate.pass(&chosen.batch, chosen.mask, chosen.what_for(), &chosen.counters);
+        let mut left_out = std::mem::take(&mut chosen.left_out);
         let mut moves = Moves::default();
-        told.enter_withheld(chosen.stream(), &mut moves.disclosures);
-        if passed.is_none() {
-            moves.merge(self.subscriber.ledger.pass(effect(&chosen)));
-        }
-        if !moves.is_empty() {
-            self.committer.offer_moves(moves);
+        if chosen.job.is_some() {
+            told.leave_out(&mut left_out);
+        } else {
+            told.enter_withheld(chosen.stream(), &mut moves.disclosures);
         }
         let Some(Encoded { header, body }) = passed else {
-            return Handed::Nothing;
+            let on_its_way = OnItsWay::left_out(chosen.stream(), left_out);
+            moves.merge(self.subscriber.ledger.pass(effect(&chosen), on_its_way));
+            return self.offer(moves);
         };
+        self.offer(moves);
         let on_its_way = Box::new(OnItsWay {
             stream: chosen.stream(),
             versions: told.versions,
             removals: told.removals,
+            left_out,
             whole: true,
         });
         if body.len() > MAX_BATCH_BODY_BYTES {
@@ -292,10 +319,16 @@ impl Feed {
         let data = pieces.body.slice(pieces.offset..end);
         let bytes = header.len() + data.len() + FRAME_BYTES;
         let done = if last { effect(chosen) } else { Effect::None };
-        let told = OnItsWay {
+        let left_out = std::mem::take(&mut pieces.told.left_out);
+        let mut told = OnItsWay {
             whole: last,
             ..pieces.told.clone()
         };
+        if last {
+            told.left_out = left_out;
+        } else {
+            pieces.told.left_out = left_out;
+        }
         let ledger = &self.subscriber.ledger;
         let number = ledger.hand_telling(bytes, done, Some(chosen.disclosed()), Some(Box::new(told)));
         let piece = v1::DeliverPiece {

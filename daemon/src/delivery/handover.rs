@@ -75,7 +75,7 @@ impl<'b> Gate<'b> {
     }
 
     /// What of a batch passes, `None` where nothing does; and what that tells. Counts what was forwarded, and
-    /// what the live feed withheld.
+    /// what the live feed of the agreement withheld.
     pub(super) fn pass(
         &self,
         batch: &Batch,
@@ -97,7 +97,7 @@ impl<'b> Gate<'b> {
                 Cut::Drop => {}
             }
             told.withheld.extend(withheld.map(|reason| (reason, entry.seq)));
-            if let Some(reason) = withheld.filter(|_| self.of_agreement) {
+            if let Some(reason) = withheld.filter(|_| self.of_agreement && what_for == For::Live) {
                 counters.withheld(reason, entry.seq);
             }
         }
@@ -118,7 +118,7 @@ impl<'b> Gate<'b> {
     fn one(&self, entry: &Entry<'_>, payload: bool, what_for: For) -> (Cut, Option<Reason>) {
         match what_for {
             For::Live => self.live(entry, payload),
-            For::Sweep => (self.current(entry, payload), None),
+            For::Sweep => self.current(entry, payload),
             For::Changes(before) => (self.changed(entry, payload, before), None),
         }
     }
@@ -156,19 +156,24 @@ impl<'b> Gate<'b> {
         (if goes { Cut::Remove } else { Cut::Drop }, withheld)
     }
 
-    /// Whether another grant of the pair carries this version in place of the one before. What an emergency
-    /// access carries for the patient is looked at again when it ends; only there can it be left to it.
+    /// Whether it can be left to another grant of the pair, which carries this version in place of the one
+    /// before. Only of the same patient: that is looked at again when an emergency access ends. Under another
+    /// patient the feed of the other grant may be far behind, and what it comes to send may be a later version or
+    /// none, while nobody would look for what is held under the former patient. The recipient keeps this very
+    /// version where another grant in force has brought it.
     fn goes_otherwise(&self, former: &Subject, subject: &Subject) -> bool {
-        (!self.of_agreement || former.patient == subject.patient)
-            && self.book.allows(self.pair, subject, self.now)
+        former.patient == subject.patient && self.book.allows(self.pair, subject, self.now)
     }
 
-    fn current(&self, entry: &Entry<'_>, payload: bool) -> Cut {
-        let goes = |subject: Subject| self.carrier.decide(&subject, self.now) == Decision::Forward;
-        if entry.op != Op::Retract && payload && entry.subject.is_some_and(goes) {
-            Cut::Keep
-        } else {
-            Cut::Drop
+    /// What becomes of a current version, and the reason if it is withheld after all.
+    fn current(&self, entry: &Entry<'_>, payload: bool) -> (Cut, Option<Reason>) {
+        let Some(subject) = entry.subject.filter(|_| entry.op != Op::Retract) else {
+            return (Cut::Drop, None);
+        };
+        match self.look(&subject, payload, For::Sweep) {
+            Looked::Wanted => (Cut::Keep, None),
+            Looked::LeftOut(reason) => (Cut::Drop, Some(reason)),
+            Looked::Passed => (Cut::Drop, None),
         }
     }
 
@@ -186,16 +191,36 @@ impl<'b> Gate<'b> {
         }
     }
 
-    /// Whether a current version is worth reading its payload for a job.
-    pub(super) fn is_wanted(&self, subject: &Subject, what_for: For) -> bool {
-        match what_for {
+    /// What a current version is to a job. Of what changed, what went neither before nor now was withheld when it
+    /// was looked at first. What was erased comes as a later amendment where it may go.
+    pub(super) fn look(&self, subject: &Subject, payload: bool, what_for: For) -> Looked {
+        let is_wanted = match what_for {
             For::Live => true,
-            For::Sweep => self.carrier.decide(subject, self.now) == Decision::Forward,
+            For::Sweep => match self.carrier.decide(subject, self.now) {
+                Decision::Forward => true,
+                Decision::Withhold(reason) => return Looked::LeftOut(reason),
+            },
             For::Changes(before) => {
                 Change::of(self.book, self.pair, self.carrier, subject, before, self.now) != Change::None
             }
+        };
+        if is_wanted && payload {
+            Looked::Wanted
+        } else {
+            Looked::Passed
         }
     }
+}
+
+/// What a current version is to a job.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Looked {
+    /// Its payload is worth reading.
+    Wanted,
+    /// It is withheld.
+    LeftOut(Reason),
+    /// Nothing.
+    Passed,
 }
 
 /// What a change of terms means for one current version.

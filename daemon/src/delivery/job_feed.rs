@@ -16,14 +16,15 @@ use std::{
 use handfast_proto::{amendment::Batch, ids::RecordId};
 
 use super::{
-    candidate::{Candidate, Chosen, Edge, Over, Take},
+    candidate::{Candidate, Chosen, Edge, Over, Passed, Take},
     counters::PairCounters,
-    handover::{Gate, Mask},
+    handover::{Gate, Looked, Mask},
+    left_out::LeftOut,
     pair_feed::{Next, Sources, ends_early, read},
 };
 use crate::{
-    consent::{GrantId, Pair, Verdict},
-    store::{CurrentRecord, Job, JobId, JobKind, Of, StoreError},
+    consent::{GrantId, Pair, Reason, Verdict},
+    store::{Job, JobId, JobKind, Of, StoreError},
 };
 
 /// Current records looked up at once.
@@ -83,6 +84,8 @@ struct Run {
     looked_up: u64,
     begun: bool,
     wanted: VecDeque<u64>,
+    /// What is withheld of what was looked up, and why; entered as the job comes past it.
+    left_out: VecDeque<(u64, Reason)>,
     batches: VecDeque<Arc<Batch>>,
     /// Records of which the live feed chose something since the job began.
     overtaken: HashSet<RecordId>,
@@ -190,6 +193,7 @@ impl Jobs {
             looked_up: waiting.through,
             begun: false,
             wanted: VecDeque::new(),
+            left_out: VecDeque::new(),
             batches: VecDeque::new(),
             overtaken: HashSet::new(),
             walked_at: None,
@@ -223,6 +227,10 @@ impl Run {
             let mask = self.take_mask(&batch);
             return Ok(Next::Send(Candidate::Batch(self.chosen(serves, batch, mask))));
         }
+        let left_out = LeftOut::take(&mut self.left_out, self.looked_up);
+        if !left_out.is_empty() {
+            return Ok(Next::Send(Candidate::Passed(self.passed(serves, left_out))));
+        }
         if self.looked_up < self.upto {
             return Ok(Next::Again);
         }
@@ -234,9 +242,9 @@ impl Run {
         Ok(Next::Send(self.edge(serves, true)))
     }
 
-    /// Looks up some more, and keeps those of which the gate would let something through. What it says when
-    /// they are handed over counts; where it comes to say more, another job follows from that. False where
-    /// the grant is not in force: its end, or its pause, is on the way to this pump.
+    /// Looks up some more, and keeps those of which the gate would let something through, and those that it
+    /// withholds. What it says when they are handed over counts; where it comes to say more, another job follows
+    /// from that. False where the grant is not in force: its end, or its pause, is on the way to this pump.
     async fn look_up(&mut self, serves: &Serves, from: &Sources) -> Result<bool, StoreError> {
         let source = serves.pair.source;
         from.projector.caught_up(source, self.upto).await;
@@ -246,7 +254,7 @@ impl Run {
         };
         let found = from
             .store
-            .current_records(source, of, self.looked_up, self.upto, CURRENT_RECORDS)
+            .current_versions(source, of, self.looked_up, self.upto, CURRENT_RECORDS)
             .await?;
         let book = from.fence.book();
         let in_force = book.verdict(serves.pair, serves.grant) == Verdict::InForce;
@@ -259,8 +267,13 @@ impl Run {
         };
         let gate = Gate::new(&book, serves.pair, serves.grant, &carrier, from.clock.now_ms());
         let what_for = self.over.what_for();
-        let wanted = |record: &&CurrentRecord| gate.is_wanted(&record.subject, what_for);
-        self.wanted = found.iter().filter(wanted).map(|record| record.seq).collect();
+        for record in &found {
+            match gate.look(&record.subject, !record.erased, what_for) {
+                Looked::Wanted => self.wanted.push_back(record.seq),
+                Looked::LeftOut(reason) => self.left_out.push_back((record.seq, reason)),
+                Looked::Passed => {}
+            }
+        }
         Ok(true)
     }
 
@@ -303,7 +316,9 @@ impl Run {
         mask
     }
 
-    fn chosen(&self, serves: &Serves, batch: Arc<Batch>, mask: Mask) -> Chosen {
+    fn chosen(&mut self, serves: &Serves, batch: Arc<Batch>, mask: Mask) -> Chosen {
+        // Every record that is wanted up to this seq was chosen.
+        let through = self.wanted.front().map_or(self.looked_up, |next| next - 1);
         Chosen {
             pair: serves.pair,
             grant: serves.grant,
@@ -311,9 +326,20 @@ impl Run {
             batch,
             mask,
             job: Some((self.job, self.over)),
-            // Every record that is wanted up to this seq was chosen.
-            through: self.wanted.front().map_or(self.looked_up, |next| next - 1),
+            through,
+            left_out: LeftOut::take(&mut self.left_out, through),
             counters: Arc::clone(&serves.counters),
+        }
+    }
+
+    fn passed(&self, serves: &Serves, left_out: LeftOut) -> Passed {
+        Passed {
+            pair: serves.pair,
+            grant: serves.grant,
+            take: serves.take,
+            job: self.job,
+            through: self.looked_up,
+            left_out,
         }
     }
 
@@ -331,44 +357,4 @@ impl Run {
 }
 
 #[cfg(test)]
-mod tests {
-    use handfast_proto::ids::NhsNumber;
-
-    use super::*;
-    use crate::ingest::tests::batch;
-
-    fn run(job: u64, over: Over) -> Run {
-        Run {
-            job: JobId(job),
-            over,
-            upto: 3,
-            looked_up: 3,
-            begun: true,
-            wanted: VecDeque::from([1, 2, 3]),
-            batches: VecDeque::new(),
-            overtaken: HashSet::new(),
-            walked_at: None,
-        }
-    }
-
-    /// Fails where `take_mask` does not look at what was overtaken: then a version follows the removal of its record
-    /// to a recipient that held nothing of it, and stays there.
-    #[test]
-    fn what_the_live_feed_is_past_is_not_sent_by_a_job_that_began_before() {
-        let patient = NhsNumber::from_u64(9_990_000_018).unwrap();
-        let mut jobs = Jobs {
-            sweep: Some(run(1, Over::Patient(patient))),
-            ..Jobs::default()
-        };
-        // Each amendment is of the record of its seq.
-        let looked_up = batch(1, 3, 1);
-        jobs.overtaken_by(&looked_up);
-        let run = jobs.sweep.as_mut().unwrap();
-        assert!(run.overtaken.is_empty(), "the job looked at these");
-        run.upto = 1;
-        jobs.overtaken_by(&batch(2, 1, 1));
-        let mut run = jobs.sweep.take().unwrap();
-        assert_eq!(run.take_mask(&looked_up), Mask::NONE.with(0).with(2));
-        assert!(run.wanted.is_empty());
-    }
-}
+mod tests;

@@ -19,7 +19,7 @@ use crate::{
     audit::Disclosures,
     consent::{GrantId, Pair},
     ingest::Moves,
-    store::{CatchUpMove, JobId, RecipientReceipt},
+    store::{CatchUpMove, JobId, RecipientReceipt, WithdrawalReceipt},
 };
 
 /// What is done once a message is durable at the recipient.
@@ -173,7 +173,7 @@ impl Ledger {
         told: Option<Box<OnItsWay>>,
     ) -> u64 {
         let mut state = self.state.lock();
-        let bytes = bytes as u64;
+        let bytes = (bytes + told.as_ref().map_or(0, |told| told.weight())) as u64;
         state.handed += 1;
         state.bytes += bytes;
         state.underway += bytes;
@@ -191,20 +191,29 @@ impl Ledger {
         number
     }
 
-    /// Notes that something was passed over without a message. What it moves at once, if all is durable.
-    pub(super) fn pass(&self, effect: Effect) -> Moves {
+    /// Notes that something was passed over without a message, and what was left out of it. What it moves at once,
+    /// if all is durable; what waits of it counts against the credit.
+    pub(super) fn pass(&self, effect: Effect, told: Option<Box<OnItsWay>>) -> Moves {
         let mut state = self.state.lock();
         let mut moves = Moves::default();
         if state.entries.is_empty() {
+            if let Some(told) = told {
+                told.received(&mut moves.disclosures);
+            }
             self.apply(effect, &mut moves);
-        } else if !Self::extend(&mut state, effect) {
+        } else if told.is_some() || !Self::extend(&mut state, effect) {
             let number = state.handed;
+            let bytes = told.as_ref().map_or(0, |told| told.weight() as u64);
+            state.bytes += bytes;
+            if number > state.arrived {
+                state.underway += bytes;
+            }
             state.entries.push_back(Entry {
                 number,
-                bytes: 0,
+                bytes,
                 effect,
                 disclosed: None,
-                told: None,
+                told,
             });
         }
         moves
@@ -214,7 +223,8 @@ impl Ledger {
     /// stays bounded by what was handed over.
     fn extend(state: &mut State, effect: Effect) -> bool {
         let handed = state.handed;
-        let passed = |e: &&mut Entry| e.number == handed && e.disclosed.is_none() && e.bytes == 0;
+        let passed =
+            |e: &&mut Entry| e.number == handed && e.disclosed.is_none() && e.bytes == 0 && e.told.is_none();
         for entry in state.entries.iter_mut().rev().take_while(passed) {
             match (&mut entry.effect, effect) {
                 (
@@ -342,13 +352,16 @@ impl Ledger {
         let _arrived = arrived.wait_for(|a| *a >= number).await;
     }
 
-    #[expect(clippy::unused_self, reason = "reads as what the ledger does with an entry")]
     fn apply(&self, effect: Effect, moves: &mut Moves) {
         match effect {
             Effect::None => {}
             Effect::Cursor { pair, grant, through } => moves.cursor(pair, grant, through),
             Effect::Job(to) => moves.catch_up(to),
-            Effect::Withdrawal(job) => moves.withdrawal(job),
+            Effect::Withdrawal(job) => moves.withdrawal(WithdrawalReceipt {
+                job,
+                recipient: self.recipient,
+                session: self.session,
+            }),
         }
     }
 }

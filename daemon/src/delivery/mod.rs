@@ -18,6 +18,7 @@ mod half_acts;
 mod handover;
 mod job_feed;
 mod ledger;
+mod left_out;
 mod load;
 mod order;
 #[cfg(test)]

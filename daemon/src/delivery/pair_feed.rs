@@ -13,6 +13,7 @@ use super::{
     fence::Fence,
     handover::Mask,
     job_feed::{Jobs, Live, Serves},
+    left_out::LeftOut,
 };
 use crate::{
     clock::Clock,
@@ -123,6 +124,7 @@ impl PairFeed {
             mask,
             job: None,
             through: self.position,
+            left_out: LeftOut::default(),
             counters: Arc::clone(&self.serves.counters),
         })))
     }

@@ -104,6 +104,9 @@ impl Pump {
                 Next::Again => any = true,
                 Next::Send(candidate) => {
                     any = true;
+                    if matches!(candidate, Candidate::Passed(_)) {
+                        self.committer.has_room().await;
+                    }
                     if self.out.send(candidate).await.is_err() {
                         return Ok(Err(Over));
                     }

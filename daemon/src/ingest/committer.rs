@@ -27,6 +27,9 @@ const QUEUE_BATCHES: usize = 512;
 /// How long moves wait for a batch to travel with before they are committed alone.
 const MOVES_LINGER: Duration = Duration::from_millis(50);
 
+/// Runs of seqs to be entered that may wait for a commit before jobs that leave things out wait too.
+pub(super) const MAX_WAITING_RUNS: usize = 64 * 1024;
+
 /// A batch on its way, and who sent it.
 #[derive(Debug)]
 pub(super) struct Incoming {
@@ -118,6 +121,14 @@ impl Committer {
     pub fn offer_moves(&self, moves: Moves) {
         self.shared.moves.lock().merge(moves);
         self.shared.moved.notify_one();
+    }
+
+    /// Resolves where what waits to be entered is not too much: a job that leaves out a million records goes no
+    /// faster than the commits. Cancellation-safe.
+    pub async fn has_room(&self) {
+        while self.shared.moves.lock().disclosures.runs() > MAX_WAITING_RUNS {
+            tokio::time::sleep(MOVES_LINGER).await;
+        }
     }
 
     /// Where each source stands.

@@ -9,12 +9,14 @@ use handfast_proto::{chain::Chain, ids::StoreId};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    committer::{Committer, committer},
+    committer::{Committer, MAX_WAITING_RUNS, committer},
+    moves::Moves,
     session::{MAX_UNCOMMITTED_BYTES, Publishers, Session, SessionEnd, tests::batch},
 };
 use crate::{
-    audit::Scribe,
+    audit::{Disclosures, Scribe, Stream},
     clock::ManualClock,
+    consent::{GrantId, Pair, Reason},
     random::OsRandom,
     store::{
         LogBatch,
@@ -157,4 +159,29 @@ async fn a_session_is_held_to_its_budget() {
     assert!(futures::FutureExt::now_or_never(Box::pin(fill)).is_none());
     assert!(blocked.load(Ordering::Relaxed));
     assert!(offered.load(Ordering::Relaxed) * 100_000 <= MAX_UNCOMMITTED_BYTES);
+}
+
+/// Fails where nothing holds a job up: then what a catch-up leaves out is all in memory while the disk is full.
+#[tokio::test(start_paused = true)]
+async fn there_is_no_room_for_more_while_too_much_waits_to_be_entered() {
+    let rig = rig().await;
+    rig.committer.has_room().await;
+    rig.store.fail_next(Fault::Full);
+    let stream = Stream {
+        pair: Pair {
+            source: "Z00101".parse().unwrap(),
+            recipient: "Z00202".parse().unwrap(),
+        },
+        grant: GrantId(1),
+        job: None,
+    };
+    let mut left_out = Disclosures::default();
+    for n in 0..=MAX_WAITING_RUNS as u64 {
+        left_out.withheld(stream, Reason::NotOnCaseload, 2 * n + 1, 2 * n + 1);
+    }
+    rig.committer.offer_moves(Moves::of_disclosures(left_out));
+    let at_once = futures::FutureExt::now_or_never(Box::pin(rig.committer.has_room()));
+    assert!(at_once.is_none());
+    // It is tried again, and committed then.
+    rig.committer.has_room().await;
 }

@@ -10,7 +10,7 @@ use handfast_proto::ids::OdsCode;
 use crate::{
     audit::{Disclosures, NotEntered, Scribe},
     consent::{GrantId, Pair},
-    store::{AppendGroup, CatchUpMove, CursorMove, JobId, RecipientReceipt},
+    store::{AppendGroup, CatchUpMove, CursorMove, JobId, RecipientReceipt, WithdrawalReceipt},
 };
 
 /// What a recipient made durable, on its way into the store.
@@ -19,7 +19,7 @@ pub struct Moves {
     cursors: HashMap<(Pair, GrantId), u64>,
     catch_ups: HashMap<JobId, CatchUpMove>,
     receipts: HashMap<OdsCode, RecipientReceipt>,
-    withdrawals: Vec<JobId>,
+    withdrawals: HashMap<JobId, WithdrawalReceipt>,
     /// What was disclosed, withheld or is in doubt.
     pub disclosures: Disclosures,
 }
@@ -64,10 +64,9 @@ impl Moves {
     }
 
     /// A withdrawal is in the recipient's inbox.
-    pub fn withdrawal(&mut self, job: JobId) {
-        if !self.withdrawals.contains(&job) {
-            self.withdrawals.push(job);
-        }
+    pub fn withdrawal(&mut self, receipt: WithdrawalReceipt) {
+        let at = self.withdrawals.entry(receipt.job).or_insert(receipt);
+        at.session = at.session.max(receipt.session);
     }
 
     /// The cursors that go forward.
@@ -92,7 +91,10 @@ impl Moves {
             .receipts
             .into_values()
             .for_each(|receipt| self.receipt(receipt));
-        later.withdrawals.into_iter().for_each(|job| self.withdrawal(job));
+        later
+            .withdrawals
+            .into_values()
+            .for_each(|receipt| self.withdrawal(receipt));
         self.disclosures.merge(later.disclosures);
     }
 
@@ -107,7 +109,7 @@ impl Moves {
         group.cursors = self.cursors.iter().map(cursor).collect();
         group.catch_ups = self.catch_ups.values().copied().collect();
         group.receipts = self.receipts.values().copied().collect();
-        group.withdrawals_received.clone_from(&self.withdrawals);
+        group.withdrawals_received = self.withdrawals.values().copied().collect();
         group
             .with
             .audit

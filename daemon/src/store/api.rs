@@ -79,6 +79,16 @@ pub trait Store: PatientStore + AccessStore + AuditStore + EmergencyGrants + Sen
         limit: u32,
     ) -> Result<Vec<CurrentRecord>, StoreError>;
 
+    /// The same with those that were erased.
+    async fn current_versions(
+        &self,
+        source: OdsCode,
+        of: Of,
+        after: u64,
+        upto: u64,
+        limit: u32,
+    ) -> Result<Vec<CurrentRecord>, StoreError>;
+
     /// Which of these patients have a current record of a source that is not retracted.
     async fn have_records(
         &self,

@@ -137,6 +137,17 @@ impl Store for FakeStore {
         absent()
     }
 
+    async fn current_versions(
+        &self,
+        _: OdsCode,
+        _: Of,
+        _: u64,
+        _: u64,
+        _: u32,
+    ) -> Result<Vec<CurrentRecord>, StoreError> {
+        absent()
+    }
+
     async fn have_records(&self, _: OdsCode, _: &[NhsNumber]) -> Result<Vec<NhsNumber>, StoreError> {
         absent()
     }

@@ -36,5 +36,5 @@ pub use types::{
     JobKind, JoinedNumbers, LogBatch, LogRow, NewEntry, NewJob, NewPerson, NewToken, NewUnit, Of,
     OpenEmergency, PairState, PartialWithdrawals, PersonRow, RecipientReceipt, RecordVersion, Role, Stated,
     SubjectCount, Subscription, TokenHash, UnitChange, UnitKind, UnitRow, UnitState, UnitStateOutcome, With,
-    WithdrawalRow, WithdrawalState, WordChange, WordOutcome, WordRow, is_erased,
+    WithdrawalReceipt, WithdrawalRow, WithdrawalState, WordChange, WordOutcome, WordRow, is_erased,
 };

@@ -90,16 +90,29 @@ impl Deployment {
     }
 
     async fn make(dir: TempDir, state: PathBuf, init: &[&str], options: &[&str]) -> anyhow::Result<Self> {
-        let deployment = Self {
+        let deployment = Self::unmade(dir, state, options)?;
+        let args = deployment.init_args(init);
+        Reply::of(&binary("handfastd")?, &args).await?.ok()?;
+        deployment.serve().await?;
+        Ok(deployment)
+    }
+
+    /// One of which `handfastd init` is still to be run.
+    pub(super) fn unmade(dir: TempDir, state: PathBuf, options: &[&str]) -> anyhow::Result<Self> {
+        Ok(Self {
             dir,
             state,
             port: free_port()?,
             options: options.iter().map(|o| (*o).to_owned()).collect(),
             daemon: Mutex::new(None),
             finished: false,
-        };
-        let state = deployment.state.to_string_lossy().into_owned();
-        let mut args = vec![
+        })
+    }
+
+    /// What makes it, with more options.
+    pub(super) fn init_args(&self, init: &[&str]) -> Vec<String> {
+        let state = self.state.to_string_lossy();
+        let args = [
             "init",
             "--state-dir",
             &state,
@@ -107,10 +120,7 @@ impl Deployment {
             TRUST_DOMAIN,
             "--test",
         ];
-        args.extend(init);
-        Reply::of(&binary("handfastd")?, &args).await?.ok()?;
-        deployment.serve().await?;
-        Ok(deployment)
+        args.iter().chain(init).map(|arg| (*arg).to_owned()).collect()
     }
 
     /// Its temporary folder.

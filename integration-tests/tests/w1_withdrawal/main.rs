@@ -8,9 +8,10 @@
 //!
 //! Seen to fail with: no job written for a patient's word, by hand or in the stream, for a moved number, for a scope
 //! that changed, for a claim; what a record is no longer not removed where it turns private; nothing ended when its
-//! time was over; nothing erased at the daemon; a word in the stream that is in the book only behind what follows it;
-//! the recipient's write-ahead log not emptied; a withdrawal confirmed while the server still refuses a deletion; what
-//! could not be deleted not counted; and clinicians not told of a withdrawal.
+//! time was over; a gate that knows no end, with what was over ended only some seconds after the daemon's start;
+//! nothing erased at the daemon; a word in the stream that is in the book only behind what follows it; the recipient's
+//! write-ahead log not emptied; a withdrawal confirmed while the server still refuses a deletion; what could not be
+//! deleted not counted; and clinicians not told of a withdrawal.
 
 mod dissent;
 mod ends;

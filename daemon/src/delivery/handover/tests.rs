@@ -16,6 +16,8 @@ use crate::{
     ingest::tests::amendment,
 };
 
+mod jobs;
+
 /// The emergency access of [`opened`].
 const ACCESS: GrantId = GrantId(9);
 
@@ -222,7 +224,12 @@ fn what_another_grant_carries_on_is_left_to_it() {
     let mut both_carry = opened();
     both_carry = both_carry.with_pair(pair(), both());
     let gone = batch(&[moved(&amendment(1, 10), of_another(1))]);
-    assert_eq!(ops(out_under(ACCESS, &both_carry, &gone, For::Live)), []);
+    // Under another patient it is not left to it: the agreement's feed may be far behind, and what it comes to
+    // send may be a later version, or none. Where it has brought this one, the recipient keeps that.
+    assert_eq!(
+        ops(out_under(ACCESS, &both_carry, &gone, For::Live)),
+        [(Op::Remove, 1)]
+    );
     assert_eq!(ops(out(&both_carry, &gone, For::Live)), [(Op::Amend, 1)]);
     // Of the same patient, what only the access carries now.
     let observations = Scope {
@@ -315,66 +322,6 @@ fn a_payload_that_was_erased_never_goes() {
         [(Op::Remove, 1)],
         "what comes in its place is asked for again"
     );
-}
-
-#[test]
-fn a_job_that_sweeps_sends_what_goes_now_and_nothing_else() {
-    let mut retraction = amendment(3, 0);
-    retraction.op = Op::Retract;
-    let mixed = batch(&[amendment(1, 10), of_another(2), retraction, private(4)]);
-    let no = subject(&of_another(2)).patient;
-    let book = book(both()).with_facts(pair().source, [no], |f| {
-        f.with_word(Side::ShareOut, PatientWord::No)
-    });
-    assert_eq!(ops(out(&book, &mixed, For::Sweep)), [(Op::Create, 1)]);
-}
-
-#[test]
-fn a_job_over_changes_sends_what_began_and_removes_what_ended() {
-    let mut allergy = amendment(2, 10);
-    allergy.subject = allergy.subject.map(|s| Subject {
-        category: Category::Allergies,
-        ..s
-    });
-    let batch = batch(&[amendment(1, 10), allergy, private(3)]);
-    let only = |category| Scope {
-        categories: CategorySet::NONE.with(category),
-        ..Scope::EVERYTHING
-    };
-    let narrowed = |category| PairTerms {
-        share_out: HalfTerms {
-            scope: only(category),
-            ..HalfTerms::ON
-        },
-        ..both()
-    };
-    let mut before = Terms::of(&narrowed(Category::Allergies), Policy::UnlessDissented);
-    // That it would have ended by now is of no account.
-    before.share_out.ends_at = Some(0);
-    let book = book(narrowed(Category::Observations));
-    let changed = ops(out(&book, &batch, For::Changes(before)));
-    assert_eq!(changed, [(Op::Create, 1), (Op::Remove, 2)]);
-    let same = Terms::of(&narrowed(Category::Observations), Policy::UnlessDissented);
-    assert_eq!(ops(out(&book, &batch, For::Changes(same))), []);
-    // What the recipient's half ends stays where an emergency access carries it.
-    let emergency = Emergency {
-        pair: pair(),
-        patient: subject(&amendment(1, 0)).patient,
-        window: EmergencyWindow { from: 0, until: 10 },
-    };
-    let nothing = narrowed(Category::Problems);
-    let all = Terms::of(&both(), Policy::UnlessDissented);
-    let nothing = PairTerms {
-        share_in: nothing.share_out,
-        ..both()
-    };
-    let before = book.with_pair(pair(), nothing);
-    assert_eq!(
-        ops(out(&before, &batch, For::Changes(all))),
-        [(Op::Remove, 1), (Op::Remove, 2)]
-    );
-    let opened = before.with_emergency(ACCESS, emergency);
-    assert_eq!(ops(out(&opened, &batch, For::Changes(all))), []);
 }
 
 #[test]

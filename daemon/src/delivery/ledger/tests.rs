@@ -7,6 +7,8 @@ use handfast_proto::{audit::Runs, v1::PerhapsCause};
 use super::*;
 use crate::{
     audit::{Scribe, Stream},
+    consent::Reason,
+    delivery::left_out::LeftOut,
     random::OsRandom,
 };
 
@@ -69,7 +71,7 @@ fn a_cursor_moves_only_with_what_is_durable() {
     let ledger = ledger();
     ledger.hand(10, cursor(3), disclosed(1, 3));
     assert!(
-        ledger.pass(cursor(9)).is_empty(),
+        ledger.pass(cursor(9), None).is_empty(),
         "what is withheld waits for what goes before it"
     );
     assert!(ledger.receipt(1, 0).unwrap().is_empty());
@@ -81,7 +83,7 @@ fn a_cursor_moves_only_with_what_is_durable() {
     assert_eq!(group.cursors[0].seq, 9);
     assert_eq!(group.receipts[0].durable, 1);
     assert!(
-        !ledger.pass(cursor(12)).is_empty(),
+        !ledger.pass(cursor(12), None).is_empty(),
         "with nothing in flight it moves at once"
     );
 }
@@ -91,7 +93,7 @@ fn what_is_withheld_takes_one_entry() {
     let ledger = ledger();
     ledger.hand(10, cursor(3), disclosed(1, 3));
     for through in 4..1000 {
-        ledger.pass(cursor(through));
+        ledger.pass(cursor(through), None);
     }
     assert_eq!(ledger.state.lock().entries.len(), 2);
 }
@@ -108,12 +110,12 @@ fn what_is_passed_over_by_turns_takes_one_entry_each() {
     };
     ledger.hand(10, cursor(3), disclosed(1, 3));
     for through in 4..1000 {
-        ledger.pass(cursor(through));
-        ledger.pass(job(through));
+        ledger.pass(cursor(through), None);
+        ledger.pass(job(through), None);
     }
     assert_eq!(ledger.state.lock().entries.len(), 3);
     ledger.hand(10, cursor(1000), disclosed(1000, 1000));
-    ledger.pass(cursor(1001));
+    ledger.pass(cursor(1001), None);
     assert_eq!(
         ledger.state.lock().entries.len(),
         5,
@@ -189,6 +191,7 @@ fn telling(first: u64, last: u64, removed: u64, whole: bool) -> Option<Box<OnIts
         stream: stream(),
         versions: Runs::of(first, last),
         removals: Runs::of(removed, removed),
+        left_out: LeftOut::default(),
         whole,
     }))
 }
@@ -221,4 +224,78 @@ fn pieces_are_a_disclosure_with_the_last_of_them() {
     let mut received = Disclosures::default();
     received.versions(stream(), 7, 7);
     assert_eq!(ledger.receipt(2, 2).unwrap().disclosures, received);
+}
+
+fn job(through: u64) -> Effect {
+    Effect::Job(CatchUpMove {
+        job: JobId(7),
+        through,
+        complete: false,
+    })
+}
+
+/// What a job left out: every second seq up to this one.
+fn left_out(upto: u64) -> LeftOut {
+    let mut left_out = LeftOut::default();
+    (1..=upto)
+        .filter(|seq| !seq.is_multiple_of(2))
+        .for_each(|seq| left_out.add(Reason::NotOnCaseload, seq));
+    left_out
+}
+
+#[test]
+fn what_a_job_left_out_is_entered_with_its_progress() {
+    let ledger = ledger();
+    let told = || OnItsWay::left_out(stream(), left_out(3));
+    let mut entered = Disclosures::default();
+    entered.withheld(stream(), Reason::NotOnCaseload, 1, 1);
+    entered.withheld(stream(), Reason::NotOnCaseload, 3, 3);
+    let moves = ledger.pass(job(3), told());
+    assert_eq!(moves.disclosures, entered, "with nothing in flight at once");
+
+    ledger.hand(10, job(4), None);
+    assert!(
+        ledger.pass(job(9), told()).is_empty(),
+        "behind what was handed over before"
+    );
+    assert!(ledger.pass(job(12), None).is_empty());
+    assert_eq!(
+        ledger.state.lock().entries.len(),
+        3,
+        "what comes behind it stays behind"
+    );
+    let mut message = telling(5, 5, 0, true);
+    message.as_mut().unwrap().left_out = left_out(3);
+    ledger.hand_telling(10, job(15), None, message);
+    assert_eq!(ledger.receipt(1, 1).unwrap().disclosures, entered);
+    entered.versions(stream(), 5, 5);
+    assert_eq!(ledger.receipt(2, 2).unwrap().disclosures, entered);
+}
+
+#[test]
+fn what_a_job_left_out_of_what_was_not_receipted_is_left_to_the_next() {
+    let ledger = ledger();
+    ledger.hand(10, job(4), None);
+    ledger.pass(job(9), OnItsWay::left_out(stream(), left_out(3)));
+    assert!(
+        ledger.in_doubt().is_empty(),
+        "it is looked up again, and entered then"
+    );
+}
+
+#[test]
+fn what_a_job_left_out_counts_against_the_credit_until_it_is_entered() {
+    let ledger = Ledger::new(pair().recipient, 1, 1_000);
+    let waker = futures::task::noop_waker();
+    ledger.hand(10, job(4), None);
+    ledger.pass(job(200), OnItsWay::left_out(stream(), left_out(200)));
+    assert!(!ledger.has_room(&waker) && !ledger.has_room_for_piece(&waker));
+    ledger.receipt(1, 0).unwrap();
+    assert!(!ledger.has_room(&waker) && ledger.has_room_for_piece(&waker));
+    // What is put behind a message that has arrived is not under way any more.
+    ledger.pass(job(400), OnItsWay::left_out(stream(), left_out(200)));
+    ledger.receipt(1, 1).unwrap();
+    assert!(ledger.has_room(&waker));
+    let state = ledger.state.lock();
+    assert_eq!((state.bytes, state.underway), (0, 0));
 }

@@ -211,6 +211,17 @@ pub(crate) async fn what_is_erased_is_not_current<B: Backend>() {
     assert_eq!(current(store).await, [2, 9, 11]);
     let of_ann = Of::Patient(ann());
     assert_eq!(current_of(store, of_ann).await, [11]);
+    for (of, expected) in [
+        (
+            Of::Everyone,
+            vec![(2, false), (4, true), (7, true), (9, false), (11, false)],
+        ),
+        (of_ann, vec![(4, true), (7, true), (11, false)]),
+    ] {
+        let found = store.current_versions(ods(HILL), of, 0, 1000, 100).await.unwrap();
+        let found: Vec<_> = found.iter().map(|record| (record.seq, record.erased)).collect();
+        assert_eq!(found, expected, "found where it is asked for");
+    }
     let erased = store.erased_records(ods(HILL), ann(), 100).await.unwrap();
     assert_eq!(erased, [record("a"), record("d")]);
     assert_eq!(

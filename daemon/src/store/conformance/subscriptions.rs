@@ -11,7 +11,7 @@ use crate::{
     consent::GrantId,
     store::{
         AppendGroup, CatchUpMove, ConfirmWithdrawal, Hello, JobKind, RecipientReceipt, Store, StoreError,
-        With,
+        With, WithdrawalReceipt,
     },
 };
 
@@ -128,7 +128,11 @@ pub(crate) async fn another_inbox_starts_anew<B: Backend>() {
     let regrant = join(store, pair(HILL, WARD)).await;
     let opened = hello(store, WARD, 1, 0, 0).await;
     let moves = AppendGroup {
-        withdrawals_received: vec![received],
+        withdrawals_received: vec![WithdrawalReceipt {
+            job: received,
+            recipient: ods(WARD),
+            session: 1,
+        }],
         catch_ups: vec![CatchUpMove {
             job: opened.jobs.last().unwrap().id,
             through: 0,

@@ -112,7 +112,7 @@ macro_rules! conformance_suite {
             }
             withdrawals::{
                 a_withdrawal_goes_its_way, a_confirmation_may_come_first_and_again,
-                only_its_recipient_confirms, dead_letters_are_counted, dead_letters_need_units,
+                only_its_recipient_confirms, what_a_former_inbox_received_is_sent_again, dead_letters_are_counted, dead_letters_need_units,
             }
             words::{
                 the_later_word_stands, words_are_of_one_unit_patient_and_side, every_word_is_kept,

@@ -9,8 +9,8 @@ use super::{
 use crate::{
     consent::GrantId,
     store::{
-        AppendGroup, ConfirmWithdrawal, DeadLetterRow, JobId, Store, StoreError, With, WithdrawalRow,
-        WithdrawalState,
+        AppendGroup, ConfirmWithdrawal, DeadLetterRow, JobId, Store, StoreError, With, WithdrawalReceipt,
+        WithdrawalRow, WithdrawalState,
     },
 };
 
@@ -24,9 +24,15 @@ async fn newest(store: &impl Store) -> WithdrawalRow {
         .unwrap()
 }
 
-async fn receive(store: &impl Store, jobs: &[JobId]) {
+/// [`WARD`]'s inbox has it, in a session.
+async fn receive(store: &impl Store, session: u64, jobs: &[JobId]) {
+    let receipt = |job: &JobId| WithdrawalReceipt {
+        job: *job,
+        recipient: ods(WARD),
+        session,
+    };
     let received = AppendGroup {
-        withdrawals_received: jobs.to_vec(),
+        withdrawals_received: jobs.iter().map(receipt).collect(),
         ..group(Vec::new())
     };
     store.append(&received).await.unwrap();
@@ -47,10 +53,10 @@ pub(crate) async fn a_withdrawal_goes_its_way<B: Backend>() {
     let store = backend.store();
     let job = part(store, pair(HILL, WARD)).await;
     assert_eq!(newest(store).await.state, WithdrawalState::Pending);
-    assert_eq!(jobs(store, WARD).await.len(), 1);
+    assert_eq!(hello(store, WARD, 1, 0, 0).await.jobs.len(), 1);
 
     for _ in 0..2 {
-        receive(store, &[job, JobId(999)]).await;
+        receive(store, 1, &[job, JobId(999)]).await;
         assert_eq!(newest(store).await.state, WithdrawalState::Received);
         assert!(jobs(store, WARD).await.is_empty(), "it is over for the feed");
     }
@@ -95,7 +101,7 @@ pub(crate) async fn a_confirmation_may_come_first_and_again<B: Backend>() {
         .unwrap();
     let confirmed = newest(store).await;
     assert!(jobs(store, WARD).await.is_empty());
-    receive(store, &[job]).await;
+    receive(store, 1, &[job]).await;
     store
         .confirm_withdrawal(&confirmation(WARD, job, 0), &With::nothing())
         .await
@@ -109,7 +115,7 @@ pub(crate) async fn only_its_recipient_confirms<B: Backend>() {
     let store = backend.store();
     let job = part(store, pair(HILL, WARD)).await;
     join(store, pair(HILL, WARD)).await;
-    let before = jobs(store, WARD).await;
+    let before = hello(store, WARD, 1, 0, 0).await.jobs;
     for recipient in [HILL, VALE, "Z99999"] {
         store
             .confirm_withdrawal(&confirmation(recipient, job, 40), &With::nothing())
@@ -126,9 +132,49 @@ pub(crate) async fn only_its_recipient_confirms<B: Backend>() {
         .confirm_withdrawal(&confirmation(WARD, catch_up, 40), &With::nothing())
         .await
         .unwrap();
-    receive(store, &[catch_up]).await;
+    receive(store, 1, &[catch_up]).await;
     assert_eq!(newest(store).await.state, WithdrawalState::Pending);
     assert_eq!(jobs(store, WARD).await, before);
+}
+
+pub(crate) async fn what_a_former_inbox_received_is_sent_again<B: Backend>() {
+    let (backend, _): (B, GrantId) = joined(pair(HILL, WARD)).await;
+    let store = backend.store();
+    let job = part(store, pair(HILL, WARD)).await;
+    let owed = async || !jobs(store, WARD).await.is_empty();
+    hello(store, WARD, 1, 0, 0).await;
+    hello(store, WARD, 1, 1, 0).await;
+    receive(store, 1, &[job]).await;
+    assert!(!owed().await, "a session before, of the same inbox");
+
+    assert_eq!(hello(store, WARD, 2, 0, 0).await.jobs.len(), 1);
+    // What the last inbox said of it comes only now.
+    receive(store, 2, &[job]).await;
+    assert!(owed().await, "the new inbox knows nothing of it");
+    receive(store, 4, &[job]).await;
+    assert!(owed().await, "there was no such session");
+    assert_eq!(newest(store).await.state, WithdrawalState::Pending);
+    receive(store, 3, &[job]).await;
+    assert_eq!(newest(store).await.state, WithdrawalState::Received);
+    assert!(!owed().await);
+
+    let received = WithdrawalReceipt {
+        job: part_of_another(store).await,
+        recipient: ods(WARD),
+        session: 3,
+    };
+    let received = AppendGroup {
+        withdrawals_received: vec![received],
+        ..group(Vec::new())
+    };
+    store.append(&received).await.unwrap();
+    assert_eq!(jobs(store, VALE).await.len(), 1, "it is not this recipient's");
+}
+
+/// A withdrawal that [`VALE`] is owed.
+async fn part_of_another(store: &impl Store) -> JobId {
+    join(store, pair(HILL, VALE)).await;
+    part(store, pair(HILL, VALE)).await
 }
 
 fn letter(source: &str, seq: u64, resolved: bool) -> DeadLetterRow {

@@ -82,9 +82,16 @@ const MOVE_RECEIPTS: &str = "
     WHERE inbox.recipient = m.recipient AND m.session BETWEEN inbox.since_session AND inbox.session
       AND (m.session, m.durable) > (inbox.receipted_session, inbox.receipted)";
 
+/// Only what the recipient's own inbox holds is received: a new one is sent it again, as what its predecessor
+/// wrote is still in the clinical system.
 const RECEIVE_WITHDRAWALS: &str = "
     UPDATE job SET state = 'received'
-    WHERE id IN (SELECT value FROM json_each(?1)) AND kind = 'withdraw' AND state = 'due'";
+    FROM (
+        SELECT value ->> 0 AS id, value ->> 1 AS recipient, value ->> 2 AS session FROM json_each(?1)
+    ) AS m
+    CROSS JOIN inbox ON inbox.recipient = m.recipient
+    WHERE job.id = m.id AND job.recipient = m.recipient AND job.kind = 'withdraw' AND job.state = 'due'
+      AND m.session BETWEEN inbox.since_session AND inbox.session";
 
 /// For the test that looks at their plans.
 #[cfg(test)]
@@ -255,8 +262,9 @@ impl Moves {
             let (session, durable) = (int(m.session)?, int(m.durable)?);
             let _ = write!(receipts.next(), r#"["{}",{session},{durable}]"#, m.recipient);
         }
-        for job in &group.withdrawals_received {
-            let _ = write!(received.next(), "{}", int(job.0)?);
+        for m in &group.withdrawals_received {
+            let (job, session) = (int(m.job.0)?, int(m.session)?);
+            let _ = write!(received.next(), r#"[{job},"{}",{session}]"#, m.recipient);
         }
         Ok(Self {
             heads: heads(&group.batches)?.finish(),

@@ -17,16 +17,16 @@ use crate::store::{CurrentRecord, Of, StoreError, SubjectCount};
 const ROWS_OF_A_PATIENT: u32 = 64;
 
 pub(super) const RECORDS: &str = "
-    SELECT seq, patient, category, confidentiality FROM record
-    WHERE source = (SELECT id FROM source WHERE ods = ?1) AND retracted = 0 AND erased = 0
+    SELECT seq, patient, category, confidentiality, erased FROM record
+    WHERE source = (SELECT id FROM source WHERE ods = ?1) AND retracted = 0 AND erased <= ?5
       AND seq > ?2 AND seq <= ?3
     ORDER BY seq LIMIT ?4";
 
 /// By the index of patients, however many records others have.
 pub(super) const RECORDS_OF_PATIENT: &str = "
-    SELECT seq, patient, category, confidentiality FROM record INDEXED BY record_by_patient
-    WHERE source = (SELECT id FROM source WHERE ods = ?1) AND retracted = 0 AND erased = 0
-      AND seq > ?2 AND seq <= ?3 AND patient = ?5
+    SELECT seq, patient, category, confidentiality, erased FROM record INDEXED BY record_by_patient
+    WHERE source = (SELECT id FROM source WHERE ods = ?1) AND retracted = 0 AND erased <= ?5
+      AND seq > ?2 AND seq <= ?3 AND patient = ?6
     ORDER BY seq LIMIT ?4";
 
 pub(super) const HAVE: &str = "
@@ -66,14 +66,21 @@ pub(super) const READS: [(&str, &str); 5] = [
     (SUBJECTS, "USING COVERING INDEX record_by_patient"),
 ];
 
-/// The seqs in (`after`, `upto`] that are a current version, neither retracted nor erased, in order, with what
-/// the gate reads of each.
+/// Whether records of which the payload was erased are asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Erased {
+    LeftOut,
+    Too,
+}
+
+/// The seqs in (`after`, `upto`] that are a current version and not retracted, in order, with what the gate reads
+/// of each.
 pub(super) async fn records(
     records: &Database,
     source: OdsCode,
     of: Of,
-    after: u64,
-    upto: u64,
+    erased: Erased,
+    (after, upto): (u64, u64),
     limit: u32,
 ) -> Result<Vec<CurrentRecord>, StoreError> {
     let query = match of {
@@ -84,7 +91,8 @@ pub(super) async fn records(
         .bind(source.as_str().to_owned())
         .bind(int(after)?)
         .bind(int(upto)?)
-        .bind(limit);
+        .bind(limit)
+        .bind(erased == Erased::Too);
     let query = match of {
         Of::Everyone => query,
         Of::Patient(patient) => query.bind(int(patient.as_u64())?),
@@ -94,6 +102,7 @@ pub(super) async fn records(
         Ok(CurrentRecord {
             seq: row.count("seq")?,
             subject: subject(row)?,
+            erased: row.column("erased")?,
         })
     };
     rows.iter().map(record).collect()

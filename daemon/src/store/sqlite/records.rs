@@ -11,8 +11,8 @@ use handfast_proto::ids::{NhsNumber, OdsCode, RecordId};
 use sqlx::SqliteConnection;
 
 use super::{
-    audit, audit_index, current, database::Database, erasures::Erasure, fault::fault, log, patient_runs,
-    places, places::Places, projection, settings::RECORDS,
+    audit, audit_index, current, current::Erased, database::Database, erasures::Erasure, fault::fault, log,
+    patient_runs, places, places::Places, projection, settings::RECORDS,
 };
 use crate::store::{CurrentRecord, EntryKeys, EntryQuery, Head, Of, RecordVersion, StoreError, SubjectCount};
 
@@ -117,11 +117,11 @@ impl Records {
         &self,
         source: OdsCode,
         of: Of,
-        after: u64,
-        upto: u64,
+        erased: Erased,
+        seqs: (u64, u64),
         limit: u32,
     ) -> Result<Vec<CurrentRecord>, StoreError> {
-        let result = current::records(&self.file, source, of, after, upto, limit).await;
+        let result = current::records(&self.file, source, of, erased, seqs, limit).await;
         result.inspect_err(|error| self.note_damage(error))
     }
 

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use handfast_proto::ids::{NhsNumber, OdsCode, PersonId};
 
 use super::{
-    agreements, append, database::Database, dead_letters, deployment, enrolment, erase, expiry, log, people,
-    records::Records, settings::MAIN, subscriptions, units, withdrawals,
+    agreements, append, current::Erased, database::Database, dead_letters, deployment, enrolment, erase,
+    expiry, log, people, records::Records, settings::MAIN, subscriptions, units, withdrawals,
 };
 use crate::{
     consent::{Pair, Policy},
@@ -131,7 +131,23 @@ impl Store for SqliteStore {
         upto: u64,
         limit: u32,
     ) -> Result<Vec<CurrentRecord>, StoreError> {
-        self.records.current(source, of, after, upto, limit).await
+        let seqs = (after, upto);
+        self.records
+            .current(source, of, Erased::LeftOut, seqs, limit)
+            .await
+    }
+
+    async fn current_versions(
+        &self,
+        source: OdsCode,
+        of: Of,
+        after: u64,
+        upto: u64,
+        limit: u32,
+    ) -> Result<Vec<CurrentRecord>, StoreError> {
+        self.records
+            .current(source, of, Erased::Too, (after, upto), limit)
+            .await
     }
 
     async fn have_records(

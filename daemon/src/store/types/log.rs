@@ -39,7 +39,7 @@ pub struct AppendGroup {
     /// At most one a recipient.
     pub receipts: Vec<RecipientReceipt>,
     /// Withdrawals that the recipients' inboxes hold now.
-    pub withdrawals_received: Vec<JobId>,
+    pub withdrawals_received: Vec<WithdrawalReceipt>,
     /// What the units' statements among the batches change, in their order.
     pub stated: Vec<Stated>,
     /// What follows from that, and what is entered beside it.
@@ -79,6 +79,18 @@ pub struct RecipientReceipt {
     pub session: u64,
     /// The number of the last durable message.
     pub durable: u64,
+}
+
+/// A withdrawal is durable in a recipient's inbox. Has no effect once another inbox has taken its place: what
+/// that one is to remove it has to be sent itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WithdrawalReceipt {
+    /// Which withdrawal.
+    pub job: JobId,
+    /// Whose inbox.
+    pub recipient: OdsCode,
+    /// The subscription session it was sent in.
+    pub session: u64,
 }
 
 /// Where a source's stream stands.
@@ -139,6 +151,8 @@ pub struct CurrentRecord {
     pub seq: u64,
     /// What the gate reads.
     pub subject: Subject,
+    /// Whether its payload was erased.
+    pub erased: bool,
 }
 
 /// How many current records of a source the gate reads alike.

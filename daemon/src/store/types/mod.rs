@@ -28,7 +28,7 @@ pub use deployment::Deployment;
 pub use emergencies::{EmergencyRow, OpenEmergency};
 pub use log::{
     AppendGroup, CatchUpMove, CurrentRecord, CursorMove, Head, LogBatch, LogRow, Of, RecipientReceipt,
-    RecordVersion, SubjectCount, is_erased,
+    RecordVersion, SubjectCount, WithdrawalReceipt, is_erased,
 };
 pub use patients::{
     ClaimChange, ClaimRow, Erased, FactsRow, JoinedNumbers, Stated, WordChange, WordOutcome, WordRow,
