@@ -299,6 +299,10 @@ impl Watching {
 }
 
 /// Who of another unit turned its half is that unit's own affair: that it is on, since when and why is not.
+///
+/// How many withdrawals of a part are open, and how many records they were, both units see, whoever's word or scope
+/// began them: a recipient is told what it removes, and a source's people are told of each record why it was
+/// withheld (`Audit.Explain`), a patient's word at the recipient among the reasons. No patient is named here.
 fn as_seen_by(caller: &Caller, mut row: AgreementRow) -> AgreementRow {
     if !caller.is_operator() {
         let foreign = |side: Side| caller.unit() != Some(side.owner(row.pair));

@@ -12,6 +12,18 @@
 //! nothing erased at the daemon; a word in the stream that is in the book only behind what follows it; the recipient's
 //! write-ahead log not emptied; a withdrawal confirmed while the server still refuses a deletion; what could not be
 //! deleted not counted; and clinicians not told of a withdrawal.
+//!
+//! Taken out, each by itself, and what failed (the inbox's, the outputs' and delivery's tests are unit tests):
+//! - the sweep of the inbox: `w1_a_dissent_…`, and the inbox's `jobs`, `emergencies`, `withdrawals` and `rules`, each
+//!   for what it sweeps; that it spares what another grant holds: the inbox's `emergencies`
+//! - what holds a confirmation back: how far an output is, the inbox's `a_withdrawal_that_finds_nothing_…`; the purge,
+//!   `nothing_is_left_of_what_was_withdrawn`; a deletion that waits, `w1_what_cannot_be_removed_…`
+//! - a letter for what a server does not delete: `w1_what_cannot_be_removed_…`
+//! - who comes onto a caseload, or leaves it, by what is recorded: `w1_a_caseload_that_changes_…`, delivery's `walk`
+//! - what was erased asked for where a dissent ends: `w1_nothing_is_left_behind`; at a connection: delivery's
+//!   `erasing`
+//! - a retraction sent; a restricted patient's records amended at the source; what is restricted withheld by the gate:
+//!   `w1_a_private_turn_and_a_retraction_remove`
 
 mod dissent;
 mod ends;

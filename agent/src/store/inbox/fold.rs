@@ -15,7 +15,7 @@ use super::{
     job::{self, Over, Place},
     model::ChangeOp,
     outcome,
-    rule::{Around, Kind, Marks, Row, Touched, decide},
+    rule::{Around, Kind, Marks, Row, Touched, Verdict, decide},
     source::{Granted, Source},
     state::{State, job_of},
     tombstone,
@@ -161,6 +161,7 @@ impl Fold {
                 around.same = is_same(conn, row, &payload).await?;
             }
             let verdict = decide(row, entry.op, entry.seq, around);
+            source.tombstones |= verdict == Verdict::Bury;
             let Some(op) = row.take(verdict, &entry, payload, delivered.marks) else {
                 continue;
             };

@@ -55,6 +55,8 @@ pub(super) enum Verdict {
     Confirm(u64),
     Put,
     Remove,
+    /// Nothing is held of it: that it was removed at this seq is remembered.
+    Bury,
 }
 
 /// What stands around one amendment.
@@ -78,8 +80,9 @@ pub(super) struct Around {
 /// A version is applied if it is newer than the one held or removed under a grant in force; a removal, unless a
 /// newer version is held. In a job what is not newer is confirmed. A later job, or another grant, may bring
 /// back what was removed at the same seq. What the live feed of one grant removes stays where another grant
-/// in force brought that very version. Where the daemon may have lost amendments (`anew`), seqs may have been
-/// given twice: then the payload tells.
+/// in force brought that very version. A removal of what is not held counts as well: what one grant sends is in
+/// order, but two of a pair go each at its own pace, and a job that was not receipted is sent once more. Where
+/// the daemon may have lost amendments (`anew`), seqs may have been given twice: then the payload tells.
 pub(super) fn decide(row: &Row, op: Op, seq: u64, around: Around) -> Verdict {
     match (op, row.kind) {
         (Op::Retract, Kind::Held) if seq >= row.seq => Verdict::Remove,
@@ -91,6 +94,9 @@ pub(super) fn decide(row: &Row, op: Op, seq: u64, around: Around) -> Verdict {
                 Verdict::Remove
             }
         }
+        (Op::Retract | Op::Remove, Kind::Absent) => Verdict::Bury,
+        // Under the grant that says so: another one may still bring that very version.
+        (Op::Retract | Op::Remove, Kind::Removed) if seq > row.seq => Verdict::Bury,
         (Op::Retract | Op::Remove | Op::Statement | Op::Unspecified, _) => Verdict::Skip,
         (Op::Create | Op::Amend, Kind::Absent) => Verdict::Put,
         (Op::Create | Op::Amend, Kind::Removed) => {
@@ -178,7 +184,7 @@ impl Row {
                     payload,
                 });
             }
-            Verdict::Remove => {
+            Verdict::Remove | Verdict::Bury => {
                 self.kind = Kind::Removed;
                 self.job = marks.removed_by;
                 self.patient_job = 0;
@@ -187,6 +193,9 @@ impl Row {
         }
         (self.seq, self.grant) = (entry.seq, marks.grant);
         self.touched = Touched::Written;
+        if verdict == Verdict::Bury {
+            return None;
+        }
         Some(match (verdict, entry.op) {
             (Verdict::Put, _) if was_held => ChangeOp::Amend,
             (Verdict::Put, _) => ChangeOp::Create,
@@ -241,8 +250,16 @@ mod tests {
         assert_eq!(decide(&held, Op::Remove, 10, CATCH_UP), Verdict::Remove);
         assert_eq!(decide(&held, Op::Retract, 12, LIVE), Verdict::Remove);
         assert_eq!(decide(&held, Op::Remove, 9, CATCH_UP), Verdict::Skip);
-        for kind in [Kind::Absent, Kind::Removed] {
-            assert_eq!(decide(&row(kind, 10, 5, 0), Op::Retract, 12, LIVE), Verdict::Skip);
+    }
+
+    #[test]
+    fn a_removal_of_what_is_not_held_is_remembered() {
+        for op in [Op::Retract, Op::Remove] {
+            assert_eq!(decide(&row(Kind::Absent, 0, 0, 0), op, 12, LIVE), Verdict::Bury);
+            let removed = row(Kind::Removed, 10, 5, 0);
+            assert_eq!(decide(&removed, op, 12, LIVE), Verdict::Bury);
+            assert_eq!(decide(&removed, op, 10, LIVE), Verdict::Skip);
+            assert_eq!(decide(&removed, op, 9, CATCH_UP), Verdict::Skip);
         }
     }
 

@@ -1,6 +1,9 @@
 //! Tombstones: which records were removed, and at which seq, while their grant stands. An older version that comes
-//! late (a repeated job, a projection that lags behind the live feed) must not bring one back. They name no record:
-//! only its tag is kept.
+//! late (a repeated job, a projection that lags behind the live feed, another grant's feed that lags behind) must not
+//! bring one back. They name no record: only its tag is kept.
+//!
+//! Bound: one for each record that its source took back while the grant that said so stands, held here or not;
+//! some 60 bytes each, about no patient. They go with the grant.
 
 use std::{collections::HashMap, sync::LazyLock};
 

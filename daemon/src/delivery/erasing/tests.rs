@@ -8,11 +8,9 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
-    audit::Scribe,
     clock::ManualClock,
-    delivery::{DeliveryParts, walk::make_deployment},
-    ingest::{ProjectorTask, Publishers, Session, committer, projector, tests::batch},
-    random::OsRandom,
+    delivery::walk::{data_path, make_deployment},
+    ingest::{ProjectorTask, Session, tests::batch},
     store::{AppendGroup, LogBatch, PatientStore as _, SqliteStore, Store as _},
 };
 
@@ -52,28 +50,10 @@ async fn erased(dir: &Path) -> Erased {
         .note_erasures(source, &[patient], &[], RECORDS as u64)
         .await
         .unwrap();
-    let (clock, committed) = (Arc::new(ManualClock::at(1_000)), Arc::default());
-    let scribe = Scribe::new(Arc::new(OsRandom));
-    let made = committer(
-        store.clone(),
-        clock.clone(),
-        scribe.clone(),
-        Arc::clone(&committed),
-    );
-    let (committer, _committing) = made.await.unwrap();
-    let (projector, projecting) = projector(committer.clone(), store.clone(), committed);
-    let publishers = Arc::new(Publishers::default());
-    let parts = DeliveryParts {
-        store: store.clone(),
-        clock,
-        scribe,
-        committer,
-        projector,
-        publishers: Arc::clone(&publishers),
-        changes: Arc::default(),
-        drain: Duration::from_millis(1),
-    };
-    let delivery = Delivery::start(parts).await.unwrap();
+    let clock = Arc::new(ManualClock::at(1_000));
+    let made = data_path(&store, clock, Duration::from_millis(1)).await;
+    let publishers = Arc::clone(&made.parts.publishers);
+    let delivery = Delivery::start(made.parts).await.unwrap();
     let session = publishers.open(source, of).unwrap();
     let notices = session.notices().unwrap();
     delivery.connected(source);
@@ -82,7 +62,7 @@ async fn erased(dir: &Path) -> Erased {
         patient,
         delivery,
         store,
-        projecting: Some(projecting),
+        projecting: Some(made.projecting),
         notices,
         _session: session,
     }

@@ -21,4 +21,4 @@ mod walks;
 mod world;
 
 pub(super) use recipient::Wire;
-pub(super) use rig::make as make_deployment;
+pub(super) use rig::{data_path, make as make_deployment};

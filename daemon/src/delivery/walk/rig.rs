@@ -15,7 +15,9 @@ use crate::{
     clock::ManualClock,
     consent::{Patients, Policy},
     delivery::{Delivery, DeliveryParts},
-    ingest::{Committer, Projector, Publishers, committer, projector, read_row},
+    ingest::{
+        Committer, CommitterTask, Projector, ProjectorTask, Publishers, committer, projector, read_row,
+    },
     random::OsRandom,
     store::{Deployment, NewToken, NewUnit, SqliteStore, Store as _, UnitKind, With, is_erased},
 };
@@ -75,32 +77,55 @@ pub(in crate::delivery) async fn make(dir: &Path) {
     store.close().await;
 }
 
+/// What delivery is made from, over a store, and the tasks behind it, which run once they are spawned.
+pub(in crate::delivery) struct DataPath {
+    pub(in crate::delivery) parts: DeliveryParts,
+    pub(in crate::delivery) committing: CommitterTask,
+    pub(in crate::delivery) projecting: ProjectorTask,
+}
+
+/// Makes a data path in which a change waits for a recipient for so long.
+pub(in crate::delivery) async fn data_path(
+    store: &Arc<SqliteStore>,
+    clock: Arc<ManualClock>,
+    drain: Duration,
+) -> DataPath {
+    let committed = Arc::default();
+    let scribe = Scribe::new(Arc::new(OsRandom));
+    let made = committer(
+        store.clone(),
+        clock.clone(),
+        scribe.clone(),
+        Arc::clone(&committed),
+    );
+    let (committer, committing) = made.await.unwrap();
+    let (projector, projecting) = projector(committer.clone(), store.clone(), committed);
+    let parts = DeliveryParts {
+        store: store.clone(),
+        clock,
+        scribe,
+        committer,
+        projector,
+        publishers: Arc::default(),
+        changes: Arc::default(),
+        drain,
+    };
+    DataPath {
+        parts,
+        committing,
+        projecting,
+    }
+}
+
 impl Rig {
     pub(super) async fn start(dir: &Path, clock: Arc<ManualClock>, bounds: Bounds) -> Self {
         let store = Arc::new(SqliteStore::open(dir).await.unwrap());
         // What the life before was writing when it ended is on disk, or forgotten, before anything is read.
         store.touch(1).await.unwrap();
-        let committed = Arc::default();
-        let scribe = Scribe::new(Arc::new(OsRandom));
-        let made = committer(
-            store.clone(),
-            clock.clone(),
-            scribe.clone(),
-            Arc::clone(&committed),
-        );
-        let (committer, committing) = made.await.unwrap();
-        let (projector, projecting) = projector(committer.clone(), store.clone(), committed);
-        let publishers = Arc::new(Publishers::default());
-        let parts = DeliveryParts {
-            store: store.clone(),
-            clock,
-            scribe,
-            committer: committer.clone(),
-            projector: projector.clone(),
-            publishers: Arc::clone(&publishers),
-            changes: Arc::default(),
-            drain: DRAIN,
-        };
+        let made = data_path(&store, clock, DRAIN).await;
+        let (parts, committing, projecting) = (made.parts, made.committing, made.projecting);
+        let (committer, projector) = (parts.committer.clone(), parts.projector.clone());
+        let publishers = Arc::clone(&parts.publishers);
         let delivery = Delivery::start(parts).await.unwrap();
         let committing = committing.with_statements(Arc::new(delivery.clone()));
         let projecting = projecting.with_caseloads(Arc::new(delivery.clone()));

@@ -8,4 +8,5 @@ mod migration;
 mod residue;
 mod rules;
 mod support;
+mod unheld;
 mod withdrawals;

@@ -1,6 +1,6 @@
 //! Withdrawals in the inbox, on a real file.
 
-use handfast_proto::amendment::Op::Create;
+use handfast_proto::amendment::Op::{Create, Remove};
 
 use super::support::*;
 use crate::store::inbox::{ChangeOp, Confirmation, Current, Progress, testing::*};
@@ -84,4 +84,28 @@ fn holds(folder: &std::path::Path, needle: &str) -> bool {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
         bytes.windows(needle.len()).any(|w| w == needle.as_bytes())
     })
+}
+
+/// Fails where a confirmation does not look at how far the outputs are: what went before by the live feed is still
+/// there.
+#[tokio::test]
+async fn a_withdrawal_that_finds_nothing_waits_for_what_outputs_are_behind_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = open_in_step(folder.path()).await;
+    let messages = vec![live(A, 1, &[(1, Create, "Observation/1", "o")])];
+    inbox.apply(&group(1, 1, messages)).await.unwrap();
+    carry_out(&inbox).await;
+    let messages = vec![
+        live(A, 1, &[(2, Remove, "Observation/1", "")]),
+        fenced(A, 1),
+        withdraw(A, 7, 1),
+    ];
+    inbox.apply(&group(1, 2, messages)).await.unwrap();
+    assert!(held(&inbox, A).await.is_empty());
+    assert!(
+        confirmable(&inbox).await.is_empty(),
+        "the output has not removed it"
+    );
+    carry_out(&inbox).await;
+    assert_eq!(confirmable(&inbox).await, [(7, 0, 0)]);
 }
