@@ -80,6 +80,10 @@ struct Run {
     job: JobId,
     over: Over,
     upto: u64,
+    /// The source's head when the run began, at least: what is current is known once that is projected. A power cut may
+    /// take from the projection what the live feed has handed over already, a removal of what the job is to look up
+    /// among it.
+    known: u64,
     /// Records up to this seq have been looked up.
     looked_up: u64,
     begun: bool,
@@ -190,6 +194,7 @@ impl Jobs {
             job,
             over: waiting.over,
             upto,
+            known: upto.max(live.head),
             looked_up: waiting.through,
             begun: false,
             wanted: VecDeque::new(),
@@ -247,7 +252,7 @@ impl Run {
     /// from that. False where the grant is not in force: its end, or its pause, is on the way to this pump.
     async fn look_up(&mut self, serves: &Serves, from: &Sources) -> Result<bool, StoreError> {
         let source = serves.pair.source;
-        from.projector.caught_up(source, self.upto).await;
+        from.projector.caught_up(source, self.known).await;
         let of = match self.over {
             Over::Patient(patient) => Of::Patient(patient),
             Over::Everything | Over::Changes(_) => Of::Everyone,

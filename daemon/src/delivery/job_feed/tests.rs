@@ -10,6 +10,7 @@ fn run(job: u64, over: Over) -> Run {
         job: JobId(job),
         over,
         upto: 3,
+        known: 3,
         looked_up: 3,
         begun: true,
         wanted: VecDeque::from([1, 2, 3]),
@@ -88,4 +89,23 @@ fn what_is_left_out_goes_with_the_progress_that_is_past_it() {
     let chosen = run.chosen(&serves, second, mask);
     assert_eq!((chosen.through, chosen.left_out), (7, left_out(&[(others, 6)])));
     assert!(run.left_out.is_empty());
+}
+
+/// Fails where a job looks up what is current before all that was durable when it began is projected.
+#[test]
+fn a_job_waits_for_what_was_durable_when_it_began() {
+    let mut jobs = Jobs::default();
+    for (job, upto, known) in [(1, Some(90), 95), (2, None, 95), (3, Some(99), 99)] {
+        let waiting = Waiting {
+            over: Over::Everything,
+            upto,
+            through: 0,
+        };
+        jobs.waiting.insert(JobId(job), waiting);
+        let live = Live {
+            head: 95,
+            position: 90,
+        };
+        assert_eq!(jobs.take_up(JobId(job), live).map(|run| run.known), Some(known));
+    }
 }

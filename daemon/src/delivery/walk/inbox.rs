@@ -82,7 +82,22 @@ impl Inbox {
                 };
                 self.rows.insert(key, removed);
             }
-            _ => {}
+            (_, before) => self.bury(under, key, before.as_ref(), entry.seq),
+        }
+    }
+
+    /// A removal of what is not held is remembered: an older version may still be on its way under another grant.
+    fn bury(&mut self, under: Under, key: (OdsCode, String), before: Option<&Row>, seq: u64) {
+        if before.is_none_or(|row| !row.held && seq > row.seq) {
+            let buried = Row {
+                held: false,
+                seq,
+                grant: under.grant,
+                job: under.job,
+                patient: None,
+                content: 0,
+            };
+            self.rows.insert(key, buried);
         }
     }
 
