@@ -98,6 +98,45 @@ pub(crate) async fn who_has_records_is_known<B: Backend>() {
     assert!(store.have_records(ods(HILL), &[]).await.unwrap().is_empty());
 }
 
+/// Of one slice some versions leave what the gate reads as it was, and others do not.
+pub(crate) async fn what_changes_among_what_stays_is_kept<B: Backend>() {
+    use Category::{Allergies, Observations};
+    const RECORDS: u64 = 300;
+    let backend: B = with_units().await;
+    let store = backend.store();
+    let first = (1..=RECORDS).map(|n| version(&format!("r{n}"), n, ann(), Observations));
+    let first: Vec<_> = first.collect();
+    store.project(ods(HILL), &first, RECORDS).await.unwrap();
+    let again = (1..=RECORDS).map(|n| {
+        let (name, seq) = (format!("r{n}"), RECORDS + n);
+        match n % 10 {
+            1 => version(&name, seq, ben(), Observations),
+            2 => version(&name, seq, ann(), Allergies),
+            3 => retraction(&name, seq),
+            _ => version(&name, seq, ann(), Observations),
+        }
+    });
+    let again: Vec<_> = again.collect();
+    store.project(ods(HILL), &again, 2 * RECORDS).await.unwrap();
+    let upto = 3 * RECORDS;
+    let of = |patient| store.current_records(ods(HILL), Of::Patient(patient), 0, upto, 1000);
+    let (anns, bens) = (of(ann()).await.unwrap(), of(ben()).await.unwrap());
+    let in_category = |category| anns.iter().filter(|r| r.subject.category == category).count();
+    assert_eq!((in_category(Observations), in_category(Allergies)), (210, 30));
+    assert_eq!(bens.len(), 30);
+    assert!(anns.iter().chain(&bens).all(|record| record.seq > RECORDS));
+    let back = [
+        version("r1", upto, ann(), Observations),
+        version("r3", upto - 1, ann(), Observations),
+    ];
+    store.project(ods(HILL), &back, upto).await.unwrap();
+    assert_eq!(
+        of(ann()).await.unwrap().len(),
+        242,
+        "another's, and retracted, before"
+    );
+}
+
 pub(crate) async fn recorded_patients_are_read_in_pages<B: Backend>() {
     let backend: B = projected().await;
     let store = backend.store();

@@ -42,7 +42,7 @@ macro_rules! conformance_suite {
                 the_policy_is_changed_with_what_follows,
             }
             current::{
-                a_patients_records_are_found, who_has_records_is_known, recorded_patients_are_read_in_pages,
+                a_patients_records_are_found, who_has_records_is_known, what_changes_among_what_stays_is_kept, recorded_patients_are_read_in_pages,
                 records_are_counted_by_what_the_gate_reads, counts_never_part_a_patient,
             }
             emergencies::{

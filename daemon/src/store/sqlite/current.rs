@@ -22,7 +22,7 @@ pub(super) const RECORDS: &str = "
       AND seq > ?2 AND seq <= ?3
     ORDER BY seq LIMIT ?4";
 
-/// By the index of patients, however many records others have.
+/// By the index of patients, however many records others have; the seqs are in the records alone.
 pub(super) const RECORDS_OF_PATIENT: &str = "
     SELECT seq, patient, category, confidentiality, erased FROM record INDEXED BY record_by_patient
     WHERE source = (SELECT id FROM source WHERE ods = ?1) AND retracted = 0 AND erased <= ?5
@@ -60,7 +60,7 @@ const SUBJECTS: &str = "
 #[cfg(test)]
 pub(super) const READS: [(&str, &str); 5] = [
     (RECORDS, "USING COVERING INDEX live_record"),
-    (RECORDS_OF_PATIENT, "USING COVERING INDEX record_by_patient"),
+    (RECORDS_OF_PATIENT, "USING INDEX record_by_patient"),
     (HAVE, "USING COVERING INDEX record_by_patient"),
     (PATIENTS, "USING COVERING INDEX record_by_patient"),
     (SUBJECTS, "USING COVERING INDEX record_by_patient"),

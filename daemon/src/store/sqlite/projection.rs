@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use handfast_proto::ids::{NhsNumber, OdsCode, RecordId};
-use sqlx::SqliteConnection;
+use sqlx::{Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments};
 
 use super::{
     database::Database,
@@ -18,6 +18,18 @@ use crate::store::{RecordVersion, StoreError};
 
 /// Records in one insert.
 const UPSERT_ROWS: [usize; 3] = [256, 64, 8];
+
+/// New records, and versions that differ from the one held in nothing that the gate reads: most there are. Of the
+/// indexes only the one by seq is touched. It leaves alone, and does not count, what else changes.
+static UPSERT_ALIKE: LazyLock<Shapes> = LazyLock::new(|| {
+    let head = "INSERT INTO record (source, record, seq, patient, category, confidentiality, retracted, erased) VALUES";
+    let tail = "ON CONFLICT (source, record) DO UPDATE SET seq = excluded.seq
+                WHERE excluded.seq > record.seq AND record.patient = excluded.patient
+                  AND record.category = excluded.category
+                  AND record.confidentiality = excluded.confidentiality
+                  AND record.retracted = 0 AND record.erased = 0";
+    Shapes::new(head, "(?, ?, ?, ?, ?, ?, 0, 0)", tail, &UPSERT_ROWS)
+});
 
 /// A version that is not newer than the one held changes nothing. What a retraction does not say of its
 /// record stays known.
@@ -97,20 +109,39 @@ async fn upsert(
     newest: &[&RecordVersion],
     marks: &Marks,
 ) -> Result<(), StoreError> {
-    let mut waiting = newest;
+    let is_plain = |version: &&RecordVersion| !version.retracted && !marks.has(version);
+    let (plain, mut others): (Vec<&RecordVersion>, Vec<_>) = newest.iter().copied().partition(is_plain);
+    let mut waiting = plain.as_slice();
+    while !waiting.is_empty() {
+        let (rows, sql) = UPSERT_ALIKE.pick(waiting.len());
+        let (now, later) = waiting.split_at(rows.min(waiting.len()));
+        let mut upsert = sqlx::query(sql);
+        for version in now {
+            upsert = with_subject(upsert, source, version)?;
+        }
+        let done = upsert.execute(&mut *conn).await.map_err(fault)?;
+        if done.rows_affected() < now.len() as u64 {
+            others.extend_from_slice(now);
+        }
+        waiting = later;
+    }
+    upsert_others(conn, source, &others, marks).await
+}
+
+/// Versions of which more may change than their seq.
+async fn upsert_others(
+    conn: &mut SqliteConnection,
+    source: i64,
+    others: &[&RecordVersion],
+    marks: &Marks,
+) -> Result<(), StoreError> {
+    let mut waiting = others;
     while !waiting.is_empty() {
         let (rows, sql) = UPSERT.pick(waiting.len());
         let (now, later) = waiting.split_at(rows.min(waiting.len()));
         let mut upsert = sqlx::query(sql);
         for version in now {
-            let patient = version.subject.map(|s| int(s.patient.as_u64())).transpose()?;
-            upsert = upsert
-                .bind(source)
-                .bind(version.record.as_str())
-                .bind(int(version.seq)?)
-                .bind(patient)
-                .bind(version.subject.map(|s| s.category as i32))
-                .bind(version.subject.map(|s| s.confidentiality.bits()))
+            upsert = with_subject(upsert, source, version)?
                 .bind(version.retracted)
                 .bind(marks.has(version));
         }
@@ -118,6 +149,21 @@ async fn upsert(
         waiting = later;
     }
     Ok(())
+}
+
+fn with_subject<'q>(
+    upsert: Query<'q, Sqlite, SqliteArguments>,
+    source: i64,
+    version: &'q RecordVersion,
+) -> Result<Query<'q, Sqlite, SqliteArguments>, StoreError> {
+    let patient = version.subject.map(|s| int(s.patient.as_u64())).transpose()?;
+    Ok(upsert
+        .bind(source)
+        .bind(version.record.as_str())
+        .bind(int(version.seq)?)
+        .bind(patient)
+        .bind(version.subject.map(|s| s.category as i32))
+        .bind(version.subject.map(|s| s.confidentiality.bits())))
 }
 
 async fn moved(
