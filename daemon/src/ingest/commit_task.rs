@@ -1,5 +1,6 @@
 //! Group commit: one task commits everything that arrived while the last commit was running: batches of
-//! all sources, cursors, receipts, and what units state of consents. No timer holds a batch back.
+//! all sources, cursors, receipts, and what units state of consents. No timer holds a batch back; cursors and
+//! receipts wait a little for one another (see [`super::waiting`]).
 //!
 //! Invariants: a batch is appended only if it follows its source's head by seq and by chain; a session is
 //! acknowledged only what is durable; on a failure every session of the group ends, nothing of it is
@@ -10,7 +11,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use handfast_proto::{amendment::Batch, ids::OdsCode};
-use tokio::sync::{Notify, mpsc};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -119,7 +123,8 @@ impl CommitterTask {
     }
 
     async fn commit(&mut self, incoming: Vec<Incoming>) {
-        let moves = std::mem::take(&mut *self.shared.moves.lock());
+        let alone = incoming.is_empty();
+        let moves = self.shared.waiting.lock().take(alone, Instant::now());
         let (taken, heads) = self.in_step(incoming);
         let (taken, heads, prepared) = self.prepare(taken, heads).await;
         if taken.is_empty() && moves.is_empty() {
@@ -239,11 +244,7 @@ impl CommitterTask {
 
     async fn not_committed(&self, taken: &[Incoming], moves: Moves, error: &StoreError) {
         tracing::error!(%error, batches = taken.len(), "a commit failed; its agents will send again");
-        {
-            let mut waiting = self.shared.moves.lock();
-            let later = std::mem::replace(&mut *waiting, moves);
-            waiting.merge(later);
-        }
+        self.shared.waiting.lock().put_back(moves, Instant::now());
         self.shared.moved.notify_one();
         for item in taken {
             item.session.end(SessionEnd::NotCommitted(error.to_string()));

@@ -1,10 +1,13 @@
 //! What hands batches and moves to the task that commits, and what both share.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use handfast_proto::ids::OdsCode;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, mpsc},
+    time::Instant,
+};
 
 use super::{
     commit_task::CommitterTask,
@@ -14,6 +17,7 @@ use super::{
     session::{MAX_UNCOMMITTED_BYTES, Session},
     statements::{BadStatement, Stating},
     tail::Tails,
+    waiting::{MOVES_LINGER, Waiting},
 };
 use crate::{
     audit::Scribe,
@@ -23,9 +27,6 @@ use crate::{
 
 /// Batches waiting for the committer, of all sessions.
 const QUEUE_BATCHES: usize = 512;
-
-/// How long moves wait for a batch to travel with before they are committed alone.
-const MOVES_LINGER: Duration = Duration::from_millis(50);
 
 /// Runs of seqs to be entered that may wait for a commit before jobs that leave things out wait too.
 pub(super) const MAX_WAITING_RUNS: usize = 64 * 1024;
@@ -49,7 +50,7 @@ pub struct Committer {
 
 pub(super) struct Shared {
     pub(super) store: Arc<dyn Store>,
-    pub(super) moves: Mutex<Moves>,
+    pub(super) waiting: Mutex<Waiting>,
     pub(super) moved: Notify,
     pub(super) heads: Heads,
     pub(super) tails: Tails,
@@ -64,13 +65,13 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    /// Resolves where moves have waited long enough to be committed without a batch.
+    /// Resolves where moves have waited long enough to be committed without a batch. Cancellation-safe.
     pub(super) async fn moves_alone(&self) {
         loop {
-            self.moved.notified().await;
-            tokio::time::sleep(MOVES_LINGER).await;
-            if !self.moves.lock().is_empty() {
-                return;
+            let due = self.waiting.lock().due();
+            match due {
+                Some(due) => return tokio::time::sleep_until(due).await,
+                None => self.moved.notified().await,
             }
         }
     }
@@ -117,16 +118,16 @@ impl Committer {
         Ok(())
     }
 
-    /// Queues moves; they travel with the next commit.
+    /// Queues moves; they travel with a commit, together with those that come a little later.
     pub fn offer_moves(&self, moves: Moves) {
-        self.shared.moves.lock().merge(moves);
+        self.shared.waiting.lock().add(moves, Instant::now());
         self.shared.moved.notify_one();
     }
 
     /// Resolves where what waits to be entered is not too much: a job that leaves out a million records goes no
     /// faster than the commits. Cancellation-safe.
     pub async fn has_room(&self) {
-        while self.shared.moves.lock().disclosures.runs() > MAX_WAITING_RUNS {
+        while self.shared.waiting.lock().runs() > MAX_WAITING_RUNS {
             tokio::time::sleep(MOVES_LINGER).await;
         }
     }
@@ -157,7 +158,7 @@ pub async fn committer(
     let (sender, queue) = mpsc::channel(QUEUE_BATCHES);
     let shared = Arc::new(Shared {
         store: Arc::clone(&store),
-        moves: Mutex::default(),
+        waiting: Mutex::default(),
         moved: Notify::new(),
         heads: Heads::default(),
         tails: Tails::default(),

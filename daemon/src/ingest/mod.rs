@@ -16,6 +16,7 @@ mod session;
 mod statement_tests;
 mod statements;
 mod tail;
+mod waiting;
 
 pub use assembly::{Assembly, PieceError};
 pub use commit_task::CommitterTask;

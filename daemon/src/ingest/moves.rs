@@ -81,6 +81,11 @@ impl Moves {
         self.catch_ups.values().filter(|to| to.complete).map(|to| to.job)
     }
 
+    /// Whether somebody waits for it: a job or a withdrawal of which the recipient has the end.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.withdrawals.is_empty() || self.jobs_over().next().is_some()
+    }
+
     /// Adds what came later.
     pub fn merge(&mut self, later: Self) {
         for ((pair, grant), seq) in later.cursors {

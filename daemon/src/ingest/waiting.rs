@@ -1,0 +1,137 @@
+//! Moves that wait for a commit. While batches flow there is a commit every few milliseconds, and one that moved
+//! the same cursors and entered the same grants each time would cost more than the batches in it.
+//!
+//! Invariants: nothing waits longer than [`MOVES_LINGER`] for a commit to begin, and what a job or a withdrawal
+//! came to goes with the very next; what is taken out is committed as a whole, so that a disclosure is entered with
+//! the cursor that records its receipt (A1). What waits is not in force: after a crash it counts as never received.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::moves::Moves;
+
+/// How long moves wait for others, and for a batch to travel with.
+pub(super) const MOVES_LINGER: Duration = Duration::from_millis(50);
+
+/// Moves that wait.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    moves: Moves,
+    /// When the first of them is to be committed; `None` where there are none.
+    due: Option<Instant>,
+    /// They go with the next batch, however soon that comes.
+    awaited: bool,
+}
+
+impl Waiting {
+    /// Adds what came later.
+    pub(super) fn add(&mut self, moves: Moves, now: Instant) {
+        if moves.is_empty() {
+            return;
+        }
+        self.due.get_or_insert(now + MOVES_LINGER);
+        self.awaited |= moves.is_awaited();
+        self.moves.merge(moves);
+    }
+
+    /// When they are to be committed even where there is no batch.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Runs of seqs that are to be entered.
+    pub(super) fn runs(&self) -> usize {
+        self.moves.disclosures.runs()
+    }
+
+    /// What goes with a commit of batches, or (`alone`) with one of moves only: all, or nothing where it may wait
+    /// for more.
+    pub(super) fn take(&mut self, alone: bool, now: Instant) -> Moves {
+        let may_wait = self.due.is_none_or(|due| now < due) && !self.awaited;
+        if may_wait && !alone {
+            return Moves::default();
+        }
+        std::mem::take(self).moves
+    }
+
+    /// They were not committed.
+    pub(super) fn put_back(&mut self, moves: Moves, now: Instant) {
+        let later = std::mem::take(self);
+        self.add(moves, now);
+        self.add(later.moves, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        consent::{GrantId, Pair},
+        store::{JobId, WithdrawalReceipt},
+    };
+
+    fn cursor(seq: u64) -> Moves {
+        let pair = Pair {
+            source: "Z00101".parse().unwrap(),
+            recipient: "Z00102".parse().unwrap(),
+        };
+        let mut moves = Moves::default();
+        moves.cursor(pair, GrantId(1), seq);
+        moves
+    }
+
+    fn seqs(moves: &Moves) -> Vec<u64> {
+        moves.cursors().map(|(_, _, seq)| seq).collect()
+    }
+
+    #[test]
+    fn moves_wait_for_one_another_but_not_for_long() {
+        let begun = Instant::now();
+        let mut waiting = Waiting::default();
+        assert_eq!(waiting.due(), None);
+        waiting.add(cursor(3), begun);
+        waiting.add(cursor(5), begun + MOVES_LINGER / 2);
+        assert_eq!(
+            waiting.due(),
+            Some(begun + MOVES_LINGER),
+            "from the first of them on"
+        );
+        assert!(waiting.take(false, begun + MOVES_LINGER / 2).is_empty());
+        assert_eq!(seqs(&waiting.take(false, begun + MOVES_LINGER)), [5]);
+        assert_eq!(waiting.due(), None);
+        assert!(waiting.take(true, begun).is_empty());
+    }
+
+    #[test]
+    fn what_is_awaited_goes_with_the_next_batch_and_takes_the_rest_along() {
+        let begun = Instant::now();
+        let mut waiting = Waiting::default();
+        waiting.add(cursor(3), begun);
+        let mut withdrawn = Moves::default();
+        withdrawn.withdrawal(WithdrawalReceipt {
+            job: JobId(7),
+            recipient: "Z00102".parse().unwrap(),
+            session: 1,
+        });
+        waiting.add(withdrawn, begun);
+        assert_eq!(seqs(&waiting.take(false, begun)), [3]);
+        waiting.add(cursor(4), begun);
+        assert!(
+            waiting.take(false, begun).is_empty(),
+            "and nothing is awaited any more"
+        );
+    }
+
+    #[test]
+    fn what_was_not_committed_is_there_again_with_what_came_meanwhile() {
+        let begun = Instant::now();
+        let mut waiting = Waiting::default();
+        waiting.add(cursor(3), begun);
+        let failed = waiting.take(true, begun);
+        waiting.add(cursor(4), begun);
+        waiting.put_back(failed, begun + MOVES_LINGER);
+        assert_eq!(waiting.due(), Some(begun + 2 * MOVES_LINGER));
+        assert_eq!(seqs(&waiting.take(true, begun)), [4]);
+    }
+}
