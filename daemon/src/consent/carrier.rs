@@ -142,9 +142,14 @@ impl<'b> Carrier<'b> {
             return PatientWord::NotRecorded;
         };
         let own = at.facts(patient).word(side);
-        let joined = [self.at_source, Some(at)].into_iter().flatten();
-        let mut others = joined.flat_map(|known| known.others(patient));
-        if own != PatientWord::No && others.any(|n| at.facts(*n).word(side) == PatientWord::No) {
+        if own == PatientWord::No {
+            return own;
+        }
+        let no_under_another = |known: &UnitPatients| {
+            let mut others = known.others(patient).iter();
+            others.any(|number| at.facts(*number).word(side) == PatientWord::No)
+        };
+        if self.at_source.is_some_and(no_under_another) || no_under_another(at) {
             return PatientWord::No;
         }
         own
