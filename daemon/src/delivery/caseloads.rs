@@ -33,6 +33,9 @@ impl Caseloads for Delivery {
         if begin.is_empty() && may_end.is_empty() && run.marked.is_empty() && !dissents {
             return Ok(Box::new(Nothing));
         }
+        if begin.is_empty() && may_end.is_empty() && inner.note_in_between(run).await? {
+            return Ok(Box::new(Nothing));
+        }
         let turn = inner.begin().await?;
         inner.note_what_came(run).await?;
         let follows = inner.follows(run.source, &begin, &may_end);
@@ -92,6 +95,17 @@ impl Projecting for Changing {
 }
 
 impl Inner {
+    /// Where nothing in the book follows from a run: notes what came between two changes, none of which waits for
+    /// the projection. False where it is not known what the book is.
+    async fn note_in_between(&self, run: &Run) -> Result<bool, StoreError> {
+        let _still = self.order.still().await;
+        if self.must_be_sure() {
+            return Ok(false);
+        }
+        self.note_what_came(run).await?;
+        Ok(true)
+    }
+
     /// Notes, before it is projected, what came of who dissents, and what records were before they were marked.
     async fn note_what_came(&self, run: &Run) -> Result<(), StoreError> {
         let book = self.fence.book();

@@ -23,6 +23,9 @@ use crate::{
 /// Erasures carried out before others get their turn.
 const ERASURES: u32 = 64;
 
+/// Patients noted at once: changes of consent wait meanwhile.
+const NOTE_PATIENTS: usize = 256;
+
 /// Patients read at once.
 const PAGE_PATIENTS: u32 = 1024;
 
@@ -184,19 +187,26 @@ impl Inner {
 
     /// Notes what is due of those who dissent still.
     async fn note(&self, due: &Due) -> Result<(), StoreError> {
-        let sources: BTreeSet<OdsCode> = due.erase.iter().map(|(source, _)| *source).collect();
-        for source in sources {
-            let _still = self.order.still().await;
-            let book = self.fence.book();
-            let meant = due.erase.iter().filter(|(unit, _)| *unit == source);
-            let patients: Vec<NhsNumber> = meant
-                .map(|(_, patient)| *patient)
-                .filter(|p| book.dissents(source, *p))
-                .collect();
-            let head = self.committer.heads().of(source).seq;
-            self.store.note_erasures(source, &patients, &[], head).await?;
+        let due: Vec<(OdsCode, NhsNumber)> = due.erase.iter().copied().collect();
+        for of_source in due.chunk_by(|a, b| a.0 == b.0) {
+            for some in of_source.chunks(NOTE_PATIENTS) {
+                self.note_some(some).await?;
+            }
         }
         Ok(())
+    }
+
+    /// The same for patients at one source.
+    async fn note_some(&self, due: &[(OdsCode, NhsNumber)]) -> Result<(), StoreError> {
+        let Some((source, _)) = due.first().copied() else {
+            return Ok(());
+        };
+        let _still = self.order.still().await;
+        let book = self.fence.book();
+        let patients = due.iter().map(|(_, patient)| *patient);
+        let patients: Vec<NhsNumber> = patients.filter(|p| book.dissents(source, *p)).collect();
+        let head = self.committer.heads().of(source).seq;
+        self.store.note_erasures(source, &patients, &[], head).await
     }
 
     async fn carry_out(&self) -> Result<(), StoreError> {

@@ -3,15 +3,23 @@
 use std::{path::Path, sync::Arc};
 
 use futures::FutureExt as _;
-use handfast_proto::{chain::Chain, ids::StoreId};
+use handfast_proto::{
+    chain::Chain,
+    ids::StoreId,
+    v1::{ConsentManner, PatientWordValue},
+};
 use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
     clock::ManualClock,
-    delivery::walk::{data_path, make_deployment},
-    ingest::{ProjectorTask, Session, tests::batch},
-    store::{AppendGroup, LogBatch, PatientStore as _, SqliteStore, Store as _},
+    consent::Side,
+    delivery::{
+        Revoker as _,
+        walk::{data_path, make_deployment},
+    },
+    ingest::{Caseloads as _, ProjectorTask, Run, Session, tests::batch},
+    store::{AppendGroup, LogBatch, PatientStore as _, RecordVersion, SqliteStore, Store as _, WordChange},
 };
 
 /// Records of the patient.
@@ -133,4 +141,70 @@ async fn what_the_store_cannot_say_is_asked_for_once_it_can() {
         .await;
     erased.delivery.erase().await.unwrap();
     assert_eq!((erased.asked(), erased.due()), (RECORDS, vec![]));
+}
+
+fn no(unit: OdsCode, patient: NhsNumber) -> WordChange {
+    WordChange {
+        unit,
+        patient,
+        side: Side::ShareOut,
+        word: PatientWordValue::No,
+        said_at: 1,
+        manner: ConsentManner::Spoken,
+        taken_by: String::new(),
+        by: "a test".to_owned(),
+        at: 1,
+    }
+}
+
+/// Fails where changes of consent wait for a projection from which nothing in the book follows.
+#[tokio::test]
+async fn what_came_of_who_dissents_is_noted_without_holding_up_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let erased = erased(dir.path()).await;
+    let (delivery, source, patient) = (&erased.delivery, erased.source, erased.patient);
+    let said = vec![no(source, patient)];
+    delivery.record_words(said, Vec::new()).await.unwrap();
+    let mut run = Run {
+        source,
+        versions: Vec::new(),
+        came: [patient].into(),
+        went: BTreeSet::new(),
+        marked: Vec::new(),
+        through: RECORDS as u64,
+    };
+    for entry in batch(1, RECORDS as u64, 10).entries() {
+        run.versions.push(RecordVersion {
+            record: entry.record.clone(),
+            seq: entry.seq,
+            subject: entry.subject,
+            retracted: false,
+        });
+    }
+    let begins = delivery.before(&run).await.unwrap();
+    let turn = delivery.inner.order.turn().now_or_never();
+    assert!(turn.is_none(), "the patient comes onto the caseload");
+    let projected = erased.store.project(source, &run.versions, run.through).await;
+    projected.unwrap();
+    begins.projected().await.unwrap();
+    run.through += 1;
+    let goes_on = delivery.before(&run).await.unwrap();
+    let turn = delivery.inner.order.turn().now_or_never();
+    assert!(turn.is_some(), "there is nothing to wait for");
+    goes_on.projected().await.unwrap();
+}
+
+/// More than are noted at once.
+#[tokio::test]
+async fn everyone_who_says_no_is_noted() {
+    let dir = tempfile::tempdir().unwrap();
+    let erased = erased(dir.path()).await;
+    let numbers = (9_990_100_000..).filter_map(|n| NhsNumber::from_u64(n).ok());
+    let patients: BTreeSet<NhsNumber> = numbers.take(2 * NOTE_PATIENTS + 1).collect();
+    let said = patients.iter().map(|patient| no(erased.source, *patient));
+    let words = erased.delivery.record_words(said.collect(), Vec::new());
+    words.await.unwrap();
+    erased.delivery.erase().await.unwrap();
+    let noted = erased.delivery.inner.noted(erased.source, &patients).await;
+    assert_eq!(noted.unwrap(), patients);
 }
