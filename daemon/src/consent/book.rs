@@ -295,6 +295,13 @@ impl Book {
         self.patients.get(&unit)
     }
 
+    /// Whether any unit said that a patient has other numbers.
+    pub fn has_other_numbers(&self, patient: NhsNumber) -> bool {
+        self.patients
+            .values()
+            .any(|known| !known.others(patient).is_empty())
+    }
+
     /// Whether a patient has said no to sharing out what a unit recorded, under any number that it said is
     /// theirs.
     pub fn dissents(&self, unit: OdsCode, patient: NhsNumber) -> bool {

@@ -1,6 +1,6 @@
 //! Patients' words and caseloads.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use handfast_proto::{
     ids::{NhsNumber, OdsCode},
@@ -120,29 +120,59 @@ impl Inner {
 
 /// Works out what follows from words, if each of them counts; the book after that.
 pub(super) fn of_words(follows: &mut Consequences, before: &Book, changes: &[WordChange], now: i64) -> Book {
-    changes.iter().fold(before.clone(), |at, change| {
-        let next = with_word(
-            &at,
-            change.unit,
-            change.patient,
-            change.side,
-            standing(change.word),
-        );
-        follows.of_patients(&at, &next, &[change.unit], &[change.patient], now);
-        next
-    })
+    let mut at = before.clone();
+    let mut rest = changes;
+    while let Some(first) = rest.first() {
+        let (some, later) = rest.split_at(apart(&at, rest));
+        rest = later;
+        let words = some.iter().map(|change| (change, standing(change.word)));
+        let next = with_each(&at, words);
+        let mut patients: Vec<NhsNumber> = some.iter().map(|change| change.patient).collect();
+        patients.dedup();
+        follows.of_patients(&at, &next, &[first.unit], &patients, now);
+        at = next;
+    }
+    at
+}
+
+/// How many of these words, at least one, have to do with different people at one unit, or with the two sides of
+/// one: no pair is about both. What follows from them is then the same together as one after the other, whichever
+/// of them turn out to be only history.
+fn apart(book: &Book, changes: &[WordChange]) -> usize {
+    let Some(first) = changes.first() else { return 0 };
+    let mut seen = HashSet::with_capacity(changes.len());
+    let others = |change: &&WordChange| {
+        change.unit == first.unit
+            && !book.has_other_numbers(change.patient)
+            && seen.insert((change.patient, change.side))
+    };
+    changes.iter().take_while(others).count().max(1)
 }
 
 /// The book after what became of words.
 pub(super) fn with_words(book: &Book, changes: &[WordChange], outcomes: &[WordOutcome]) -> Book {
-    let each = changes.iter().zip(outcomes);
-    each.fold(book.clone(), |book, (change, outcome)| {
-        with_word(&book, change.unit, change.patient, change.side, outcome.now)
-    })
+    with_each(
+        book,
+        changes.iter().zip(outcomes.iter().map(|outcome| outcome.now)),
+    )
 }
 
-fn with_word(book: &Book, unit: OdsCode, patient: NhsNumber, side: Side, word: PatientWord) -> Book {
-    book.with_facts(unit, [patient], |facts| facts.with_word(side, word))
+/// Copies what is known of a unit's patients once, however many words follow one another there.
+fn with_each<'c>(book: &Book, words: impl Iterator<Item = (&'c WordChange, PatientWord)>) -> Book {
+    let words: Vec<(&WordChange, PatientWord)> = words.collect();
+    let mut next = book.clone();
+    for of_unit in words.chunk_by(|(a, _), (b, _)| a.unit == b.unit) {
+        let Some((first, _)) = of_unit.first() else {
+            continue;
+        };
+        let mut known = next.patients(first.unit).cloned().unwrap_or_default();
+        for (change, word) in of_unit {
+            let facts = known.facts(change.patient).with_word(change.side, *word);
+            known.set(change.patient, facts);
+        }
+        next = next.with_patients(first.unit, known);
+    }
+    next
 }
 
 fn with_claim(book: &Book, change: &ClaimChange) -> Book {
@@ -169,3 +199,6 @@ fn pairs_on_side(book: &Book, unit: OdsCode, side: Side) -> Vec<Pair> {
     let emergencies = book.emergencies().map(|(_, emergency)| emergency.pair);
     agreements.chain(emergencies).filter(of_unit).collect()
 }
+
+#[cfg(test)]
+mod tests;
