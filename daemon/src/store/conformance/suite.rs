@@ -57,7 +57,7 @@ macro_rules! conformance_suite {
                 a_patients_payloads_are_erased, erasing_does_not_wait_for_the_projection,
                 what_is_erased_is_not_current, a_records_payloads_are_erased,
                 what_is_private_is_not_asked_for_again, a_record_goes_to_and_fro_between_patients,
-                many_payloads_are_erased,
+                many_payloads_are_erased, what_is_not_projected_yet_goes_by_its_own_patient_alone,
             }
             faults::{
                 a_full_store_keeps_nothing_and_recovers, a_write_that_is_dropped_is_kept_whole_or_not_at_all,

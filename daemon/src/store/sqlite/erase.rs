@@ -125,7 +125,8 @@ impl Overwriting<'_> {
             Whose::Patient(patient) => entry.subject.is_some_and(|s| s.patient == *patient),
             Whose::Record(_) => false,
         };
-        let meant = named || self.places.records.contains(entry.record);
+        let meant =
+            named || (entry.seq <= self.places.records_upto && self.places.records.contains(entry.record));
         // What a unit said to the daemon itself is no record.
         meant && entry.op != Op::Statement && entry.seq <= self.erasure.upto
     }

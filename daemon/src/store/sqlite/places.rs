@@ -48,8 +48,11 @@ pub(super) const LOOKS: [&str; 4] = [MARK_PATIENT, MARK_RECORD, ONCE_ANOTHERS, P
 pub(super) struct Places {
     /// Stretches of the stream that are to be looked at: the last seq of each, and the first.
     stretches: BTreeMap<u64, u64>,
-    /// Records of which every payload is meant, whatever patient it names.
+    /// Records of which every payload up to `records_upto` is meant, whatever patient it names.
     pub(super) records: HashSet<RecordId>,
+    /// A patient's records are theirs as far as the projection knows: beyond it they may be another's again, whose
+    /// payloads nobody would ask for.
+    pub(super) records_upto: u64,
     /// Beyond this seq the projection does not know, and everything is looked at.
     through: u64,
 }
@@ -82,6 +85,7 @@ pub(super) async fn of(records: &Database, erasure: &Erasure) -> Result<Places, 
     let mut patients = BTreeSet::new();
     match &erasure.whose {
         Whose::Patient(patient) => {
+            places.records_upto = erasure.upto.min(places.through);
             patients.insert(*patient);
             for (record, other) in once_anothers(&mut read, erasure.source, *patient).await? {
                 places.records.insert(record);
@@ -89,6 +93,7 @@ pub(super) async fn of(records: &Database, erasure: &Erasure) -> Result<Places, 
             }
         }
         Whose::Record(record) => {
+            places.records_upto = erasure.upto;
             places.records.insert(record.clone());
             patients.extend(patients_of(&mut read, erasure.source, record).await?);
         }
