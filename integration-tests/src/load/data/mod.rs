@@ -9,6 +9,11 @@ mod stamp;
 mod stream;
 mod template;
 
+#[cfg(test)]
+mod codec_tests;
+#[cfg(test)]
+mod stream_tests;
+
 pub use patients::Patients;
 pub use stamp::{Forged, Stamp, read, unchecked};
 pub use stream::{Meta, Stream};

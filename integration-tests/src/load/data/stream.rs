@@ -204,7 +204,7 @@ impl Stream {
 /// A random number of a record, another for each use.
 #[inline]
 fn of_record(key: u64, record: u32, usage: u64) -> u64 {
-    mix(key ^ (u64::from(record) << 3 | usage).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    mix(key ^ ((u64::from(record) << 3) | usage).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
 /// The place of a record's kind. Records beyond the number of patients are no Patients: each patient has one.

@@ -40,9 +40,8 @@ impl SplitMix64 {
 
 /// The upper half of a random number, scaled to lie below a bound.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "below a bound of 32 bits")]
 pub(in crate::load) fn scaled(random: u64, bound: u32) -> u32 {
-    ((random >> 32) * u64::from(bound) >> 32) as u32
+    (((random >> 32) * u64::from(bound)) >> 32) as u32
 }
 
 /// Spreads a number over all 64 bits; SplitMix64's own mixing.
