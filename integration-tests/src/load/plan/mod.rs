@@ -10,6 +10,11 @@ mod random;
 mod rate;
 mod topology;
 
+#[cfg(test)]
+mod plan_tests;
+#[cfg(test)]
+mod topology_tests;
+
 pub use bounds::*;
 pub use flags::Flags;
 pub use model::{Agents, Changes, Data, Loaded, Mix, Payload, Plan, Sabotage, Slow};

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
     Layout, Plan, SplitMix64,
@@ -18,6 +18,7 @@ const PURPOSE: u64 = 1;
 #[serde(tag = "shape", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Rate {
     /// As many as are taken: each source keeps the same amount under way.
+    #[serde(deserialize_with = "nothing_else")]
     Closed,
     /// The same all the time, at even distances.
     Constant {
@@ -41,6 +42,14 @@ pub enum Rate {
         /// Amendments a second in the busiest moment.
         peak_per_second: f64,
     },
+}
+
+/// A shape without fields: serde alone would pass over those of another shape.
+fn nothing_else<'de, D: Deserializer<'de>>(fields: D) -> Result<(), D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+    Nothing::deserialize(fields).map(|Nothing {}| ())
 }
 
 /// When one source's amendments are due, since the start of the warm-up. Ends with the measured stretch.
