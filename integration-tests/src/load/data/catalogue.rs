@@ -56,7 +56,7 @@ pub(super) struct Catalogue {
 impl Catalogue {
     /// Every template.
     pub(super) fn spread() -> anyhow::Result<Self> {
-        Self::of(shared()?.iter().cloned().collect())
+        Self::of(shared()?.to_vec())
     }
 
     /// Those that can have any size.
