@@ -1,4 +1,10 @@
-//! `handfast-load`: drives a daemon as many units do, and checks while it measures.
+//! `handfast-load`: drives a real daemon, checks what arrives while it measures, and reports; and gives others
+//! the same work.
 
 pub mod data;
+mod outcome;
 pub mod plan;
+
+pub use outcome::{
+    DaemonUse, FORMAT, Latency, MAX_CURVE_POINTS, MAX_FINDINGS, Machine, Outcome, Second, Spread,
+};
