@@ -4,6 +4,7 @@
 pub mod data;
 mod outcome;
 pub mod plan;
+pub mod report;
 
 pub use outcome::{
     DaemonUse, FORMAT, Latency, MAX_CURVE_POINTS, MAX_FINDINGS, Machine, Outcome, Second, Spread,
