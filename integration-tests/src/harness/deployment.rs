@@ -48,6 +48,8 @@ pub struct Deployment {
     port: u16,
     options: Vec<String>,
     daemon: Mutex<Option<Process>>,
+    /// Whether a Ctrl-C at the terminal is for this program alone.
+    apart: bool,
     finished: bool,
 }
 
@@ -72,30 +74,43 @@ impl Deployment {
 
     /// With more options to `handfastd serve`.
     pub async fn with_options(options: &[&str]) -> anyhow::Result<Self> {
-        let dir = temp_dir()?;
-        let state = dir.path().join("daemon");
-        Self::in_state_dir(dir, state, options).await
+        Self::make(None, (&[], options), false).await
     }
 
     /// With more options to `handfastd init`.
     pub async fn made(init: &[&str]) -> anyhow::Result<Self> {
-        let dir = temp_dir()?;
-        let state = dir.path().join("daemon");
-        Self::make(dir, state, init, &[]).await
+        Self::make(None, (init, &[]), false).await
+    }
+
+    /// With a daemon that outlives a Ctrl-C at the terminal: whoever started it ends it.
+    pub async fn apart() -> anyhow::Result<Self> {
+        Self::make(None, (&[], &[]), true).await
     }
 
     /// With the daemon's state in a folder of the test's choice.
     pub async fn in_state_dir(dir: TempDir, state: PathBuf, options: &[&str]) -> anyhow::Result<Self> {
-        Self::make(dir, state, &[], options).await
+        Self::make(Some((dir, state)), (&[], options), false).await
     }
 
-    async fn make(dir: TempDir, state: PathBuf, init: &[&str], options: &[&str]) -> anyhow::Result<Self> {
+    /// The state lies in a temporary folder, unless both are given.
+    async fn make(
+        place: Option<(TempDir, PathBuf)>,
+        (init, options): (&[&str], &[&str]),
+        apart: bool,
+    ) -> anyhow::Result<Self> {
+        let (dir, state) = match place {
+            Some(place) => place,
+            None => temp_dir()
+                .map(|dir| (dir.path().join("daemon"), dir))
+                .map(|(s, d)| (d, s))?,
+        };
         let deployment = Self {
             dir,
             state,
             port: free_port()?,
             options: options.iter().map(|o| (*o).to_owned()).collect(),
             daemon: Mutex::new(None),
+            apart,
             finished: false,
         };
         let state = deployment.state.to_string_lossy().into_owned();
@@ -171,7 +186,8 @@ impl Deployment {
         let listen = format!("127.0.0.1:{}", self.port);
         let mut args = vec!["serve", "--state-dir", &state, "--listen", &listen];
         args.extend(self.options.iter().map(String::as_str));
-        let process = Process::spawn_in(&binary("handfastd")?, &args, &self.log(), environment)?;
+        let (program, log) = (binary("handfastd")?, self.log());
+        let process = Process::spawn_as(&program, &args, &log, environment, self.apart)?;
         *self.daemon.lock() = Some(process);
         Ok(())
     }
