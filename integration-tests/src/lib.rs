@@ -4,4 +4,5 @@
 pub mod bench;
 pub mod demo;
 pub mod harness;
+pub mod load;
 pub mod packages;

@@ -89,7 +89,7 @@ fn template(t: u64, op: Op) -> anyhow::Result<Bytes> {
 }
 
 /// A chain that the daemon compares and nobody computes: the seq itself.
-pub(super) fn chain(seq: u64) -> Bytes {
+pub(crate) fn chain(seq: u64) -> Bytes {
     Bytes::copy_from_slice(&u128::from(seq).to_be_bytes())
 }
 
@@ -137,13 +137,27 @@ pub(super) async fn open(
     identity: &Identity,
     queue: usize,
 ) -> anyhow::Result<(mpsc::Sender<PublishRequest>, Streaming<PublishResponse>)> {
-    let channel = connect(url, identity, Windows::default()).await?;
-    let (out, requests) = mpsc::channel(queue);
     let hello = PublishHello {
         store_id: rand::random::<[u8; 16]>().to_vec().into(),
         agent_version: "bench".to_owned(),
         ..PublishHello::default()
     };
+    let (out, stream, _) = open_with(url, identity, hello, queue).await?;
+    Ok((out, stream))
+}
+
+/// A stream's two ends, and the last seq that the daemon has.
+pub(crate) type Opened = (mpsc::Sender<PublishRequest>, Streaming<PublishResponse>, u64);
+
+/// Opens a publish stream of the store that a hello names, which the daemon must accept.
+pub(crate) async fn open_with(
+    url: &str,
+    identity: &Identity,
+    hello: PublishHello,
+    queue: usize,
+) -> anyhow::Result<Opened> {
+    let channel = connect(url, identity, Windows::default()).await?;
+    let (out, requests) = mpsc::channel(queue);
     out.send(PublishRequest {
         message: Some(Message::Hello(hello)),
     })
@@ -153,7 +167,7 @@ pub(super) async fn open(
         .await?
         .into_inner();
     match stream.message().await?.and_then(|m| m.message) {
-        Some(publish_response::Message::Welcome(w)) if w.accepted => Ok((out, stream)),
+        Some(publish_response::Message::Welcome(w)) if w.accepted => Ok((out, stream, w.head_seq)),
         other => bail!("instead of a welcome: {other:?}"),
     }
 }

@@ -3,12 +3,12 @@
 
 mod agents;
 mod compare;
-mod flood;
+pub(crate) mod flood;
 mod latency;
 mod load;
 mod report;
 mod run;
-mod sink;
+pub(crate) mod sink;
 mod stage;
 mod toggle;
 

@@ -49,7 +49,7 @@ async fn sink(url: String, identity: Identity, counted: Counted) -> anyhow::Resu
             count(deliver, &counted);
         }
         if message.number != BESIDE_THE_SESSION {
-            arrived.send_replace(message.number);
+            arrived.send_replace(received(message.number));
         }
     }
 }
@@ -59,8 +59,7 @@ pub(super) async fn subscribe(
     url: &str,
     identity: &Identity,
     more: impl Stream<Item = SubscribeRequest> + Send + 'static,
-) -> anyhow::Result<(watch::Sender<u64>, Streaming<SubscribeResponse>)> {
-    let channel = connect(url, identity, Windows::default()).await?;
+) -> anyhow::Result<(watch::Sender<SubscribeReceipt>, Streaming<SubscribeResponse>)> {
     let hello = SubscribeHello {
         store_id: rand::random::<[u8; 16]>().to_vec().into(),
         session: 0,
@@ -69,16 +68,30 @@ pub(super) async fn subscribe(
         agent_version: "bench".to_owned(),
         tree_size: 0,
     };
-    let (arrived, receipts) = watch::channel(0);
-    let receipts = WatchStream::from_changes(receipts).map(|number| {
-        request(Message::Receipt(SubscribeReceipt {
-            arrived: number,
-            durable: number,
-        }))
-    });
+    subscribe_as(url, identity, hello, more).await
+}
+
+/// The same in the name of the store that a hello names.
+pub(crate) async fn subscribe_as(
+    url: &str,
+    identity: &Identity,
+    hello: SubscribeHello,
+    more: impl Stream<Item = SubscribeRequest> + Send + 'static,
+) -> anyhow::Result<(watch::Sender<SubscribeReceipt>, Streaming<SubscribeResponse>)> {
+    let channel = connect(url, identity, Windows::default()).await?;
+    let (arrived, receipts) = watch::channel(SubscribeReceipt::default());
+    let receipts = WatchStream::from_changes(receipts).map(|receipt| request(Message::Receipt(receipt)));
     let requests = tokio_stream::once(request(Message::Hello(hello))).chain(receipts.merge(more));
     let stream = SyncClient::new(channel).subscribe(requests).await?.into_inner();
     Ok((arrived, stream))
+}
+
+/// Arrived, and durable at once.
+pub(super) fn received(number: u64) -> SubscribeReceipt {
+    SubscribeReceipt {
+        arrived: number,
+        durable: number,
+    }
 }
 
 fn count(deliver: &Deliver, counted: &Counted) {
@@ -96,7 +109,7 @@ fn count(deliver: &Deliver, counted: &Counted) {
     }
 }
 
-pub(super) fn request(message: Message) -> SubscribeRequest {
+pub(crate) fn request(message: Message) -> SubscribeRequest {
     SubscribeRequest {
         message: Some(message),
     }

@@ -6,7 +6,6 @@
 use std::{
     ffi::OsStr,
     fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -24,6 +23,7 @@ use super::{
     binaries::binary,
     ctl::Reply,
     identity::Identity,
+    places::{free_port, temp_dir},
     process::Process,
     tls::{Windows, connect},
     wait::wait_until_async,
@@ -33,10 +33,6 @@ use super::{
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// Lines of each log shown where a test fails.
 const SHOWN_LINES: usize = 40;
-/// Ports below those that the system hands out to outgoing connections: a daemon that is restarted finds
-/// its port free, and a client that is trying to reconnect does not meet itself.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
-
 /// The trust domain of every deployment of the tests.
 pub(super) const TRUST_DOMAIN: &str = "test.example";
 
@@ -48,6 +44,8 @@ pub struct Deployment {
     port: u16,
     options: Vec<String>,
     daemon: Mutex<Option<Process>>,
+    /// Whether a Ctrl-C at the terminal is for this program alone.
+    apart: bool,
     finished: bool,
 }
 
@@ -81,20 +79,29 @@ impl Deployment {
     pub async fn made(init: &[&str]) -> anyhow::Result<Self> {
         let dir = temp_dir()?;
         let state = dir.path().join("daemon");
-        Self::make(dir, state, init, &[]).await
+        Self::unmade(dir, state, &[])?.make(init).await
+    }
+
+    /// With a daemon that outlives a Ctrl-C at the terminal: whoever started it ends it.
+    pub async fn apart() -> anyhow::Result<Self> {
+        let dir = temp_dir()?;
+        let state = dir.path().join("daemon");
+        let mut deployment = Self::unmade(dir, state, &[])?;
+        deployment.apart = true;
+        deployment.make(&[]).await
     }
 
     /// With the daemon's state in a folder of the test's choice.
     pub async fn in_state_dir(dir: TempDir, state: PathBuf, options: &[&str]) -> anyhow::Result<Self> {
-        Self::make(dir, state, &[], options).await
+        Self::unmade(dir, state, options)?.make(&[]).await
     }
 
-    async fn make(dir: TempDir, state: PathBuf, init: &[&str], options: &[&str]) -> anyhow::Result<Self> {
-        let deployment = Self::unmade(dir, state, options)?;
-        let args = deployment.init_args(init);
-        Reply::of(&binary("handfastd")?, &args).await?.ok()?;
-        deployment.serve().await?;
-        Ok(deployment)
+    async fn make(self, init: &[&str]) -> anyhow::Result<Self> {
+        Reply::of(&binary("handfastd")?, &self.init_args(init))
+            .await?
+            .ok()?;
+        self.serve().await?;
+        Ok(self)
     }
 
     /// One of which `handfastd init` is still to be run.
@@ -105,6 +112,7 @@ impl Deployment {
             port: free_port()?,
             options: options.iter().map(|o| (*o).to_owned()).collect(),
             daemon: Mutex::new(None),
+            apart: false,
             finished: false,
         })
     }
@@ -181,7 +189,8 @@ impl Deployment {
         let listen = format!("127.0.0.1:{}", self.port);
         let mut args = vec!["serve", "--state-dir", &state, "--listen", &listen];
         args.extend(self.options.iter().map(String::as_str));
-        let process = Process::spawn_in(&binary("handfastd")?, &args, &self.log(), environment)?;
+        let (program, log) = (binary("handfastd")?, self.log());
+        let process = Process::spawn_as(&program, &args, &log, environment, self.apart)?;
         *self.daemon.lock() = Some(process);
         Ok(())
     }
@@ -359,14 +368,6 @@ impl Drop for Deployment {
     }
 }
 
-/// A temporary folder for a deployment.
-pub(super) fn temp_dir() -> anyhow::Result<TempDir> {
-    tempfile::Builder::new()
-        .prefix("handfast-")
-        .tempdir()
-        .context("make a temporary folder")
-}
-
 async fn healthy(url: &str, operator: &Identity) -> anyhow::Result<()> {
     let channel = connect(url, operator, Windows::default()).await?;
     let request = HealthCheckRequest::default();
@@ -379,15 +380,4 @@ async fn healthy(url: &str, operator: &Identity) -> anyhow::Result<()> {
         bail!("it says {status:?}");
     }
     Ok(())
-}
-
-/// A port that nothing listens on, of those that the tests use.
-pub fn free_port() -> anyhow::Result<u16> {
-    for _ in 0..1_000 {
-        let port = rand::random_range(PORTS);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    bail!("no free port between {} and {}", PORTS.start, PORTS.end)
 }

@@ -9,11 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{
-    binaries::binary,
-    ctl::Reply,
-    deployment::{Deployment, temp_dir},
-};
+use super::{binaries::binary, ctl::Reply, deployment::Deployment, places::temp_dir};
 
 /// What sets a daemon's clock, of the package libfaketime; the loader knows the machine's part of it.
 const FAKETIME: &str = "/usr/$LIB/faketime/libfaketimeMT.so.1";

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     fs::{File, OpenOptions},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
@@ -34,17 +35,31 @@ impl Process {
         log: &Path,
         environment: &[(&str, &OsStr)],
     ) -> anyhow::Result<Self> {
+        Self::spawn_as(program, args, log, environment, false)
+    }
+
+    /// The same; `apart`: in a process group of its own, so that a Ctrl-C at the terminal is not for it.
+    pub fn spawn_as<A: AsRef<OsStr>>(
+        program: &Path,
+        args: &[A],
+        log: &Path,
+        environment: &[(&str, &OsStr)],
+        apart: bool,
+    ) -> anyhow::Result<Self> {
+        let mut command = Command::new(program);
+        command.args(args).envs(environment.iter().copied());
+        if apart {
+            command.process_group(0);
+        }
         let out = append(log)?;
         let err = out.try_clone().context("open the log a second time")?;
-        let child = Command::new(program)
-            .args(args)
+        let child = command
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(err)
             .env_remove("NOTIFY_SOCKET")
-            .envs(environment.iter().copied())
             .spawn()
-            .with_context(|| format!("start {}", program.display()))?;
+            .with_context(|| format!("start {}", command.get_program().display()))?;
         Ok(Self {
             child,
             log: log.to_path_buf(),

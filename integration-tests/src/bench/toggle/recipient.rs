@@ -93,7 +93,7 @@ async fn receive(url: String, identity: Identity, notes: watch::Sender<Seen>) ->
             notes.send_modify(|seen| note(seen, what));
         }
         if message.number != BESIDE_THE_SESSION {
-            arrived.send_replace(message.number);
+            arrived.send_replace(sink::received(message.number));
         }
         if let Some(job) = message.message.as_ref().and_then(to_confirm) {
             let done = WithdrawalConfirmed {
