@@ -1,6 +1,6 @@
 //! Waiting until what a change ended has arrived, or can leave no more, and what the receipt says of it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use handfast_proto::ids::OdsCode;
@@ -41,15 +41,28 @@ impl Which {
 
     /// The one recipient to whom they go; `None`: there may be several.
     pub(super) fn recipient(self) -> Option<OdsCode> {
+        self.pair().map(|pair| pair.recipient)
+    }
+
+    /// The one pair of which they are; `None`: there may be several.
+    pub(super) fn pair(self) -> Option<Pair> {
         match self {
-            Self::Grant(pair, _) | Self::Pair(pair) => Some(pair.recipient),
+            Self::Grant(pair, _) | Self::Pair(pair) => Some(pair),
             Self::Ended(_) | Self::Unit(_) => None,
         }
     }
 
     /// Whether they are of this pair and no other.
     pub(super) fn is_of(self, of: Pair) -> bool {
-        matches!(self, Self::Grant(pair, _) | Self::Pair(pair) if pair == of)
+        self.pair() == Some(of)
+    }
+
+    /// The grant that ended.
+    pub(super) fn grant(self) -> Option<GrantId> {
+        match self {
+            Self::Grant(_, grant) | Self::Ended(grant) => Some(grant),
+            Self::Pair(_) | Self::Unit(_) => None,
+        }
     }
 }
 
@@ -59,14 +72,17 @@ pub(super) struct InFlight {
     subscriber: Arc<Subscriber>,
     pub(super) which: Which,
     at_swap: Flight,
+    /// As long as somebody waits for it, other changes see that it is on its way.
+    _waited_for: Arc<Which>,
 }
 
 impl InFlight {
-    pub(super) fn new(subscriber: Arc<Subscriber>, which: Which, at_swap: Flight) -> Self {
+    pub(super) fn new(subscriber: Arc<Subscriber>, waited_for: Arc<Which>, at_swap: Flight) -> Self {
         Self {
             subscriber,
-            which,
+            which: *waited_for,
             at_swap,
+            _waited_for: waited_for,
         }
     }
 
@@ -101,6 +117,20 @@ impl Drained {
 }
 
 impl Fence {
+    /// What a change waits for that ended something of `ends`, and the pairs of which that is: with what others wait
+    /// for still of the pairs that are meant.
+    pub(super) fn waiting_for(
+        &self,
+        ends: impl IntoIterator<Item = Pair>,
+        is_meant: impl Fn(Pair) -> bool,
+    ) -> (Vec<Which>, Vec<Pair>) {
+        let own: BTreeSet<Pair> = ends.into_iter().collect();
+        let others = self.leaving(|pair| is_meant(pair) && !own.contains(&pair));
+        let which: Vec<Which> = own.iter().map(|pair| Which::Pair(*pair)).chain(others).collect();
+        let pairs: BTreeSet<Pair> = which.iter().filter_map(|which| which.pair()).collect();
+        (which, pairs.into_iter().collect())
+    }
+
     /// Waits, bounded, until what was in flight has arrived; cuts the connections of those that do not
     /// answer. What became of each, in order. Cancellation-safe, but what it would have cut stays.
     pub(super) async fn drain_each(&self, flights: &[InFlight]) -> Vec<Drained> {

@@ -7,12 +7,13 @@
 //!
 //! Invariants: the book's swaps follow the order of the commits; a grant that is not in the book is never
 //! handed over; a subscription stays listed until its socket is closed; a job counts as settled only once the
-//! book was swapped for the change that it follows from.
+//! book was swapped for the change that it follows from; while something that a change ended may still leave, no other
+//! change that would have ended it is done.
 
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -29,7 +30,7 @@ use super::{
     subscriber::Subscriber,
 };
 use crate::audit::Disclosures;
-use crate::consent::{Book, PairTerms, Standing};
+use crate::consent::{Book, Pair, PairTerms, Standing};
 use crate::store::{AgreementRow, JobId, UnitState};
 
 /// The book, and everyone to whom something may be on its way.
@@ -39,6 +40,8 @@ pub(super) struct Fence {
     /// Held from reading the book to exchanging it: nobody's swap is lost.
     swapping: Mutex<()>,
     subscribers: Mutex<HashMap<OdsCode, Vec<Arc<Subscriber>>>>,
+    /// What changes wait for, until they are done.
+    waited_for: Mutex<Vec<Weak<Which>>>,
     pub(super) counters: Counters,
     pub(super) drain: Duration,
     pub(super) doubts: Doubts,
@@ -63,6 +66,7 @@ impl Fence {
             book: RwLock::new(Arc::new(book)),
             swapping: Mutex::default(),
             subscribers: Mutex::default(),
+            waited_for: Mutex::default(),
             counters: Counters::default(),
             drain,
             changes: ChangesUnderWay::default(),
@@ -104,11 +108,29 @@ impl Fence {
             for subscriber in meant {
                 let at_swap = subscriber.ledger.flight(|d| which.has(d));
                 if at_swap != Flight::default() {
-                    flights.push(InFlight::new(Arc::clone(subscriber), *which, at_swap));
+                    let waited_for = Arc::new(*which);
+                    self.waited_for.lock().push(Arc::downgrade(&waited_for));
+                    flights.push(InFlight::new(Arc::clone(subscriber), waited_for, at_swap));
                 }
             }
         }
         flights
+    }
+
+    /// What other changes wait for of the pairs that are meant. The book lets none of it through any more, so that a
+    /// change which would have ended it too finds nothing to end; but it may leave until they are done, and a change
+    /// that is done sooner would say "in force" of what still leaves. To be asked in a change's turn.
+    pub(super) fn leaving(&self, is_meant: impl Fn(Pair) -> bool) -> Vec<Which> {
+        let mut waited_for = self.waited_for.lock();
+        waited_for.retain(|which| which.strong_count() > 0);
+        let all = waited_for.iter().filter_map(Weak::upgrade).map(|which| *which);
+        let mut leaving: Vec<Which> = Vec::new();
+        for which in all.filter(|which| which.pair().is_none_or(&is_meant)) {
+            if !leaving.contains(&which) {
+                leaving.push(which);
+            }
+        }
+        leaving
     }
 }
 

@@ -72,6 +72,7 @@ impl Inner {
         {
             which.push(Which::Pair(pair));
         }
+        which.extend(self.fence.leaving(|of| of == pair));
         self.fence
             .swap(|book| follows.remember_terms(with_outcome(book, outcome)), &which)
     }
@@ -107,7 +108,7 @@ impl Inner {
         } else {
             follows.ends.iter().copied().collect()
         };
-        let which: Vec<Which> = ends.iter().map(|pair| Which::Pair(*pair)).collect();
+        let (which, ends) = self.fence.waiting_for(ends, |_| policy == Policy::Explicit);
         let flights = self
             .fence
             .swap(|book| follows.remember_terms(book.with_policy(policy)), &which);

@@ -9,7 +9,6 @@ use handfast_proto::{
 
 use super::{
     consequences::Consequences,
-    drain::Which,
     revoker::{InForce, WordsInForce},
     state::Inner,
 };
@@ -17,6 +16,9 @@ use crate::{
     consent::{Book, Facts, Pair, PatientWord, Side},
     store::{ClaimChange, NewEntry, StoreError, With, WordChange, WordOutcome},
 };
+
+/// Both sides of a pair.
+const BOTH: [Side; 2] = [Side::ShareOut, Side::ShareIn];
 
 impl Inner {
     /// Records patients' words. Not cancellation-safe: runs in a task of its own.
@@ -55,8 +57,13 @@ impl Inner {
                 ends.extend(pairs_on_side(&before, change.unit, change.side));
             }
         }
-        let ends: Vec<Pair> = ends.into_iter().collect();
-        let which: Vec<Which> = ends.iter().map(|pair| Which::Pair(*pair)).collect();
+        let ended: HashSet<(OdsCode, Side)> = changes
+            .iter()
+            .filter(|change| change.word != PatientWordValue::Yes)
+            .map(|change| (change.unit, change.side))
+            .collect();
+        let is_meant = |pair: Pair| BOTH.iter().any(|side| ended.contains(&(side.owner(pair), *side)));
+        let (which, ends) = self.fence.waiting_for(ends, is_meant);
         let flights = self
             .fence
             .swap(|book| with_words(book, &changes, &outcomes), &which);
@@ -103,9 +110,10 @@ impl Inner {
             return Err(error);
         }
         ends.extend(&follows.ends);
-        ends.sort_unstable();
-        ends.dedup();
-        let which: Vec<Which> = ends.iter().map(|pair| Which::Pair(*pair)).collect();
+        let ended: HashSet<OdsCode> = changes.iter().filter(|c| !c.on).map(|c| c.unit).collect();
+        let (which, ends) = self
+            .fence
+            .waiting_for(ends, |pair| ended.contains(&pair.recipient));
         let claimed = |book: &Book| {
             changes
                 .iter()

@@ -28,14 +28,12 @@ impl Inner {
         let book = self.fence.book();
         let mut receipts = Vec::new();
         for pair in pairs {
-            let own = flights
-                .iter()
-                .zip(&each)
-                .filter(|(f, _)| f.which == Which::Pair(*pair));
+            let own = flights.iter().zip(&each).filter(|(f, _)| f.which.is_of(*pair));
             let own: Vec<(&InFlight, &Drained)> = own.collect();
             let was_in_flight = own.iter().any(|(flight, _)| flight.is_underway());
             let emergency = book.of_pair(*pair).first().map(|(grant, _)| *grant);
-            let Some(grant) = book.terms(*pair).grant.or(emergency) else {
+            let ended = own.iter().filter_map(|(flight, _)| flight.which.grant()).max();
+            let Some(grant) = book.terms(*pair).grant.or(emergency).or(ended) else {
                 continue;
             };
             let drained = own

@@ -4,7 +4,7 @@
 //! Invariants: a statement touches only its sender's own side; the book is swapped before anything that follows
 //! it in its stream reaches a feed.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use futures::{FutureExt as _, future::BoxFuture};
@@ -15,7 +15,6 @@ use handfast_proto::{
 
 use super::{
     consequences::Consequences,
-    drain::Which,
     order::Turn,
     patient_acts::{of_words, with_words},
     state::{Delivery, Inner},
@@ -25,7 +24,7 @@ use crate::{
         Actor,
         events::{NumbersJoined, Viewed, WordRecorded},
     },
-    consent::{Book, Side},
+    consent::{Book, Pair, Side},
     ingest::{Prepared, Statements, Stating},
     store::{JoinedNumbers, NewEntry, Stated, StoreError, With, WordChange, WordOutcome},
 };
@@ -86,7 +85,9 @@ impl Prepared for Ready {
             follows,
             ..
         } = *self;
-        let which: Vec<Which> = follows.ends.iter().map(|pair| Which::Pair(*pair)).collect();
+        let units: BTreeSet<OdsCode> = stated.iter().flat_map(about).map(|(unit, _)| unit).collect();
+        let is_meant = |pair: Pair| units.contains(&pair.source) || units.contains(&pair.recipient);
+        let (which, _) = inner.fence.waiting_for(follows.ends.iter().copied(), is_meant);
         let before = inner.fence.book();
         let flights = inner.fence.swap(|book| after(book, &stated, words), &which);
         let now = inner.fence.book();

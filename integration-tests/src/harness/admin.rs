@@ -4,9 +4,13 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use handfast_proto::v1::{
-    Agreement, InForce, ListAgreementsRequest, RevocationReceipt, SetAgreementRequest, Side,
-    agreements_client::AgreementsClient,
+use handfast_proto::{
+    ids::NhsNumber,
+    v1::{
+        Agreement, ConsentManner, InForce, ListAgreementsRequest, PatientWordValue,
+        RecordPatientConsentRequest, RecordPatientConsentResponse, RevocationReceipt, SetAgreementRequest,
+        Side, agreements_client::AgreementsClient, patient_consents_client::PatientConsentsClient,
+    },
 };
 use tonic::Status;
 
@@ -100,6 +104,33 @@ impl Admin {
             }
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
+    }
+
+    /// Records a patient's no on one side of the unit: one call, whatever it answers.
+    pub async fn say_no(
+        &self,
+        side: Side,
+        patient: NhsNumber,
+    ) -> anyhow::Result<RecordPatientConsentResponse> {
+        let channel = connect(&self.url, &self.identity, Windows::default()).await?;
+        let word = |of: Side| {
+            if of == side {
+                PatientWordValue::No
+            } else {
+                PatientWordValue::Unspecified
+            }
+        };
+        let request = RecordPatientConsentRequest {
+            patients: vec![patient.reveal()],
+            share_out: word(Side::ShareOut).into(),
+            share_in: word(Side::ShareIn).into(),
+            manner: ConsentManner::Spoken.into(),
+            ..RecordPatientConsentRequest::default()
+        };
+        Ok(PatientConsentsClient::new(channel)
+            .record(request)
+            .await?
+            .into_inner())
     }
 
     /// The agreements that this person may see.
