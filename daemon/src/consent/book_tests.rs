@@ -184,3 +184,11 @@ fn who_dissents_under_one_number_dissents_under_every_other_that_the_unit_said_i
     let yes = said(&book(), 1, 0, Side::ShareOut, PatientWord::Yes);
     assert!(!yes.dissents(unit(1), patient(0)));
 }
+
+#[test]
+fn a_patient_has_other_numbers_wherever_a_unit_said_so_and_nobody_else_has() {
+    let joined = book().with_joined(unit(2), patient(0), patient(1));
+    assert!(!book().has_other_numbers(patient(0)));
+    assert!(joined.has_other_numbers(patient(0)) && joined.has_other_numbers(patient(1)));
+    assert!(!joined.has_other_numbers(patient(2)));
+}

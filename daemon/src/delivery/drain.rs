@@ -117,18 +117,16 @@ impl Drained {
 }
 
 impl Fence {
-    /// What a change waits for that ended something of `ends`, and the pairs of which that is: with what others wait
-    /// for still of the pairs that are meant.
+    /// What a change waits for that ended something of `ends`: with what others wait for still of the pairs that are
+    /// meant.
     pub(super) fn waiting_for(
         &self,
         ends: impl IntoIterator<Item = Pair>,
         is_meant: impl Fn(Pair) -> bool,
-    ) -> (Vec<Which>, Vec<Pair>) {
+    ) -> Vec<Which> {
         let own: BTreeSet<Pair> = ends.into_iter().collect();
         let others = self.leaving(|pair| is_meant(pair) && !own.contains(&pair));
-        let which: Vec<Which> = own.iter().map(|pair| Which::Pair(*pair)).chain(others).collect();
-        let pairs: BTreeSet<Pair> = which.iter().filter_map(|which| which.pair()).collect();
-        (which, pairs.into_iter().collect())
+        own.iter().map(|pair| Which::Pair(*pair)).chain(others).collect()
     }
 
     /// Waits, bounded, until what was in flight has arrived; cuts the connections of those that do not

@@ -55,7 +55,7 @@ impl Inner {
                 receipt,
             });
         }
-        let settled = self.settle_pairs(&flights, &[pair]).await;
+        let settled = self.settle_pairs(&flights, &[Which::Pair(pair)]).await;
         Ok(HalfInForce {
             outcome,
             in_force: settled.in_force,
@@ -108,13 +108,13 @@ impl Inner {
         } else {
             follows.ends.iter().copied().collect()
         };
-        let (which, ends) = self.fence.waiting_for(ends, |_| policy == Policy::Explicit);
+        let which = self.fence.waiting_for(ends, |_| policy == Policy::Explicit);
         let flights = self
             .fence
             .swap(|book| follows.remember_terms(book.with_policy(policy)), &which);
         drop(turn);
         self.fence.refresh(follows.recipients());
-        Ok(self.settle_pairs(&flights, &ends).await)
+        Ok(self.settle_pairs(&flights, &which).await)
     }
 }
 

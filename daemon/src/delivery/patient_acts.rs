@@ -63,7 +63,7 @@ impl Inner {
             .map(|change| (change.unit, change.side))
             .collect();
         let is_meant = |pair: Pair| BOTH.iter().any(|side| ended.contains(&(side.owner(pair), *side)));
-        let (which, ends) = self.fence.waiting_for(ends, is_meant);
+        let which = self.fence.waiting_for(ends, is_meant);
         let flights = self
             .fence
             .swap(|book| with_words(book, &changes, &outcomes), &which);
@@ -75,7 +75,7 @@ impl Inner {
         self.fence.refresh(follows.recipients());
         Ok(WordsInForce {
             outcomes,
-            in_force: self.settle_pairs(&flights, &ends).await,
+            in_force: self.settle_pairs(&flights, &which).await,
         })
     }
 
@@ -111,7 +111,7 @@ impl Inner {
         }
         ends.extend(&follows.ends);
         let ended: HashSet<OdsCode> = changes.iter().filter(|c| !c.on).map(|c| c.unit).collect();
-        let (which, ends) = self
+        let which = self
             .fence
             .waiting_for(ends, |pair| ended.contains(&pair.recipient));
         let claimed = |book: &Book| {
@@ -122,7 +122,7 @@ impl Inner {
         let flights = self.fence.swap(claimed, &which);
         drop(turn);
         self.fence.refresh(follows.recipients());
-        Ok(self.settle_pairs(&flights, &ends).await)
+        Ok(self.settle_pairs(&flights, &which).await)
     }
 }
 

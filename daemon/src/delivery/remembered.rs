@@ -1,6 +1,6 @@
 //! Receipts of grants that ended, for whoever asks again, and of what a change ended under grants that go on.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     drain::{Drained, InFlight, Which},
@@ -22,17 +22,19 @@ pub(super) struct Remembered {
 
 impl Inner {
     /// Waits for what is in flight of a change that ended some of it, and says how it stands: one receipt for
-    /// each of the pairs of which something was in flight, or may have been.
-    pub(super) async fn settle_pairs(self: &Arc<Self>, flights: &[InFlight], pairs: &[Pair]) -> InForce {
+    /// each of the pairs that are waited for of which something was in flight, or may have been.
+    pub(super) async fn settle_pairs(self: &Arc<Self>, flights: &[InFlight], which: &[Which]) -> InForce {
         let each = self.fence.drain_each(flights).await;
         let book = self.fence.book();
         let mut receipts = Vec::new();
-        for pair in pairs {
+        let pairs: BTreeSet<Pair> = which.iter().filter_map(|which| which.pair()).collect();
+        for pair in &pairs {
             let own = flights.iter().zip(&each).filter(|(f, _)| f.which.is_of(*pair));
             let own: Vec<(&InFlight, &Drained)> = own.collect();
             let was_in_flight = own.iter().any(|(flight, _)| flight.is_underway());
             let emergency = book.of_pair(*pair).first().map(|(grant, _)| *grant);
-            let ended = own.iter().filter_map(|(flight, _)| flight.which.grant()).max();
+            let of_pair = which.iter().filter(|which| which.is_of(*pair));
+            let ended = of_pair.filter_map(|which| which.grant()).max();
             let Some(grant) = book.terms(*pair).grant.or(emergency).or(ended) else {
                 continue;
             };

@@ -87,7 +87,7 @@ impl Prepared for Ready {
         } = *self;
         let units: BTreeSet<OdsCode> = stated.iter().flat_map(about).map(|(unit, _)| unit).collect();
         let is_meant = |pair: Pair| units.contains(&pair.source) || units.contains(&pair.recipient);
-        let (which, _) = inner.fence.waiting_for(follows.ends.iter().copied(), is_meant);
+        let which = inner.fence.waiting_for(follows.ends.iter().copied(), is_meant);
         let before = inner.fence.book();
         let flights = inner.fence.swap(|book| after(book, &stated, words), &which);
         let now = inner.fence.book();

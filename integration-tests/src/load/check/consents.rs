@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     sync::{
         OnceLock,
-        atomic::{AtomicU32, AtomicU64, Ordering::Acquire, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::SeqCst},
     },
 };
 
@@ -41,6 +41,8 @@ impl End {
 struct Halves {
     over: AtomicU64,
     may: AtomicU64,
+    /// A call that may end a grant is under way, and will say what is in doubt of it.
+    ending: AtomicBool,
     ends: Mutex<HashMap<u64, End>>,
 }
 
@@ -135,6 +137,28 @@ impl Consents {
             // Grants are numbered: whatever is lower is over.
             halves.over.fetch_max(grant.saturating_sub(1), SeqCst);
         }
+    }
+
+    /// A call that may end a grant is about to be made, or has returned: after what it told was noted.
+    pub(in crate::load) fn turning_off(&self, pair: Pair, under_way: bool) {
+        if let Some(halves) = self.pairs.get(&pair) {
+            halves.ending.store(under_way, SeqCst);
+        }
+    }
+
+    /// Whether a call that may end a grant of a pair is under way.
+    pub(super) fn is_ending(&self, pair: Pair) -> bool {
+        self.pairs
+            .get(&pair)
+            .is_some_and(|halves| halves.ending.load(Acquire))
+    }
+
+    /// Whether an amendment of a grant that ended is among those that its end left in doubt.
+    pub(super) fn was_in_doubt(&self, pair: Pair, grant: u64, connection: u32, seq: u64) -> bool {
+        self.pairs.get(&pair).is_some_and(|halves| {
+            let ends = halves.ends.lock();
+            ends.get(&grant).is_some_and(|end| end.excuses(connection, seq))
+        })
     }
 
     /// A call that ended a grant has returned "in force".

@@ -5,6 +5,7 @@
 //! is checked record by record at the end), and the last amendments of a grant before its end, which need not come.
 
 mod consents;
+mod doubtful;
 mod findings;
 mod known;
 mod log;

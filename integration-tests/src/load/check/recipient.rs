@@ -12,6 +12,7 @@ use handfast_proto::{
 use hdrhistogram::Histogram;
 
 use super::{
+    doubtful::{Came, Doubtful},
     findings::{Fault, Findings},
     known::{Claim, Known},
     log::{Sent, hash},
@@ -28,6 +29,9 @@ pub(in crate::load) fn latencies() -> anyhow::Result<Histogram<u64>> {
     Ok(Histogram::new_with_bounds(1, MAX_LATENCY_US, LATENCY_DIGITS)?)
 }
 
+/// What is wrong with an amendment of a patient who said no.
+const REFUSED: &str = "of a patient whose no was in force";
+
 /// A recipient's journal, kept as what follows from it.
 #[derive(Debug)]
 pub(in crate::load) struct Recipient {
@@ -35,6 +39,7 @@ pub(in crate::load) struct Recipient {
     me: u32,
     connection: u32,
     pairs: HashMap<u32, PairState>,
+    doubtful: Doubtful,
     /// What was found.
     pub(in crate::load) findings: Findings,
     /// Amendments that arrived, repeats and removals included.
@@ -61,6 +66,7 @@ impl Recipient {
             me,
             connection: 0,
             pairs: HashMap::new(),
+            doubtful: Doubtful::default(),
             findings: Findings::default(),
             delivered: 0,
             repeats: 0,
@@ -165,7 +171,9 @@ impl Recipient {
             self.find(Fault::Forged, around, entry.seq, "which its source has not sent");
             return;
         };
-        if let Some((fault, why)) = self.wrong(around, entry, payload, &sent) {
+        if let Some((fault, why)) = self.wrong(around, entry, payload, &sent)
+            && (why != REFUSED || self.is_leak(around, entry.seq))
+        {
             self.find(fault, around, entry.seq, why);
             if fault == Fault::Leak {
                 return;
@@ -214,7 +222,7 @@ impl Recipient {
         let pair = (around.source, self.me);
         let consents = &known.consents;
         if consents.is_refused(pair, sent.patient, self.connection, entry.seq) {
-            return Some((Fault::Leak, "of a patient whose no was in force"));
+            return Some((Fault::Leak, REFUSED));
         }
         let claim = Claim {
             source: around.source,
@@ -254,6 +262,17 @@ impl Recipient {
                 self.findings.add(Fault::Lost, 1, words);
             }
         }
+    }
+
+    /// Of what a patient's no refuses: whether it can be said that it should not have come.
+    fn is_leak(&mut self, around: Around, seq: u64) -> bool {
+        let came = Came {
+            pair: (around.source, self.me),
+            grant: around.grant,
+            connection: self.connection,
+            seq,
+        };
+        self.doubtful.is_leak(&self.known.consents, came)
     }
 
     fn find(&mut self, fault: Fault, around: Around, seq: u64, why: &str) {
@@ -346,6 +365,16 @@ impl Recipient {
     /// the feed of a grant in force did not bring.
     pub(super) fn conclude(&mut self, source: u32) {
         let known = Arc::clone(&self.known);
+        for came in self.doubtful.leaks(&known.consents, source) {
+            let (me, from) = (known.name(self.me), known.name(source));
+            let words = || {
+                format!(
+                    "{me} received seq {} of {from} under grant {} {REFUSED}",
+                    came.seq, came.grant
+                )
+            };
+            self.findings.add(Fault::Leak, 1, words);
+        }
         let Some(log) = known.log(source) else { return };
         let mut pair = self.pairs.remove(&source).unwrap_or_default();
         let to = (source, self.me);

@@ -91,6 +91,8 @@ impl Offices {
         let consents = &self.known.consents;
         if on {
             consents.turning_on(pair);
+        } else {
+            consents.turning_off(pair, true);
         }
         let answer = self
             .in_force(|| self.set(side, pair, on), SetAgreementResponse::in_force)
@@ -102,6 +104,7 @@ impl Offices {
             Some(receipt) if receipt.ended_grant > 0 => consents.turned_off(pair, &receipt),
             _ => {}
         }
+        consents.turning_off(pair, false);
         let histogram = if on { &self.calls.on } else { &self.calls.off };
         histogram.lock().saturating_record(took.max(1));
         self.calls.toggles.fetch_add(1, Relaxed);
