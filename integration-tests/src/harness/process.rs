@@ -47,7 +47,11 @@ impl Process {
         apart: bool,
     ) -> anyhow::Result<Self> {
         let mut command = Command::new(program);
-        command.args(args).envs(environment.iter().copied());
+        // What this process was told is not for that one, unless it is given.
+        command
+            .args(args)
+            .env_remove("NOTIFY_SOCKET")
+            .envs(environment.iter().copied());
         if apart {
             command.process_group(0);
         }
@@ -57,7 +61,6 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(err)
-            .env_remove("NOTIFY_SOCKET")
             .spawn()
             .with_context(|| format!("start {}", command.get_program().display()))?;
         Ok(Self {
