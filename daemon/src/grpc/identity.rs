@@ -111,9 +111,8 @@ impl Identities {
     }
 
     async fn check_unit(&self, ods: OdsCode, method: &'static str, access: Access) -> Result<(), Status> {
-        let units = self.store.units(self.clock.now_ms()).await;
-        let units = units.map_err(|e| cannot_look_up(&e, method))?;
-        let state = units.iter().find(|u| u.ods == ods).map(|u| u.state);
+        let state = self.store.unit_state(ods).await;
+        let state = state.map_err(|e| cannot_look_up(&e, method))?;
         let (reason, message) = match (state, access) {
             (Some(UnitState::Enrolled), _)
             | (Some(UnitState::Suspended), Access::Suspended)

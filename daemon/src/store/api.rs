@@ -20,7 +20,7 @@ use super::{
         AgreementRow, AppendGroup, Certificate, ConfirmWithdrawal, CurrentRecord, DeadLetterRow, Deployment,
         HalfChange, HalfOutcome, Head, Hello, IssuedToken, Job, JobId, LogRow, NewPerson, NewToken, NewUnit,
         Of, PersonRow, RecordVersion, Role, SubjectCount, Subscription, TokenHash, UnitChange, UnitRow,
-        UnitStateOutcome, With, WordOutcome,
+        UnitState, UnitStateOutcome, With, WordOutcome,
     },
 };
 use crate::consent::Policy;
@@ -128,6 +128,9 @@ pub trait Store: PatientStore + AccessStore + AuditStore + EmergencyGrants + Sen
 
     /// Every unit, by ODS code. `now` tells which tokens of administrators are still good.
     async fn units(&self, now: i64) -> Result<Vec<UnitRow>, StoreError>;
+
+    /// How one unit stands; `None`: it was never registered. Costs the same however many there are.
+    async fn unit_state(&self, ods: OdsCode) -> Result<Option<UnitState>, StoreError>;
 
     /// Changes how a unit stands. A suspension that withdraws ends every grant with the unit as source, of
     /// agreements and emergencies, as if its halves had been turned off, and none starts before the unit is

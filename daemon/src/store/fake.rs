@@ -11,7 +11,8 @@ use super::{
     DeadLetterRow, Deployment, EmergencyGrants, EmergencyRow, Erased, FactsRow, HalfChange, HalfOutcome,
     Head, Hello, IssuedToken, Job, JobId, JoinedNumbers, LogRow, NewPerson, NewToken, NewUnit, Of,
     OpenEmergency, PairState, PatientStore, PersonRow, RecordVersion, Role, Store, StoreError, SubjectCount,
-    Subscription, TokenHash, UnitChange, UnitRow, UnitStateOutcome, With, WordChange, WordOutcome, WordRow,
+    Subscription, TokenHash, UnitChange, UnitRow, UnitState, UnitStateOutcome, With, WordChange, WordOutcome,
+    WordRow,
 };
 use crate::consent::{GrantId, Pair, Policy};
 
@@ -181,6 +182,10 @@ impl Store for FakeStore {
     }
 
     async fn units(&self, _: i64) -> Result<Vec<UnitRow>, StoreError> {
+        absent()
+    }
+
+    async fn unit_state(&self, _: OdsCode) -> Result<Option<UnitState>, StoreError> {
         absent()
     }
 

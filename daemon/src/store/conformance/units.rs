@@ -14,9 +14,12 @@ use crate::{
     store::{NewUnit, Role, Store, StoreError, UnitKind, UnitRow, UnitState, UnitStateOutcome, With},
 };
 
+/// A unit as it is listed; what is said of it alone is the same.
 async fn unit(store: &impl Store, code: &str, now: i64) -> UnitRow {
     let units = store.units(now).await.unwrap();
-    units.into_iter().find(|unit| unit.ods == ods(code)).unwrap()
+    let found = units.into_iter().find(|unit| unit.ods == ods(code)).unwrap();
+    assert_eq!(store.unit_state(ods(code)).await.unwrap(), Some(found.state));
+    found
 }
 
 async fn set_state(store: &impl Store, code: &str, state: UnitState) -> Result<UnitStateOutcome, StoreError> {
@@ -29,6 +32,7 @@ pub(crate) async fn units_are_registered_and_listed<B: Backend>() {
     let backend: B = empty().await;
     let store = backend.store();
     assert!(store.units(T0).await.unwrap().is_empty());
+    assert_eq!(store.unit_state(ods(WARD)).await.unwrap(), None);
     register(store, WARD).await.unwrap();
     let new = NewUnit {
         ods: ods(HILL),

@@ -16,7 +16,7 @@ use crate::{
         AgreementRow, AppendGroup, Certificate, ConfirmWithdrawal, CurrentRecord, DeadLetterRow, Deployment,
         HalfChange, HalfOutcome, Head, Hello, IssuedToken, Job, JobId, LogRow, NewPerson, NewToken, NewUnit,
         Of, PairState, PersonRow, RecordVersion, Role, Store, StoreError, SubjectCount, Subscription,
-        TokenHash, UnitChange, UnitRow, UnitStateOutcome, With, WordOutcome,
+        TokenHash, UnitChange, UnitRow, UnitState, UnitStateOutcome, With, WordOutcome,
     },
 };
 
@@ -188,6 +188,10 @@ impl Store for SqliteStore {
 
     async fn units(&self, now: i64) -> Result<Vec<UnitRow>, StoreError> {
         units::all(&self.main, now).await
+    }
+
+    async fn unit_state(&self, ods: OdsCode) -> Result<Option<UnitState>, StoreError> {
+        units::stands(&self.main, ods).await
     }
 
     async fn set_unit_state(&self, change: &UnitChange, with: &With) -> Result<UnitStateOutcome, StoreError> {

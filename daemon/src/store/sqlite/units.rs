@@ -45,6 +45,15 @@ pub(super) async fn all(main: &Database, now: i64) -> Result<Vec<UnitRow>, Store
     rows.iter().map(unit_row).collect()
 }
 
+pub(super) async fn stands(main: &Database, ods: OdsCode) -> Result<Option<UnitState>, StoreError> {
+    let row = sqlx::query("SELECT state FROM unit WHERE ods = ?1")
+        .bind(ods.as_str())
+        .fetch_optional(main.readers())
+        .await
+        .map_err(fault)?;
+    row.map(|row| unit_state(row.column("state")?)).transpose()
+}
+
 pub(super) async fn register(
     main: &Database,
     unit: &NewUnit,
