@@ -80,16 +80,15 @@ pub fn of_patient(before: &Book, after: &Book, pair: Pair, patient: NhsNumber, n
             before.allows_but_for_suspension(pair, &subject, now),
             after.allows_but_for_suspension(pair, &subject, now),
         );
-        let held = |book: &Book| {
-            let under = |terms: &Terms| book.under(pair, terms.without_end()).if_none_were_suspended();
-            let forwards = |terms: &Terms| under(terms).decide(&subject, now);
-            after
-                .former_terms(pair)
-                .iter()
-                .any(|terms| forwards(terms) == Decision::Forward)
+        let forwards = |book: &Book, terms: &Terms| {
+            let under = book.under(pair, terms.without_end()).if_none_were_suspended();
+            under.decide(&subject, now) == Decision::Forward
         };
+        // Each by itself: the job of one change takes away what the job of the next is to bring back.
+        let mut former = after.former_terms(pair).iter();
+        let looked_at_otherwise = former.any(|terms| forwards(before, terms) != forwards(after, terms));
         Difference {
-            touches: then != went || held(before) != held(after),
+            touches: then != went || looked_at_otherwise,
             ends: then && !went,
         }
     };

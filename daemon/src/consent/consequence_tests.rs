@@ -307,3 +307,17 @@ fn of_terms_only_the_sources_categories_and_yes_hold_in_an_emergency() {
         "the source's half asks for a yes anyway, and the recipient's does not count"
     );
 }
+
+/// Fails where what stands under any of the former terms is taken together: then nothing follows from a yes that comes
+/// between two changes, of which the first takes away and the second is to bring back.
+#[test]
+fn each_of_the_former_terms_counts_by_itself() {
+    let plain = Terms::of(&on(1), Policy::UnlessDissented);
+    let explicit = Terms::of(&on(1), Policy::Explicit);
+    let pending = book().with_former_terms(pair(1, 2), &[plain, explicit]);
+    let yes = said(&pending, 1, 0, Side::ShareOut, PatientWord::Yes);
+    let agreed = said(&yes, 2, 0, Side::ShareIn, PatientWord::Yes);
+    assert!(of_patient(&yes, &agreed, pair(1, 2), patient(0), 0).touches);
+    let through = agreed.with_former_terms(pair(1, 2), &[plain]);
+    assert!(!of_patient(&yes, &through, pair(1, 2), patient(0), 0).touches);
+}
