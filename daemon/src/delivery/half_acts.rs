@@ -72,7 +72,10 @@ impl Inner {
         {
             which.push(Which::Pair(pair));
         }
-        which.extend(self.fence.leaving(|of| of == pair));
+        // What waits for a whole pair has that already, and a half that is turned on ends nothing.
+        if !which.is_empty() {
+            which.extend(self.fence.leaving(|of| of == pair));
+        }
         self.fence
             .swap(|book| follows.remember_terms(with_outcome(book, outcome)), &which)
     }
