@@ -67,6 +67,9 @@ fn main() -> ExitCode {
         run(cargo(&["build", "--workspace", "--bins", "--quiet"]))
     });
     stage(&mut stages, "tests", || tests(&options));
+    if options.only.is_none() {
+        stage(&mut stages, "benchmarks", benchmarks);
+    }
     summary(&stages, begun.elapsed())
 }
 
@@ -149,6 +152,20 @@ fn tests(options: &Options) -> Outcome {
         command.env("HANDFAST_SEED", seed.to_string());
     }
     run(command)
+}
+
+/// Each micro-benchmark once, as the tests are built: that it still runs, and what it asserts of itself. What it
+/// takes says nothing.
+fn benchmarks() -> Outcome {
+    run(cargo(&[
+        "test",
+        "--workspace",
+        "--quiet",
+        "--bench",
+        "batch",
+        "--bench",
+        "micro",
+    ]))
 }
 
 fn cargo(args: &[&str]) -> Command {
