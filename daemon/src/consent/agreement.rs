@@ -57,7 +57,7 @@ impl fmt::Display for GrantId {
 }
 
 /// A set of categories.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct CategorySet(u32);
 
 impl CategorySet {

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use handfast_proto::ids::{NhsNumber, OdsCode};
 
 use super::{
-    consequences::Consequences,
+    consequences::{Consequences, Due},
     order::Turn,
     state::{Delivery, Inner},
 };
@@ -54,7 +54,8 @@ impl Caseloads for Delivery {
             inner: Arc::clone(inner),
             turn,
             unit: run.source,
-            patients: begin.into_iter().chain(may_end).collect(),
+            begin,
+            may_end,
             follows,
         }))
     }
@@ -75,16 +76,19 @@ struct Changing {
     inner: Arc<Inner>,
     turn: Turn,
     unit: OdsCode,
-    patients: Vec<NhsNumber>,
+    begin: Vec<NhsNumber>,
+    may_end: Vec<NhsNumber>,
     follows: Consequences,
 }
 
 #[async_trait]
 impl Projecting for Changing {
     async fn projected(self: Box<Self>) -> Result<(), StoreError> {
-        let have = self.inner.store.have_records(self.unit, &self.patients).await?;
+        let patients = [self.begin, self.may_end].concat();
+        let have = self.inner.store.have_records(self.unit, &patients).await?;
+        self.inner.enter_who_left(&self.follows, &have).await?;
         let swap = |book: &Book| {
-            let gone = with_recorded(book, self.unit, &self.patients, false);
+            let gone = with_recorded(book, self.unit, &patients, false);
             with_recorded(&gone, self.unit, &have, true)
         };
         self.inner.fence.swap(swap, &[]);
@@ -95,6 +99,18 @@ impl Projecting for Changing {
 }
 
 impl Inner {
+    /// Enters the removals that are due of those who did leave the caseload: who may, and did not, is nobody's to
+    /// read of. A crash before this leaves what the recipients say when they have removed it.
+    async fn enter_who_left(&self, follows: &Consequences, have: &[NhsNumber]) -> Result<(), StoreError> {
+        let mut due = follows.due.clone();
+        due.retain(|due| !matches!(due, Due::Patient(_, patient, _) if have.contains(patient)));
+        let entries = self.entries_of_due(self.clock.now_ms(), &due)?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.store.enter(&entries).await
+    }
+
     /// Where nothing in the book follows from a run: notes what came between two changes, none of which waits for
     /// the projection. False where it is not known what the book is.
     async fn note_in_between(&self, run: &Run) -> Result<bool, StoreError> {

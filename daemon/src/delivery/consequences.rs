@@ -6,9 +6,30 @@ use std::collections::{BTreeSet, HashSet};
 use handfast_proto::ids::{NhsNumber, OdsCode};
 
 use crate::{
-    consent::{Book, Difference, Pair, Terms, of_patient, of_terms, of_terms_in_emergency, pairs_of_patient},
+    consent::{
+        Book, CategorySet, Difference, HalfTerms, Pair, Patients, Policy, Terms, of_patient, of_terms,
+        of_terms_in_emergency, pairs_of_patient,
+    },
     store::NewJob,
 };
+
+/// A removal that a change makes due under grants that go on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Due {
+    /// Of one patient's records, because something about them changed at a unit.
+    Patient(OdsCode, NhsNumber, Pair),
+    /// Of what other terms of the pair leave out; of one patient's records under their emergency access.
+    Terms(Pair, LeftOut, Option<NhsNumber>),
+}
+
+/// What other terms leave out.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct LeftOut {
+    /// These categories.
+    pub(super) categories: CategorySet,
+    /// Patients, of whom more is asked than before.
+    pub(super) some_patients: bool,
+}
 
 /// What follows from a change.
 #[derive(Debug, Default)]
@@ -17,6 +38,8 @@ pub(super) struct Consequences {
     pub(super) jobs: Vec<NewJob>,
     /// The pairs of which something is to be waited for.
     pub(super) ends: BTreeSet<Pair>,
+    /// The removals that are due.
+    pub(super) due: BTreeSet<Due>,
     /// The pairs that a job over changes follows for, with the terms before.
     changed: Vec<(Pair, Terms)>,
     patients: HashSet<(Pair, NhsNumber)>,
@@ -35,6 +58,12 @@ impl Consequences {
         for patient in patients {
             for (pair, number, difference) in pairs_of_patient(before, after, units, *patient, now) {
                 self.patient(pair, number, difference);
+                let at = units
+                    .iter()
+                    .find(|unit| **unit == pair.source || **unit == pair.recipient);
+                if let Some(at) = at.filter(|_| difference.ends) {
+                    self.due.insert(Due::Patient(*at, number, pair));
+                }
             }
         }
     }
@@ -54,6 +83,9 @@ impl Consequences {
                 if difference.touches {
                     self.patient(*pair, *patient, difference);
                 }
+                if difference.ends {
+                    self.due.insert(Due::Patient(pair.recipient, *patient, *pair));
+                }
             }
         }
     }
@@ -67,6 +99,8 @@ impl Consequences {
             self.jobs.push(NewJob::Changes(pair, then));
             self.changed.push((pair, then));
             self.end(pair, difference);
+            self.due
+                .extend(LeftOut::by(&then, &now).map(|left| Due::Terms(pair, left, None)));
         }
         let difference = of_terms_in_emergency(&then, &now);
         for (_, emergency) in after.of_pair(pair).iter().filter(|_| difference.touches) {
@@ -75,6 +109,9 @@ impl Consequences {
             for number in numbers.unwrap_or_else(|| vec![emergency.patient]) {
                 self.patient(pair, number, difference);
             }
+            let left = LeftOut::by(&in_emergency(&then), &in_emergency(&now));
+            self.due
+                .extend(left.map(|left| Due::Terms(pair, left, Some(emergency.patient))));
         }
     }
 
@@ -108,5 +145,37 @@ impl Consequences {
         if difference.ends {
             self.ends.insert(pair);
         }
+    }
+}
+
+impl LeftOut {
+    /// What `after` leaves out of what `before` let through.
+    fn by(before: &Terms, after: &Terms) -> Option<Self> {
+        let categories =
+            |terms: &Terms| terms.share_out.scope.categories.bits() & terms.share_in.scope.categories.bits();
+        let asks_more = |was: &HalfTerms, is: &HalfTerms| {
+            let explicit = |half: &HalfTerms, policy| half.requires_explicit || policy == Policy::Explicit;
+            let caseload = |half: &HalfTerms| half.scope.patients == Patients::Caseload;
+            caseload(is) && !caseload(was) || explicit(is, after.policy) && !explicit(was, before.policy)
+        };
+        let left = Self {
+            categories: CategorySet::from_bits(categories(before) & !categories(after)),
+            some_patients: asks_more(&before.share_out, &after.share_out)
+                || asks_more(&before.share_in, &after.share_in),
+        };
+        (left.some_patients || left.categories != CategorySet::NONE).then_some(left)
+    }
+}
+
+/// Of terms what holds for emergency accesses too: the source's half, but for a caseload.
+fn in_emergency(terms: &Terms) -> Terms {
+    let mut share_out = terms.share_out;
+    share_out.scope.patients = Patients::All;
+    let mut share_in = HalfTerms::ON;
+    share_in.requires_explicit = true;
+    Terms {
+        share_out,
+        share_in,
+        policy: terms.policy,
     }
 }

@@ -52,11 +52,9 @@ impl Inner {
         let (book, now) = (self.fence.book(), self.clock.now_ms());
         let meant = book.emergencies().filter(|(grant, _)| grants.contains(grant));
         let pairs: Vec<Pair> = meant.map(|(_, emergency)| emergency.pair).collect();
-        let ended = match self
-            .store
-            .end_emergencies(&grants, now, &With::audit(audit))
-            .await
-        {
+        // Whoever ends them enters that they did.
+        let with = With::audit(audit).and(self.pairs_end(now).entered(grants.clone()));
+        let ended = match self.store.end_emergencies(&grants, now, &with).await {
             Ok(ended) => ended,
             Err(error) => {
                 if matches!(error, StoreError::Failed(_)) {

@@ -6,7 +6,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use handfast_proto::v1::GrantEnd;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -17,12 +16,8 @@ use super::{
     state::{Delivery, Inner},
 };
 use crate::{
-    audit::{
-        Actor,
-        events::{EmergencyEnded, GrantEnded},
-    },
     consent::{Book, Emergency, GrantId, Pair, PairTerms},
-    store::{NewEntry, StoreError, With},
+    store::{StoreError, With},
 };
 
 /// How often it is looked whether something has run out. The gate does not wait for it.
@@ -68,7 +63,7 @@ impl Inner {
         if !runs_out(&before, now) {
             return Ok(());
         }
-        let with = With::audit(self.entries_of_ends(&before, now)?);
+        let with = With::nothing().and(self.pairs_end(now));
         let ended = match self.store.end_expired(now, &with).await {
             Ok(ended) => ended,
             Err(error) => {
@@ -92,26 +87,6 @@ impl Inner {
             }
         });
         Ok(())
-    }
-
-    /// Enters what runs out. Whatever of it the store has ended already was entered with that.
-    fn entries_of_ends(&self, book: &Book, now: i64) -> Result<Vec<NewEntry>, StoreError> {
-        let mut entries = Vec::new();
-        for (pair, grant) in agreements_over(book, now) {
-            let end = GrantEnd::Expired;
-            entries.push(self.entry(now, &Actor::Daemon, &GrantEnded { pair, grant, end })?);
-        }
-        for (grant, emergency) in emergencies_over(book, now) {
-            let event = EmergencyEnded {
-                pair: emergency.pair,
-                patient: emergency.patient,
-                access: 0,
-                grant: Some(grant),
-                expired: emergency.window.until <= now,
-            };
-            entries.push(self.entry(now, &Actor::Daemon, &event)?);
-        }
-        Ok(entries)
     }
 
     /// Lets go of terms of which the changes are through.

@@ -30,8 +30,9 @@ impl Inner {
         follows.of_terms(&before, &after, pair);
         let with = With {
             jobs: follows.jobs.clone(),
-            audit,
+            ..With::audit(audit)
         };
+        let with = with.and(self.pairs_end(change.at).due(&follows));
         let outcome = match self.store.set_half(&change, &with).await {
             Ok(outcome) => outcome,
             Err(error) => {
@@ -84,21 +85,23 @@ impl Inner {
     pub(super) async fn set_policy(
         self: Arc<Self>,
         policy: Policy,
-        audit: Vec<NewEntry>,
+        mut audit: Vec<NewEntry>,
     ) -> Result<InForce, StoreError> {
         let turn = self.begin().await?;
         let before = self.fence.book();
+        let now = self.clock.now_ms();
         let after = before.with_policy(policy);
         let mut follows = Consequences::default();
         let carried: Vec<Pair> = carried(&before);
         for pair in &carried {
             follows.of_terms(&before, &after, *pair);
         }
+        audit.extend(self.entries_of_due(now, &follows.due)?);
         let with = With {
             jobs: follows.jobs.clone(),
-            audit,
+            ..With::audit(audit)
         };
-        if let Err(error) = self.store.set_policy(policy, self.clock.now_ms(), &with).await {
+        if let Err(error) = self.store.set_policy(policy, now, &with).await {
             if matches!(error, StoreError::Failed(_)) {
                 self.is_unsure(follows.ends.iter().copied());
             }

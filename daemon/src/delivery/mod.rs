@@ -10,6 +10,7 @@ mod counters;
 mod doubt;
 mod drain;
 mod emergency_acts;
+mod ends;
 mod erasing;
 mod expiry;
 mod feed;

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     consent::{Book, Facts, Pair, PatientWord, Side},
-    store::{ClaimChange, NewEntry, StoreError, With, WordChange, WordOutcome},
+    store::{ClaimChange, NewEntry, Stated, StoreError, With, WordChange, WordOutcome},
 };
 
 /// Both sides of a pair.
@@ -35,8 +35,9 @@ impl Inner {
         of_words(&mut follows, &before, &changes, now);
         let with = With {
             jobs: follows.jobs.clone(),
-            audit,
+            ..With::audit(audit)
         };
+        let with = with.and(self.words_end(now, vec![Stated::Words(changes.clone())], &follows));
         let outcomes = match self.store.record_words(&changes, &with).await {
             Ok(outcomes) => outcomes,
             Err(error) => {
@@ -83,7 +84,7 @@ impl Inner {
     pub(super) async fn set_claims(
         self: Arc<Self>,
         changes: Vec<ClaimChange>,
-        audit: Vec<NewEntry>,
+        mut audit: Vec<NewEntry>,
     ) -> Result<InForce, StoreError> {
         let turn = self.begin().await?;
         let before = self.fence.book();
@@ -99,9 +100,10 @@ impl Inner {
             }
             after = next;
         }
+        audit.extend(self.entries_of_due(now, &follows.due)?);
         let with = With {
             jobs: follows.jobs.clone(),
-            audit,
+            ..With::audit(audit)
         };
         if let Err(error) = self.store.set_claims(&changes, &with).await {
             if matches!(error, StoreError::Failed(_)) {
@@ -189,7 +191,7 @@ fn with_claim(book: &Book, change: &ClaimChange) -> Book {
 }
 
 /// What stands where a word counts.
-fn standing(word: PatientWordValue) -> PatientWord {
+pub(super) fn standing(word: PatientWordValue) -> PatientWord {
     match word {
         PatientWordValue::Yes => PatientWord::Yes,
         PatientWordValue::No => PatientWord::No,

@@ -16,7 +16,7 @@ use handfast_proto::{
 use super::{
     consequences::Consequences,
     order::Turn,
-    patient_acts::{of_words, with_words},
+    patient_acts::{of_words, standing, with_words},
     state::{Delivery, Inner},
 };
 use crate::{
@@ -46,13 +46,14 @@ impl Statements for Delivery {
         for one in &stated {
             at = follow(&mut follows, &at, one, now);
         }
+        let with = With {
+            jobs: follows.jobs.clone(),
+            ..With::audit(audit)
+        };
         Ok(Box::new(Ready {
             inner: Arc::clone(inner),
             turn,
-            with: With {
-                jobs: follows.jobs.clone(),
-                audit,
-            },
+            with: with.and(inner.words_end(now, stated.clone(), &follows)),
             stated,
             follows,
         }))
@@ -145,6 +146,39 @@ fn follow(follows: &mut Consequences, at: &Book, stated: &Stated, now: i64) -> B
             next
         }
     }
+}
+
+/// Whether every word counts as it was said.
+pub(super) fn is_as_said(stated: &[Stated], words: &[WordOutcome]) -> bool {
+    let said = stated.iter().flat_map(|one| match one {
+        Stated::Words(changes) => changes.as_slice(),
+        Stated::Joined(_) => &[],
+    });
+    said.zip(words)
+        .all(|(change, outcome)| outcome.now == standing(change.word))
+}
+
+/// What follows from what became of statements.
+pub(super) fn of_outcomes(before: &Book, stated: &[Stated], words: &[WordOutcome], now: i64) -> Consequences {
+    let mut follows = Consequences::default();
+    let (mut at, mut rest) = (before.clone(), words);
+    for one in stated {
+        match one {
+            Stated::Words(changes) => {
+                for (change, outcome) in changes.iter().zip(rest) {
+                    let (change, outcome) = (std::slice::from_ref(change), std::slice::from_ref(outcome));
+                    let next = with_words(&at, change, outcome);
+                    for WordChange { unit, patient, .. } in change {
+                        follows.of_patients(&at, &next, &[*unit], &[*patient], now);
+                    }
+                    at = next;
+                }
+                rest = rest.get(changes.len()..).unwrap_or_default();
+            }
+            Stated::Joined(_) => at = follow(&mut follows, &at, one, now),
+        }
+    }
+    follows
 }
 
 /// The book after what became of statements; `words` has an outcome for each change of a word, in order.

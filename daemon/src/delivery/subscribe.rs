@@ -232,9 +232,7 @@ impl Subscription {
         let is_withdrawal = |kind: JobKind| matches!(kind, JobKind::Withdraw { .. });
         let told = carried_out.filter(|known| is_withdrawal(known.kind) || removed > 0 || not_removed > 0);
         let entry = told.map(|known| WithdrawalConfirmed {
-            pair: known.pair,
-            job: known.id,
-            grant: known.grant,
+            job: known,
             removed,
             not_removed,
         });

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use handfast_proto::v1::GrantEnd;
+
 use super::{
     drain::Which,
     fence::standing,
@@ -23,7 +25,14 @@ impl Inner {
     ) -> Result<UnitInForce, StoreError> {
         let turn = self.begin().await?;
         let (ods, state) = (change.ods, change.state);
-        let outcome = match self.store.set_unit_state(&change, &With::audit(audit)).await {
+        let ends = self.pairs_end(change.at);
+        let ends = match state {
+            UnitState::Retired => ends.because(GrantEnd::UnitRetired),
+            UnitState::Suspended => ends.because(GrantEnd::UnitSuspended),
+            UnitState::Enrolled => ends,
+        };
+        let with = With::audit(audit).and(ends);
+        let outcome = match self.store.set_unit_state(&change, &with).await {
             Ok(outcome) => outcome,
             Err(error) => {
                 if matches!(error, StoreError::Failed(_)) {

@@ -1,8 +1,8 @@
 //! Halves, the policy, grants that end, and the withdrawals that follow.
 
 use handfast_proto::{
-    ids::NhsNumber,
-    v1::{self, AuditField, GrantEnd, WithdrawalStep, audit_leaf::Event as Wire},
+    ids::{NhsNumber, OdsCode},
+    v1::{self, AuditField, GrantEnd, WithdrawalScope, WithdrawalStep, audit_leaf::Event as Wire},
 };
 
 use crate::{
@@ -10,8 +10,8 @@ use crate::{
         parts::{Event, Parts},
         wire::{half_scope, policy, side},
     },
-    consent::{GrantId, Pair, Policy},
-    store::{HalfChange, JobId},
+    consent::{CategorySet, GrantId, Pair, Policy, categories},
+    store::{HalfChange, Job, JobKind},
 };
 
 /// A half was turned, or its scope changed. Concerns both units; who did it and why only the half's own.
@@ -81,23 +81,67 @@ impl Event for GrantEnded {
     }
 }
 
-/// Under a grant that goes on, a removal is due: of one patient's records, or of what another scope or policy
-/// ended. Concerns both units.
+/// Of a patient's records removals are due, at one recipient or many. Concerns the unit alone at which it came
+/// about: whether a recipient holds anything of the patient is known when it has removed it, and who holds nothing
+/// is not to learn of them.
+#[derive(Debug)]
+pub struct WithdrawalsDue<'c> {
+    /// Where the patient's word, number or place on a caseload changed.
+    pub unit: OdsCode,
+    /// Whose records.
+    pub patient: NhsNumber,
+    /// From whom to whom, and under which grants.
+    pub due: &'c [(Pair, GrantId)],
+}
+
+impl WithdrawalsDue<'_> {
+    /// Grants in one entry: the longest names and numbers there are still fit into a leaf.
+    pub const MAX_GRANTS: usize = 1024;
+}
+
+impl Event for WithdrawalsDue<'_> {
+    fn parts(&self) -> Parts {
+        let due = self.due.iter().map(|(pair, grant)| v1::WithdrawalDue {
+            source: pair.source.to_string(),
+            recipient: pair.recipient.to_string(),
+            grant: grant.0,
+        });
+        let event = v1::WithdrawalEvent {
+            step: WithdrawalStep::Due.into(),
+            scope: WithdrawalScope::Patient.into(),
+            due: due.collect(),
+            ..v1::WithdrawalEvent::default()
+        };
+        Parts::of(Wire::Withdrawal(event))
+            .unit(self.unit)
+            .patient(self.patient)
+    }
+}
+
+/// Under a grant that goes on, a removal is due of what other terms leave out. Concerns both units.
 #[derive(Debug)]
 pub struct WithdrawalDue {
     /// Which pair.
     pub pair: Pair,
     /// Under which grant.
     pub grant: GrantId,
-    /// Whose records, where they are one patient's.
+    /// Under an emergency access: whose records.
     pub patient: Option<NhsNumber>,
+    /// The categories that are left out.
+    pub categories: CategorySet,
+    /// Whether patients are left out.
+    pub some_patients: bool,
 }
 
 impl Event for WithdrawalDue {
     fn parts(&self) -> Parts {
+        let categories = categories().filter(|category| self.categories.contains(*category));
         let event = v1::WithdrawalEvent {
             step: WithdrawalStep::Due.into(),
             grant: self.grant.0,
+            scope: WithdrawalScope::Terms.into(),
+            categories: categories.map(Into::into).collect(),
+            some_patients: self.some_patients,
             ..v1::WithdrawalEvent::default()
         };
         Parts::of(Wire::Withdrawal(event))
@@ -109,12 +153,8 @@ impl Event for WithdrawalDue {
 /// A recipient carried a withdrawal, or the removals of a reconcile, out. Concerns both units.
 #[derive(Debug)]
 pub struct WithdrawalConfirmed {
-    /// Which pair.
-    pub pair: Pair,
     /// The job.
-    pub job: JobId,
-    /// Under which grant.
-    pub grant: GrantId,
+    pub job: Job,
     /// Records removed.
     pub removed: u64,
     /// Records that an output could not remove.
@@ -123,13 +163,29 @@ pub struct WithdrawalConfirmed {
 
 impl Event for WithdrawalConfirmed {
     fn parts(&self) -> Parts {
+        let Job {
+            id,
+            pair,
+            grant,
+            kind,
+        } = self.job;
+        let (scope, patient) = match kind {
+            JobKind::Withdraw { patient: None } | JobKind::CatchUp { .. } => (WithdrawalScope::Grant, None),
+            JobKind::Withdraw {
+                patient: Some(patient),
+            }
+            | JobKind::Patient { patient, .. } => (WithdrawalScope::Patient, Some(patient)),
+            JobKind::Changes { .. } => (WithdrawalScope::Terms, None),
+        };
         let event = v1::WithdrawalEvent {
             step: WithdrawalStep::Confirmed.into(),
-            job: self.job.0,
-            grant: self.grant.0,
+            job: id.0,
+            grant: grant.0,
             removed: self.removed,
             not_removed: self.not_removed,
+            scope: scope.into(),
+            ..v1::WithdrawalEvent::default()
         };
-        Parts::of(Wire::Withdrawal(event)).pair(self.pair)
+        Parts::of(Wire::Withdrawal(event)).pair(pair).patient(patient)
     }
 }

@@ -8,7 +8,7 @@ mod log;
 mod members;
 mod patients;
 
-pub use consents::{GrantEnded, HalfSet, PolicySet, WithdrawalConfirmed, WithdrawalDue};
+pub use consents::{GrantEnded, HalfSet, PolicySet, WithdrawalConfirmed, WithdrawalDue, WithdrawalsDue};
 pub use delivery::{Disclosed, PerhapsDisclosed, Withheld};
 pub use emergency::{Alerted, EmergencyEnded, EmergencyOpened, EmergencyRefused, EmergencyReviewed};
 pub use log::{AuditRead, CallRefused, CallsRefused, DaemonChanged, PersonalErased};

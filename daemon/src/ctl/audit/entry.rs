@@ -4,7 +4,8 @@ use handfast_proto::{
     audit::{Runs, kind_of},
     v1::{
         AlertEvent, AlertStep, AuditActorKind, AuditEntry, AuditField, AuditLeaf, AuditValue, DaemonChange,
-        HandedOver, PersonChange, Role, Side, UnitChange, WithdrawalStep, audit_leaf::Event,
+        GrantEnd, HandedOver, PersonChange, Role, Side, UnitChange, WithdrawalEvent, WithdrawalStep,
+        audit_leaf::Event,
     },
 };
 use serde_json::{Map, Value, json};
@@ -103,17 +104,49 @@ fn consents(event: &Event, pair: &str, patient: &str, leaf: &AuditLeaf) -> Optio
         Event::NumbersJoined(_) => format!("said at {}: {patient} had another number before", leaf.unit),
         Event::Caseload(e) if e.on => format!("put {patient} on the caseload of {}", leaf.unit),
         Event::Caseload(_) => format!("took {patient} off the caseload of {}", leaf.unit),
-        Event::GrantEnded(e) => format!("grant {} of {pair} ended", e.grant),
-        Event::Withdrawal(e) if e.step() == WithdrawalStep::Due => {
-            format!("a removal is due under grant {} of {pair}", e.grant)
-        }
-        Event::Withdrawal(e) => format!(
-            "{pair}: removed {}, could not remove {} (job {})",
-            e.removed, e.not_removed, e.job
-        ),
+        Event::GrantEnded(e) => format!("grant {} of {pair} ended{}", e.grant, why(e.end())),
+        Event::Withdrawal(e) => withdrawal(e, pair, patient),
         _ => return None,
     };
     Some(text)
+}
+
+fn why(end: GrantEnd) -> &'static str {
+    match end {
+        GrantEnd::Unspecified => "",
+        GrantEnd::HalfOff => ", because a half was turned off",
+        GrantEnd::Expired => ", because its time was over",
+        GrantEnd::UnitRetired => ", because one of the units left",
+        GrantEnd::UnitSuspended => ", because its source was suspended and what it shared out withdrawn",
+        GrantEnd::EmergencyOver => ", with the emergency access",
+    }
+}
+
+fn withdrawal(event: &WithdrawalEvent, pair: &str, patient: &str) -> String {
+    if event.step() != WithdrawalStep::Due {
+        return format!(
+            "{pair}: removed {}, could not remove {} (job {})",
+            event.removed, event.not_removed, event.job
+        );
+    }
+    if event.due.is_empty() {
+        let categories: Vec<String> = event
+            .categories
+            .iter()
+            .map(|c| terms::category(c.unsigned_abs()))
+            .collect();
+        let of = if categories.is_empty() {
+            "of some patients' records".to_owned()
+        } else {
+            format!("of {}", categories.join(", "))
+        };
+        return format!("a removal {of} is due under grant {} of {pair}", event.grant);
+    }
+    let each = event.due.iter();
+    let due: Vec<String> = each
+        .map(|due| format!("{} → {} (grant {})", due.source, due.recipient, due.grant))
+        .collect();
+    format!("removals of the records of {patient} are due: {}", due.join(", "))
 }
 
 fn side(which: Side) -> &'static str {

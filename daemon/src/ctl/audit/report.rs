@@ -6,7 +6,8 @@ use handfast_proto::{
     audit::kind_of,
     v1::{
         AuditField, AuditKind, AuditLeaf, PatientReportRequest, PatientReportResponse, PatientWordValue,
-        ReportedEvent, ReportedSending, ReportedView, Side, audit_client::AuditClient, audit_leaf::Event,
+        ReportedEvent, ReportedSending, ReportedView, Side, WithdrawalEvent, WithdrawalStep,
+        audit_client::AuditClient, audit_leaf::Event,
     },
 };
 use serde_json::json;
@@ -187,9 +188,10 @@ fn happened(event: &ReportedEvent) -> Option<String> {
     let entry = event.entry.as_ref()?;
     let leaf: &AuditLeaf = entry.leaf.as_ref()?;
     let at = moment(leaf.at);
-    let (source, recipient) = (
+    let (source, recipient, unit) = (
         named(&event.source_name, &leaf.source),
         named(&event.recipient_name, &leaf.recipient),
+        named(&event.unit_name, &leaf.unit),
     );
     let reason = value(&entry.values, AuditField::Reason);
     let because = reason.map_or_else(String::new, |reason| format!("; reason given: {reason}"));
@@ -199,7 +201,6 @@ fn happened(event: &ReportedEvent) -> Option<String> {
                 Side::ShareIn => "to its receiving your records from others",
                 _ => "to its sending your records to others",
             };
-            let unit = named(&event.unit_name, &leaf.unit);
             let said = match word.word() {
                 PatientWordValue::Yes => "that you said yes",
                 PatientWordValue::No => "that you said no",
@@ -222,28 +223,61 @@ fn happened(event: &ReportedEvent) -> Option<String> {
             };
             format!("The emergency access of {recipient} to records of {source} was found {found} on {at}.")
         }
-        Event::Withdrawal(_) => {
-            format!(
-                "Records about you that {recipient} had received from {source} were due to be removed on {at}."
-            )
+        Event::Withdrawal(e) if e.step() == WithdrawalStep::Due => {
+            let records = match what_is_due(e, &leaf.unit) {
+                What::OfAPair => format!("that {recipient} had received from {source}"),
+                What::Sent => format!("that others had received from {unit}"),
+                What::Received => format!("that {unit} had received from others"),
+                What::Both => format!("that {unit} had received from others, or others from it,"),
+            };
+            format!("Records about you {records} were due to be removed on {at}.")
         }
+        Event::Withdrawal(e) => removed(e, &source, &recipient, &at),
         Event::NumbersJoined(_) => {
             format!("It was recorded on {at} that your NHS number was another one before.")
         }
         _ if kind_of(leaf) == AuditKind::Caseload => {
-            format!(
-                "{} recorded on {at} that you are its patient, or no longer are.",
-                named(&event.unit_name, &leaf.unit)
-            )
+            format!("{unit} recorded on {at} that you are its patient, or no longer are.")
         }
         _ => return None,
     };
     Some(text)
 }
 
+/// Which records are due to be removed, as the unit sees it whose entry it is.
+enum What {
+    OfAPair,
+    Sent,
+    Received,
+    Both,
+}
+
+fn what_is_due(event: &WithdrawalEvent, unit: &str) -> What {
+    let due = &event.due;
+    if due.is_empty() {
+        What::OfAPair
+    } else if due.iter().all(|due| due.source == unit) {
+        What::Sent
+    } else if due.iter().all(|due| due.recipient == unit) {
+        What::Received
+    } else {
+        What::Both
+    }
+}
+
+fn removed(event: &WithdrawalEvent, source: &str, recipient: &str, at: &str) -> String {
+    if event.not_removed > 0 {
+        return format!(
+            "On {at} {recipient} reported that it could not remove all records about you that it had received from \
+             {source}."
+        );
+    }
+    format!("{recipient} removed records about you that it had received from {source}, on {at}.")
+}
+
 #[cfg(test)]
 pub(super) mod tests {
-    use handfast_proto::v1::ReportedCategory;
+    use handfast_proto::v1::{AuditEntry, ReportedCategory, WithdrawalDue};
 
     use super::*;
 
@@ -295,5 +329,59 @@ pub(super) mod tests {
         assert!(text.contains("Viewed by Dr Lee at St Anne's (Z00303) on"));
         assert!(text.contains("reason given: on the ward."));
         assert!(text.contains("Perhaps sent"));
+    }
+
+    fn told(leaf: AuditLeaf) -> String {
+        let event = ReportedEvent {
+            entry: Some(AuditEntry {
+                leaf: Some(leaf),
+                ..AuditEntry::default()
+            }),
+            unit_name: "Hill Practice".to_owned(),
+            source_name: "Hill Practice".to_owned(),
+            recipient_name: "St Anne's".to_owned(),
+        };
+        happened(&event).unwrap()
+    }
+
+    #[test]
+    fn what_was_due_to_be_removed_and_what_was_is_told_apart() {
+        let due = |source: &str, recipient: &str| WithdrawalDue {
+            source: source.to_owned(),
+            recipient: recipient.to_owned(),
+            grant: 1,
+        };
+        let withdrawal = |event| AuditLeaf {
+            event: Some(Event::Withdrawal(event)),
+            ..AuditLeaf::default()
+        };
+        let due_of = |all: &[WithdrawalDue]| AuditLeaf {
+            unit: "Z00101".to_owned(),
+            ..withdrawal(WithdrawalEvent {
+                step: WithdrawalStep::Due.into(),
+                due: all.to_vec(),
+                ..WithdrawalEvent::default()
+            })
+        };
+        let text = told(due_of(&[due("Z00101", "Z00202"), due("Z00101", "Z00303")]));
+        let others =
+            "Records about you that others had received from Hill Practice (Z00101) were due to be removed";
+        assert!(text.starts_with(others), "{text}");
+        let text = told(due_of(&[due("Z00202", "Z00101")]));
+        let own =
+            "Records about you that Hill Practice (Z00101) had received from others were due to be removed";
+        assert!(text.starts_with(own), "{text}");
+        let confirmed = |not_removed| AuditLeaf {
+            source: "Z00101".to_owned(),
+            recipient: "Z00303".to_owned(),
+            ..withdrawal(WithdrawalEvent {
+                step: WithdrawalStep::Confirmed.into(),
+                removed: 2,
+                not_removed,
+                ..WithdrawalEvent::default()
+            })
+        };
+        assert!(told(confirmed(0)).starts_with("St Anne's (Z00303) removed records about you"));
+        assert!(told(confirmed(1)).contains("could not remove all"));
     }
 }

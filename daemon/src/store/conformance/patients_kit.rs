@@ -77,7 +77,7 @@ pub(crate) fn claim(unit: &str, patient: NhsNumber, on: bool) -> ClaimChange {
 pub(crate) fn followed_by(jobs: &[NewJob]) -> With {
     With {
         jobs: jobs.to_vec(),
-        audit: Vec::new(),
+        ..With::nothing()
     }
 }
 

@@ -75,7 +75,7 @@ pub(super) async fn set_half(
 ) -> Result<HalfOutcome, StoreError> {
     let mut write = main.write().await?;
     let result = grants::turn(write.conn(), change).await;
-    write.finish_with(result, with, change.at).await
+    write.finish_with_what_it_did(result, with, change.at).await
 }
 
 /// The pairs of which a half was ever set, with a unit as source.

@@ -113,7 +113,7 @@ pub(super) async fn append(main: &Database, group: &AppendGroup) -> Result<Vec<W
     }
     let mut write = main.write().await?;
     let result = keep(write.conn(), group, moves).await;
-    write.finish_with(result, &group.with, group.at).await
+    write.finish_with_what_it_did(result, &group.with, group.at).await
 }
 
 async fn keep(

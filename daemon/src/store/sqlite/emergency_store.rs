@@ -83,7 +83,7 @@ impl EmergencyGrants for SqliteStore {
             Ok(outcomes)
         }
         .await;
-        write.finish_with(result, with, at).await
+        write.finish_with_what_it_did(result, with, at).await
     }
 
     async fn emergencies(&self) -> Result<Vec<EmergencyRow>, StoreError> {

@@ -30,7 +30,7 @@ pub(super) async fn end(main: &Database, now: i64, with: &With) -> Result<Vec<Ha
         Ok(outcomes)
     }
     .await;
-    write.finish_with(result, with, now).await
+    write.finish_with_what_it_did(result, with, now).await
 }
 
 async fn pairs<'e>(executor: impl sqlx::SqliteExecutor<'e>, now: i64) -> Result<Vec<Pair>, StoreError> {

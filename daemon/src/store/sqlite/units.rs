@@ -101,7 +101,7 @@ pub(super) async fn set_state(
 ) -> Result<UnitStateOutcome, StoreError> {
     let mut write = main.write().await?;
     let result = change_state(write.conn(), change).await;
-    write.finish_with(result, with, change.at).await
+    write.finish_with_what_it_did(result, with, change.at).await
 }
 
 async fn change_state(

@@ -32,7 +32,7 @@ pub(super) async fn record(
     let mut write = main.write().await?;
     let at = changes.iter().map(|change| change.at).max().unwrap_or(0);
     let result = apply(write.conn(), changes).await;
-    write.finish_with(result, with, at).await
+    write.finish_with_what_it_did(result, with, at).await
 }
 
 /// Records words in a transaction of the caller's.

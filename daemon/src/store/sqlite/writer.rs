@@ -14,7 +14,7 @@ use super::{
     fault::{fault, full_or, is_already_rolled_back},
     settings::{BUSY_TIMEOUT, Settings},
 };
-use crate::store::{StoreError, With};
+use crate::store::{Did, StoreError, With};
 
 /// How long a checkpoint waits for those who read older states; writers wait behind it.
 const CHECKPOINT_WAIT: Duration = Duration::from_millis(100);
@@ -186,6 +186,26 @@ impl Write<'_> {
     ) -> Result<T, StoreError> {
         let result = match result {
             Ok(value) => beside::enter(self.conn(), with, at).await.map(|()| value),
+            Err(error) => Err(error),
+        };
+        self.finish(result).await
+    }
+
+    /// The same for a change to grants or words, of which the result says what it did.
+    pub(super) async fn finish_with_what_it_did<T>(
+        mut self,
+        result: Result<T, StoreError>,
+        with: &With,
+        at: i64,
+    ) -> Result<T, StoreError>
+    where
+        for<'t> &'t T: Into<Did<'t>>,
+    {
+        let result = match result {
+            Ok(value) => {
+                let entered = beside::enter_what_it_did(self.conn(), with, (&value).into(), at).await;
+                entered.map(|()| value)
+            }
             Err(error) => Err(error),
         };
         self.finish(result).await

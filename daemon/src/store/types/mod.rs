@@ -38,4 +38,4 @@ pub use people::{
     UnitState,
 };
 pub use subscriptions::{DeadLetterRow, Hello, PairState, Subscription};
-pub use with::With;
+pub use with::{Did, Enters, With};
