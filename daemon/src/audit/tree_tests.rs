@@ -171,6 +171,7 @@ async fn entries_are_found_once_the_index_has_caught_up() {
     world.enter(1).await;
     let all = EntryQuery {
         unit: None,
+        other: None,
         kinds: Vec::new(),
         from: 0,
         to: i64::MAX,

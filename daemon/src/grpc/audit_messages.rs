@@ -13,6 +13,10 @@ use crate::sharing::{
 /// Why the recipient's people see no more.
 const RECEIVED_ONLY: &str = "What was not sent is for the source's people alone: shown is what was received.";
 
+/// Why older ends and withdrawals may be missing.
+const NOT_ALL_ENDS: &str =
+    "There are more ends and withdrawals than one answer looks at: the oldest are not shown.";
+
 pub(super) fn found(found: Found) -> v1::SearchAuditResponse {
     v1::SearchAuditResponse {
         entries: found.entries.into_iter().map(entry).collect(),
@@ -47,15 +51,15 @@ pub(super) fn handed_over(handed: HandedOver) -> v1::HandedOver {
 }
 
 pub(super) fn explained(explained: Explained) -> v1::ExplainResponse {
-    let not_told = if explained.received_only {
-        RECEIVED_ONLY
-    } else {
-        ""
-    };
+    let told = [
+        (explained.received_only, RECEIVED_ONLY),
+        (!explained.all_ends, NOT_ALL_ENDS),
+    ];
+    let not_told: Vec<&str> = told.iter().filter(|(not, _)| *not).map(|(_, why)| *why).collect();
     v1::ExplainResponse {
         records: explained.records.into_iter().map(record).collect(),
         next: explained.next,
-        not_told: not_told.to_owned(),
+        not_told: not_told.join(" "),
     }
 }
 

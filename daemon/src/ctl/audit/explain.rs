@@ -83,6 +83,7 @@ fn event(event: &RecordEvent) -> String {
         AuditKind::PerhapsDisclosed => format!("seq {} perhaps received", event.seq),
         AuditKind::Withheld => format!("seq {} withheld: {}", event.seq, withheld_words(event.withheld())),
         AuditKind::GrantEnded => "the grant ended".to_owned(),
+        AuditKind::EmergencyEnded => "the emergency access ended".to_owned(),
         AuditKind::Withdrawal => "a removal was due or carried out".to_owned(),
         other => kind_word(other),
     };

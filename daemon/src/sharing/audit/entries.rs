@@ -160,6 +160,7 @@ impl AuditDesk {
         self.ctx.audit.index().caught_up().await?;
         let mut query = EntryQuery {
             unit,
+            other: None,
             kinds: search.kinds.clone(),
             from: search.from,
             to: end_of(search.to),

@@ -4,21 +4,20 @@
 use std::collections::{BTreeMap, HashSet};
 
 use handfast_proto::{
-    audit::decode_leaf,
     ids::{NhsNumber, OdsCode, RecordId},
-    v1::{AuditField, AuditKind, AuditPersonal, Category, Op, WithheldReason, audit_leaf::Event},
+    v1::{AuditKind, Category, Op, WithheldReason},
 };
-use prost::Message as _;
 
 use super::{
     desk::AuditDesk,
+    ends::{End, ends_of},
     handed::{HandedOver, Version},
 };
 use crate::{
     audit::withheld_reason,
     consent::{Book, Decision, GrantId, Pair, Terms},
     sharing::{ActError, Caller},
-    store::EntryQuery,
+    store::Of,
 };
 
 /// Versions of a patient's records looked at for one answer.
@@ -27,8 +26,8 @@ const MAX_VERSIONS: usize = 10_000;
 /// Records in one answer.
 const MAX_RECORDS: usize = 200;
 
-/// Ends of grants and withdrawals of a unit looked at, the newest.
-const MAX_ENDS: u32 = 2_000;
+/// The largest seq that a store can name.
+const MAX_SEQ: u64 = i64::MAX.unsigned_abs();
 
 /// How a record stands at the recipient.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,6 +89,8 @@ pub struct Explained {
     pub next: String,
     /// Whether the reader is the recipient's, who is not told what was withheld.
     pub received_only: bool,
+    /// Whether every end of a grant and every withdrawal of the pair was looked at.
+    pub all_ends: bool,
 }
 
 impl AuditDesk {
@@ -117,14 +118,21 @@ impl AuditDesk {
         self.ctx.audit.index().caught_up().await?;
         let numbers = self.numbers_of(own, patient).await?;
         let (versions, handed) = self.history(own, pair, &numbers).await?;
-        let ends = self.ends(own, pair, &numbers).await?;
+        let (ends, all_ends) = self.ends(pair, &numbers).await?;
+        let current = self.current_seqs(pair.source, &numbers).await?;
         let book = self.ctx.revoker.book();
-        let now = self.ctx.clock.now_ms();
+        let ground = Ground {
+            book: &book,
+            pair,
+            now: self.ctx.clock.now_ms(),
+            ends: &ends,
+            current: &current,
+        };
         let received_only = own == pair.recipient;
         let mut records: Vec<ExplainedRecord> = Vec::new();
         for (record, last) in versions {
             let of: Vec<&HandedOver> = handed.iter().filter(|h| h.record == record).collect();
-            let explained = explain_one(&book, pair, now, last, &of, &ends);
+            let explained = explain_one(&ground, last, &of);
             if received_only {
                 records.extend(as_received(explained, &of));
             } else {
@@ -143,7 +151,24 @@ impl AuditDesk {
             records,
             next: next.unwrap_or_default(),
             received_only,
+            all_ends,
         })
+    }
+
+    /// The newest versions of records of these numbers, among them those of which the payload is erased.
+    async fn current_seqs(&self, source: OdsCode, numbers: &[NhsNumber]) -> Result<HashSet<u64>, ActError> {
+        let limit = u32::try_from(MAX_VERSIONS).unwrap_or(u32::MAX);
+        let mut current = HashSet::new();
+        for number in numbers {
+            let of = Of::Patient(*number);
+            let found = self
+                .ctx
+                .store
+                .current_versions(source, of, 0, MAX_SEQ, limit)
+                .await?;
+            current.extend(found.iter().map(|record| record.seq));
+        }
+        Ok(current)
     }
 
     /// The last version of each of the patient's records, and what was handed over of any.
@@ -171,102 +196,64 @@ impl AuditDesk {
         }
         Ok((versions, handed))
     }
-
-    /// Ends of grants, and withdrawals, of the pair: everyone's and the patient's.
-    async fn ends(
-        &self,
-        own: OdsCode,
-        pair: Pair,
-        numbers: &[NhsNumber],
-    ) -> Result<Vec<(GrantId, RecordEvent)>, ActError> {
-        let query = EntryQuery {
-            unit: Some(own),
-            kinds: vec![AuditKind::GrantEnded, AuditKind::Withdrawal],
-            from: 0,
-            to: i64::MAX,
-            before: u64::MAX,
-            limit: MAX_ENDS,
-        };
-        let indexes = self.ctx.store.find_entries(&query).await?;
-        let numbers: HashSet<String> = numbers.iter().map(|number| number.reveal()).collect();
-        let mut ends = Vec::new();
-        for row in self.ctx.store.audit_entries_at(&indexes).await? {
-            let Ok(leaf) = decode_leaf(&row.entry.leaf) else {
-                continue;
-            };
-            let of_pair = leaf.source == pair.source.as_str() && leaf.recipient == pair.recipient.as_str();
-            let personal = AuditPersonal::decode(row.entry.personal.clone()).unwrap_or_default();
-            let mut patients = personal
-                .values
-                .iter()
-                .filter(|v| v.field() == AuditField::Patient);
-            if !of_pair || patients.any(|v| !numbers.contains(&v.value)) {
-                continue;
-            }
-            let grant = match &leaf.event {
-                Some(Event::GrantEnded(event)) => event.grant,
-                Some(Event::Withdrawal(event)) => event.grant,
-                _ => continue,
-            };
-            let event = RecordEvent {
-                entry: row.index,
-                at: leaf.at,
-                kind: row.entry.kind,
-                seq: 0,
-                withheld: WithheldReason::Unspecified,
-                removal: false,
-            };
-            ends.push((GrantId(grant), event));
-        }
-        Ok(ends)
-    }
 }
 
 fn bad_place() -> ActError {
     ActError::invalid("after", "give the text that the answer before gave")
 }
 
-/// What is known of one record: `last` is its newest version, `handed` what the log says of any.
-fn explain_one(
-    book: &Book,
+/// What an explanation goes by.
+struct Ground<'g> {
+    book: &'g Book,
     pair: Pair,
     now: i64,
-    last: Version,
-    handed: &[&HandedOver],
-    ends: &[(GrantId, RecordEvent)],
-) -> ExplainedRecord {
-    let grants: HashSet<GrantId> = handed.iter().filter(|h| arrived(h)).map(|h| h.grant).collect();
-    let mut events: Vec<RecordEvent> = handed
-        .iter()
-        .map(|h| RecordEvent {
-            entry: h.entry,
-            at: h.at,
-            kind: h.kind,
-            seq: h.seq,
-            withheld: h.withheld,
-            removal: h.op == Op::Remove,
-        })
-        .collect();
-    let first = handed.iter().filter(|h| arrived(h)).map(|h| h.entry).min();
-    let after = ends
-        .iter()
-        .filter(|(grant, e)| grants.contains(grant) && Some(e.entry) > first);
-    events.extend(after.map(|(_, event)| *event));
-    events.sort_unstable();
+    ends: &'g [End],
+    /// The seqs that are the newest version of a record of this patient's.
+    current: &'g HashSet<u64>,
+}
+
+/// What is known of one record: `last` is its newest version, `handed` what the log says of any.
+fn explain_one(ground: &Ground<'_>, last: Version, handed: &[&HandedOver]) -> ExplainedRecord {
+    let Ground { book, pair, now, .. } = *ground;
     let retracted = last.op == Op::Retract;
-    let allowed = !retracted && book.allows(pair, &last.subject, now);
-    let withheld = match book
-        .under(pair, Terms::of(&book.terms(pair), book.policy()))
-        .decide(&last.subject, now)
-    {
-        Decision::Withhold(reason) if !allowed && !retracted => withheld_reason(reason),
+    let gone = retracted || !ground.current.contains(&last.seq);
+    let allowed = !gone && book.allows(pair, &last.subject, now);
+    // What is frozen is held, and goes on when the suspension ends.
+    let may_be_held = !gone && book.allows_but_for_suspension(pair, &last.subject, now);
+    let terms = Terms::of(&book.terms(pair), book.policy());
+    let withheld = match book.under(pair, terms).decide(&last.subject, now) {
+        Decision::Withhold(reason) if !allowed && !gone => withheld_reason(reason),
         _ => WithheldReason::Unspecified,
     };
-    let standing = match (allowed, grants.is_empty()) {
-        (true, false) => Standing::Forwarded,
-        (true, true) => Standing::Due,
-        (false, false) => Standing::Withdrawn,
-        (false, true) => Standing::Withheld,
+    let ends = ends_of(ground.ends, handed, may_be_held);
+    let mut events: Vec<RecordEvent> = handed
+        .iter()
+        .map(|h| said(h))
+        .chain(ends.iter().map(|end| end.event))
+        .collect();
+    events.sort_unstable();
+    let had = handed.iter().any(|h| arrived(h));
+    let removed = handed
+        .iter()
+        .filter(|h| h.op == Op::Remove && h.kind == AuditKind::Disclosed);
+    let removed = removed.map(|h| h.entry).max().unwrap_or(0);
+    let in_force = |grant: GrantId| {
+        book.terms(pair).grant == Some(grant) || book.of_pair(pair).iter().any(|(known, _)| *known == grant)
+    };
+    let holds = handed
+        .iter()
+        .filter(|h| arrived(h) && in_force(h.grant))
+        .any(|h| {
+            let ended = ends
+                .iter()
+                .any(|end| end.grant == h.grant && end.event.entry > h.entry);
+            !ended && removed < h.entry
+        });
+    let standing = match (may_be_held, holds, had) {
+        (true, true, _) => Standing::Forwarded,
+        (true, false, _) if allowed => Standing::Due,
+        (_, _, true) => Standing::Withdrawn,
+        (_, _, false) => Standing::Withheld,
     };
     ExplainedRecord {
         record: last.record,
@@ -280,9 +267,15 @@ fn explain_one(
     }
 }
 
-/// Whether a version is, or perhaps is, at the recipient by it.
-fn arrived(handed: &HandedOver) -> bool {
-    handed.kind != AuditKind::Withheld && handed.op != Op::Remove
+fn said(handed: &HandedOver) -> RecordEvent {
+    RecordEvent {
+        entry: handed.entry,
+        at: handed.at,
+        kind: handed.kind,
+        seq: handed.seq,
+        withheld: handed.withheld,
+        removal: handed.op == Op::Remove,
+    }
 }
 
 /// The recipient's people are told of what they hold or held, and of that no reason. What its source has changed
@@ -296,4 +289,9 @@ fn as_received(mut record: ExplainedRecord, handed: &[&HandedOver]) -> Option<Ex
     record.withheld = WithheldReason::Unspecified;
     record.events.retain(|event| event.kind != AuditKind::Withheld);
     Some(record)
+}
+
+/// Whether a version is, or perhaps is, at the recipient by it.
+pub(super) fn arrived(handed: &HandedOver) -> bool {
+    handed.kind != AuditKind::Withheld && handed.op != Op::Remove
 }

@@ -319,6 +319,7 @@ impl File {
         self.ctx.audit.index().caught_up().await?;
         let query = EntryQuery {
             unit: None,
+            other: None,
             kinds: vec![AuditKind::PersonalErased],
             from: 0,
             to: i64::MAX,

@@ -59,6 +59,8 @@ pub struct HandedOver {
     pub entry: u64,
     /// Under which grant.
     pub grant: GrantId,
+    /// In which reconcile job; 0: live.
+    pub job: u64,
 }
 
 /// A version of a patient's record in its source's stream.
@@ -78,6 +80,7 @@ struct Said {
     at: i64,
     recipient: OdsCode,
     grant: GrantId,
+    job: u64,
     kind: AuditKind,
     withheld: WithheldReason,
     removals: bool,
@@ -99,6 +102,7 @@ impl Said {
             at: self.at,
             entry: self.entry,
             grant: self.grant,
+            job: self.job,
         }
     }
 }
@@ -317,6 +321,12 @@ fn of_batch<'b>(
 /// What a leaf says of seqs.
 fn say(entry: u64, leaf: &AuditLeaf) -> impl Iterator<Item = Said> {
     let mut said = Vec::new();
+    let job = match &leaf.event {
+        Some(Event::Disclosed(event)) => event.job,
+        Some(Event::PerhapsDisclosed(event)) => event.job,
+        Some(Event::Withheld(event)) => event.job,
+        _ => 0,
+    };
     let mut add = |recipient: &str, grant, kind, withheld, removals, runs: &[u64]| {
         let (Ok(recipient), Ok(runs)) = (recipient.parse(), Runs::from_wire(runs)) else {
             return;
@@ -326,6 +336,7 @@ fn say(entry: u64, leaf: &AuditLeaf) -> impl Iterator<Item = Said> {
             at: leaf.at,
             recipient,
             grant: GrantId(grant),
+            job,
             kind,
             withheld,
             removals,

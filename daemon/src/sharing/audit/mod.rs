@@ -1,6 +1,7 @@
 //! Reading the audit log: searching, explaining, reporting, exporting, erasing and proving.
 
 mod desk;
+mod ends;
 mod entries;
 mod erase;
 mod explain;

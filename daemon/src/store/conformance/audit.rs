@@ -229,6 +229,7 @@ pub(crate) async fn entries_are_found_by_unit_kind_and_time<B: Backend>() {
     assert_eq!(store.audit_indexed().await.unwrap(), 4, "never back");
     let everything = EntryQuery {
         unit: None,
+        other: None,
         kinds: Vec::new(),
         from: 0,
         to: i64::MAX,
@@ -244,6 +245,11 @@ pub(crate) async fn entries_are_found_by_unit_kind_and_time<B: Backend>() {
     assert_eq!(find(of(WARD)).await, [3, 1, 0]);
     assert_eq!(find(of(HILL)).await, [3, 0]);
     assert!(find(of(VALE)).await.is_empty());
+    let of_both = EntryQuery {
+        other: Some(ods(HILL)),
+        ..of(WARD)
+    };
+    assert_eq!(find(of_both).await, [3, 0]);
     let of_kind = EntryQuery {
         kinds: vec![AuditKind::Viewed, AuditKind::Disclosed],
         ..of(WARD)

@@ -158,6 +158,8 @@ async fn insert_blocks(conn: &mut SqliteConnection, rows: &[BlockRow<'_>]) -> Re
 pub(super) async fn find(records: &Database, query: &EntryQuery) -> Result<Vec<u64>, StoreError> {
     let sql = "SELECT idx FROM audit_unit
                WHERE unit = ?1 AND idx < ?2 AND at >= ?3 AND at < ?4
+                 AND (?7 IS NULL OR EXISTS (
+                     SELECT 1 FROM audit_unit AS other WHERE other.unit = ?7 AND other.idx = audit_unit.idx))
                  AND (?5 = '[]' OR kind IN (SELECT value FROM json_each(?5)))
                ORDER BY idx DESC LIMIT ?6";
     let kinds: Vec<String> = query
@@ -175,6 +177,7 @@ pub(super) async fn find(records: &Database, query: &EntryQuery) -> Result<Vec<u
         .bind(query.to)
         .bind(format!("[{}]", kinds.join(",")))
         .bind(query.limit)
+        .bind(query.other.map(|unit| unit.to_string()))
         .fetch_all(records.readers())
         .await
         .map_err(fault)?;

@@ -41,6 +41,8 @@ pub struct EntryRow {
 pub struct EntryQuery {
     /// Those that concern a unit; `None`: all but those about what was handed over and withheld.
     pub unit: Option<OdsCode>,
+    /// Of those only the ones that concern this unit too.
+    pub other: Option<OdsCode>,
     /// Of these kinds; empty: of all.
     pub kinds: Vec<AuditKind>,
     /// From this moment on.
