@@ -185,7 +185,7 @@ impl Inner {
         self.store.keep_head(&signed, &nodes).await?;
         *tree = Some(grown);
         self.heads.send_replace(Some(signed));
-        tracing::info!(size = head.size, root = %head.root, "signed a head of the audit log");
+        publish(&signed, &self.trust_domain);
         Ok(Some(signed))
     }
 
@@ -230,6 +230,22 @@ impl Inner {
         }
         Ok(made)
     }
+}
+
+/// Publishes a head in the daemon's own log, with all that it takes to verify it: whoever keeps the line can hold the
+/// audit log against it.
+fn publish(signed: &SignedHead, trust_domain: &str) {
+    let SignedHead { head, signature, key } = signed;
+    let signature: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+    tracing::info!(
+        size = head.size,
+        root = %head.root,
+        signed_at = head.signed_at,
+        %trust_domain,
+        %key,
+        %signature,
+        "signed a head of the audit log"
+    );
 }
 
 /// The hashes of perfect subtrees, all of them under a signed head: the larger ones are kept, the smaller ones

@@ -4,13 +4,14 @@
 //! Detects: a head over something that is not durable, a tree taken up at another place than it was left, a
 //! proof from the wrong subtrees, and signing over a log that is not the one signed before.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use handfast_proto::{
     merkle::{SignedHead, SigningKey, verify_consistency, verify_inclusion},
     v1::DaemonChange,
 };
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Actor, AuditIndex, AuditTree, Scribe, TreeError, events::DaemonChanged, new_audit_key, read_audit_key,
@@ -196,4 +197,29 @@ fn a_key_is_read_from_the_file_it_was_written_to() {
         key.public()
     );
     assert!(read_audit_key("").is_err() && read_audit_key(&pem.replace("MC4", "MC5")).is_err());
+}
+
+/// Fails where heads are signed only when somebody asks, or less often than each minute.
+#[tokio::test]
+async fn new_entries_are_under_a_signed_head_within_a_minute_and_nobody_asks() {
+    let world = World::new().await;
+    let mut heads = world.tree.heads();
+    world.enter(1).await;
+    let stop = CancellationToken::new();
+    tokio::spawn(world.tree.clone().run(stop.clone()));
+    let size = |head: &Option<SignedHead>| head.map_or(0, |signed| signed.head.size);
+    heads.wait_for(|head| size(head) == 1).await.unwrap();
+    for entries in 2..5 {
+        world.enter(1).await;
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(59)).await;
+        // The store has threads of its own, which no paused clock waits for.
+        tokio::time::resume();
+        let signed = tokio::time::timeout(
+            Duration::from_secs(20),
+            heads.wait_for(|head| size(head) == entries),
+        );
+        signed.await.expect("signed within a minute").unwrap();
+    }
+    stop.cancel();
 }
