@@ -73,9 +73,10 @@ impl Service for EnrolmentService {
                 Ok(Response::new(message(enrolled)))
             }
             Err(EnrolError::HolderRefused) => {
-                Err(self
+                let refused = self
                     .identities
-                    .refuse(&holder, None, METHOD, "the holder has left"))
+                    .refuse_holder(&holder, METHOD, "the holder has left");
+                Err(refused.await)
             }
             Err(e) => {
                 tracing::warn!(%holder, method = METHOD, reason = %e, "could not renew");

@@ -52,15 +52,13 @@ impl Identities {
             self.check_unit(*ods, method, Access::TakingPart).await?;
         }
         let found = Caller::resolve(&holder, self.store.as_ref(), self.clock.now_ms()).await;
-        found.map_err(|e| cannot_look_up(&e, method))?.ok_or_else(|| {
-            self.note(
-                &holder,
-                None,
-                method,
-                "revoked, or of a retired unit, or not known",
-            );
-            Status::permission_denied("this credential is not good any more: ask your administrator")
-        })
+        if let Some(caller) = found.map_err(|e| cannot_look_up(&e, method))? {
+            return Ok(caller);
+        }
+        let why = "revoked, or of a retired unit, or not known";
+        self.note(&holder, self.unit_of(&holder).await, method, why);
+        let say = "this credential is not good any more: ask your administrator";
+        Err(Status::permission_denied(say))
     }
 
     /// The unit whose agent calls, under `access`. Refuses as [`Identities::peer`] does, and persons.
@@ -75,7 +73,9 @@ impl Identities {
                 self.check_unit(ods, method, access).await?;
                 Ok(ods)
             }
-            person @ Holder::Person(_) => Err(self.refuse(&person, None, method, "not a unit's agent")),
+            person @ Holder::Person(_) => {
+                Err(self.refuse_holder(&person, method, "not a unit's agent").await)
+            }
         }
     }
 
@@ -103,6 +103,18 @@ impl Identities {
     ) -> Status {
         self.note(holder, unit, method, reason);
         Status::permission_denied("you may not do this")
+    }
+
+    /// The same where no more is known of the caller than their certificate. Whose officers are to see it is looked
+    /// up, of those who have left too.
+    pub async fn refuse_holder(&self, holder: &Holder, method: &'static str, reason: &str) -> Status {
+        self.refuse(holder, self.unit_of(holder).await, method, reason)
+    }
+
+    /// The unit of a person. Where it cannot be looked up, the refusal is entered all the same.
+    async fn unit_of(&self, holder: &Holder) -> Option<OdsCode> {
+        let Holder::Person(id) = holder else { return None };
+        self.store.person(id).await.ok().flatten()?.unit
     }
 
     /// A call of nobody who could be named was refused, and logged where that was.
