@@ -174,6 +174,9 @@ fn viewed(view: &ReportedView) -> String {
         named(&view.unit_name, &view.unit),
         moment(view.at)
     );
+    if !view.permission.is_empty() {
+        let _ = write!(text, ", by the permission {}", view.permission);
+    }
     if !view.source.is_empty() {
         let _ = write!(text, ", records from {}", named(&view.source_name, &view.source));
     }
@@ -320,6 +323,7 @@ pub(super) mod tests {
             unit: "Z00303".to_owned(),
             unit_name: "St Anne's".to_owned(),
             person: "Dr Lee".to_owned(),
+            permission: "Clinical Practitioner".to_owned(),
             reason: "on the ward".to_owned(),
             at: 1_795_392_000_000,
             ..ReportedView::default()
@@ -327,6 +331,7 @@ pub(super) mod tests {
         report.sendings[0].perhaps = true;
         let text = Told::of(&report).text();
         assert!(text.contains("Viewed by Dr Lee at St Anne's (Z00303) on"));
+        assert!(text.contains("by the permission Clinical Practitioner"), "{text}");
         assert!(text.contains("reason given: on the ward."));
         assert!(text.contains("Perhaps sent"));
     }
