@@ -138,7 +138,10 @@ async fn the_log_is_written_in_every_form_and_proven_after_an_erasure() -> anyho
     );
     let events = told.deployment.dir().join("events.ndjson");
     let events_path = events.to_string_lossy();
-    told.audit(&["export", "--format", "fhir", "--out", &events_path])
+    let export = ["export", "--format", "fhir", "--out", &events_path];
+    let without = told.audit(&export).await?;
+    ensure!(without.code == 2, "an export without a reason: {without:?}");
+    told.audit(&[&export[..], &["--reason", "asked for"]].concat())
         .await?
         .ok()?;
     let lines = fs::read_to_string(&events)?;

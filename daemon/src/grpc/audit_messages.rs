@@ -145,6 +145,7 @@ pub(super) fn exported(entries: Vec<ExportedEntry>) -> v1::ExportAuditResponse {
     let each = entries.into_iter().map(|exported| v1::ExportedEntry {
         entry: Some(entry(exported.entry)),
         handed_over: exported.handed_over.into_iter().map(handed_over).collect(),
+        emergency: exported.emergency,
     });
     v1::ExportAuditResponse {
         data: bytes::Bytes::new(),

@@ -32,6 +32,9 @@ pub trait EmergencyGrants: Send + Sync + 'static {
         with: &With,
     ) -> Result<Vec<HalfOutcome>, StoreError>;
 
+    /// Those of the grants that are emergency accesses, in force or not, by grant.
+    async fn which_are_emergencies(&self, grants: &[GrantId]) -> Result<Vec<GrantId>, StoreError>;
+
     /// Every emergency access that is in force, by grant.
     async fn emergencies(&self) -> Result<Vec<EmergencyRow>, StoreError>;
 }

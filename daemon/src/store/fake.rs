@@ -355,6 +355,10 @@ impl EmergencyGrants for FakeStore {
         absent()
     }
 
+    async fn which_are_emergencies(&self, _: &[GrantId]) -> Result<Vec<GrantId>, StoreError> {
+        absent()
+    }
+
     async fn emergencies(&self) -> Result<Vec<EmergencyRow>, StoreError> {
         absent()
     }

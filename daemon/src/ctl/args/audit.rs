@@ -150,14 +150,8 @@ pub(in crate::ctl) struct ExportArgs {
     pub(in crate::ctl) of: PatientIfAny,
     #[command(flatten)]
     pub(in crate::ctl) between: Between,
-    /// Why; it is entered in the log
-    #[arg(
-        long,
-        env = "HANDFAST_REASON",
-        value_name = "TEXT",
-        default_value = "an export of the log"
-    )]
-    pub(in crate::ctl) reason: String,
+    #[command(flatten)]
+    pub(in crate::ctl) reason: Reason,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

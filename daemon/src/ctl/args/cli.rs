@@ -233,7 +233,7 @@ mod tests {
             "audit search --patient 9990000018 --reason R",
             "audit search --kind half-set,disclosed --since 2027-03-31 --until 2027-04-01T00:00:00Z --reason R",
             "audit explain --patient-file - --from Z00101 --to Z00202 --reason R",
-            "audit export --out f",
+            "audit export --out f --reason R",
             "audit export --out f --format fhir --patient-file - --reason R",
             "audit verify f --public-key k",
             "audit report --patient 9990000018 --format html --out f --reason R",

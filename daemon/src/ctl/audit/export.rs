@@ -42,7 +42,7 @@ pub(super) async fn export(
         ExportFormat::Fhir => ExportForm::Entries,
     };
     let request = ExportAuditRequest {
-        reason: args.reason.clone(),
+        reason: args.reason.reason.clone(),
         form: form.into(),
         patient: patient_if_any(&args.of)?,
         from: args.between.since.unwrap_or(0),

@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 
 use handfast_proto::v1::{
     AuditEntry, AuditField, AuditKind, AuditLeaf, DaemonChange, ExportedEntry, HandedOver, Op,
-    audit_leaf::Event,
+    WithdrawalStep, audit_leaf::Event,
 };
 use serde_json::{Value, json};
 
 use super::{
     entry::{value, what},
     fhir_parts::{
-        DESTINATION_ROLE, LIFECYCLE, SOURCE_ROLE, actor, dcm, emergency_purpose, entry, instant, observer,
-        patient, record, side, unit_reference, viewer,
+        DCM, DESTINATION_ROLE, LIFECYCLE, SOURCE_ROLE, actor, dcm, emergency_purpose, entry, instant,
+        observer, patient, query, record, side, unit_reference, viewer,
     },
 };
 
@@ -55,11 +55,18 @@ impl Writer {
         }
         if by_patient.is_empty() {
             let first = exported.handed_over.first().map(|h| h.seq);
-            return vec![self.plain(seen, &leaf, first)];
+            return vec![self.plain(exported, seen, &leaf, first)];
         }
         let each = by_patient.into_iter();
-        each.flat_map(|(number, records)| self.disclosure(seen, &leaf, number, &records))
-            .collect()
+        let mut events: Vec<Value> = each
+            .flat_map(|(number, records)| self.disclosure(seen, &leaf, number, &records))
+            .collect();
+        if exported.emergency {
+            for event in &mut events {
+                event["purposeOfEvent"] = emergency_purpose();
+            }
+        }
+        events
     }
 
     fn disclosure(
@@ -117,7 +124,13 @@ impl Writer {
     }
 
     /// `part`: with what the part of the entry begins.
-    fn plain(&self, seen: &AuditEntry, leaf: &AuditLeaf, part: Option<u64>) -> Value {
+    fn plain(
+        &self,
+        exported: &ExportedEntry,
+        seen: &AuditEntry,
+        leaf: &AuditLeaf,
+        part: Option<u64>,
+    ) -> Value {
         let domain = self.trust_domain.as_str();
         let id = part.map_or_else(|| seen.index.to_string(), |seq| format!("{}-{seq}", seen.index));
         let shape = shape(leaf);
@@ -133,16 +146,21 @@ impl Writer {
             "source": observer(json!({"display": "handfastd"}), domain),
             "entity": [entry(seen.index, domain)],
         });
-        if let Some(subtype) = shape.subtype {
-            event["subtype"] = json!([dcm(subtype)]);
+        if let Some((system, code, display)) = shape.subtype {
+            event["subtype"] = json!([{"system": system, "code": code, "display": display}]);
         }
-        if shape.emergency {
+        if shape.emergency || exported.emergency {
             event["purposeOfEvent"] = emergency_purpose();
         }
         if let Some(number) = value(&seen.values, AuditField::Patient)
             && let Some(entities) = event["entity"].as_array_mut()
         {
             entities.insert(0, patient(number));
+        }
+        if let Some(Event::AuditRead(read)) = &leaf.event
+            && let Some(entities) = event["entity"].as_array_mut()
+        {
+            entities.push(query(&read.call, &read.asked));
         }
         event
     }
@@ -151,8 +169,11 @@ impl Writer {
     fn agents(&self, seen: &AuditEntry, leaf: &AuditLeaf) -> Vec<Value> {
         let mut agents = Vec::new();
         if matches!(leaf.event, Some(Event::Viewed(_))) {
+            let of = |field| value(&seen.values, field);
             agents.push(viewer(
-                value(&seen.values, AuditField::Viewer).unwrap_or("not told"),
+                of(AuditField::Viewer).unwrap_or("not told"),
+                of(AuditField::Permission),
+                of(AuditField::Reason),
             ));
         }
         let mut by = actor(leaf, &seen.values, &self.trust_domain);
@@ -167,7 +188,8 @@ impl Writer {
 /// DICOM's kind of an event, and the rest that follows from the kind of entry.
 struct Shape {
     kind: (&'static str, &'static str),
-    subtype: Option<(&'static str, &'static str)>,
+    /// System, code and display.
+    subtype: Option<(&'static str, &'static str, &'static str)>,
     action: &'static str,
     outcome: &'static str,
     emergency: bool,
@@ -177,15 +199,16 @@ const ALERT: (&str, &str) = ("110113", "Security Alert");
 const PATIENT_RECORD: (&str, &str) = ("110110", "Patient Record");
 const LOG_USED: (&str, &str) = ("110101", "Audit Log Used");
 const ACTIVITY: (&str, &str) = ("110100", "Application Activity");
-const RESTRICTED: (&str, &str) = ("110132", "Use of Restricted Function");
-const ATTRIBUTES: (&str, &str) = ("110135", "Object Security Attributes Changed");
-const ROLES: (&str, &str) = ("110136", "Security Roles Changed");
-const USER: (&str, &str) = ("110137", "User Security Attributes Changed");
-const CONFIGURATION: (&str, &str) = ("110129", "Security Configuration");
-const OVERRIDE_STARTED: (&str, &str) = ("110127", "Emergency Override Started");
-const OVERRIDE_STOPPED: (&str, &str) = ("110138", "Emergency Override Stopped");
-const STARTED: (&str, &str) = ("110120", "Application Start");
-const STOPPED: (&str, &str) = ("110121", "Application Stop");
+const RESTRICTED: (&str, &str, &str) = (DCM, "110132", "Use of Restricted Function");
+const ATTRIBUTES: (&str, &str, &str) = (DCM, "110135", "Object Security Attributes Changed");
+const ROLES: (&str, &str, &str) = (DCM, "110136", "Security Roles Changed");
+const USER: (&str, &str, &str) = (DCM, "110137", "User Security Attributes Changed");
+const CONFIGURATION: (&str, &str, &str) = (DCM, "110129", "Security Configuration");
+const OVERRIDE_STARTED: (&str, &str, &str) = (DCM, "110127", "Emergency Override Started");
+const OVERRIDE_STOPPED: (&str, &str, &str) = (DCM, "110138", "Emergency Override Stopped");
+const REVIEWED: (&str, &str, &str) = (LIFECYCLE, "verify", "Verify Record Lifecycle Event");
+const STARTED: (&str, &str, &str) = (DCM, "110120", "Application Start");
+const STOPPED: (&str, &str, &str) = (DCM, "110121", "Application Stop");
 
 fn shape(leaf: &AuditLeaf) -> Shape {
     let of = |kind, subtype, action, outcome| Shape {
@@ -209,16 +232,19 @@ fn shape(leaf: &AuditLeaf) -> Shape {
         | Event::NumbersJoined(_)
         | Event::Caseload(_)
         | Event::GrantEnded(_) => of(ALERT, Some(ATTRIBUTES), "U", SUCCESS),
+        Event::Withdrawal(e) if e.step() == WithdrawalStep::Due => of(ALERT, Some(ATTRIBUTES), "U", SUCCESS),
         Event::Withdrawal(e) => {
             let outcome = if e.not_removed > 0 { MINOR_FAILURE } else { SUCCESS };
             of(PATIENT_RECORD, None, "D", outcome)
         }
+        // Told of as disclosures are those with versions: what is left is what its recipient removed.
+        Event::Disclosed(e) if e.runs.is_empty() => of(PATIENT_RECORD, None, "D", SUCCESS),
         Event::Disclosed(_) => of(PATIENT_RECORD, None, "R", SUCCESS),
         Event::PerhapsDisclosed(_) => of(PATIENT_RECORD, None, "R", MINOR_FAILURE),
         Event::Withheld(_) => of(ALERT, Some(RESTRICTED), "E", MINOR_FAILURE),
         Event::EmergencyOpened(_) => emergency(OVERRIDE_STARTED, SUCCESS),
         Event::EmergencyEnded(_) => emergency(OVERRIDE_STOPPED, SUCCESS),
-        Event::EmergencyReviewed(_) => emergency(OVERRIDE_STOPPED, SUCCESS),
+        Event::EmergencyReviewed(_) => emergency(REVIEWED, SUCCESS),
         Event::EmergencyRefused(_) => emergency(OVERRIDE_STARTED, SERIOUS_FAILURE),
         Event::Viewed(_) => of(PATIENT_RECORD, None, "R", SUCCESS),
         Event::Enrolled(_) | Event::TokenMade(_) => of(ALERT, Some(USER), "C", SUCCESS),

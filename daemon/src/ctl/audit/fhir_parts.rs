@@ -1,6 +1,7 @@
 //! The parts that FHIR AuditEvents are made of: codes, agents and entities (FHIR R4, AuditEvent; DICOM PS3.16
 //! CID 400 to 403; IHE BALP 1.1.4).
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use handfast_proto::v1::{AuditActorKind, AuditField, AuditLeaf, AuditValue};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -10,6 +11,7 @@ use super::entry::{value, who};
 pub(super) const DCM: &str = "http://dicom.nema.org/resources/ontology/DCM";
 pub(super) const LIFECYCLE: &str = "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle";
 const ACT_REASON: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
+const PARTICIPATION: &str = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType";
 const ENTITY_TYPE: &str = "http://terminology.hl7.org/CodeSystem/audit-entity-type";
 const OBJECT_ROLE: &str = "http://terminology.hl7.org/CodeSystem/object-role";
 const SOURCE_TYPE: &str = "http://terminology.hl7.org/CodeSystem/security-source-type";
@@ -65,12 +67,34 @@ pub(super) fn actor(leaf: &AuditLeaf, values: &[AuditValue], trust_domain: &str)
     if let Some(uri) = uri {
         reference["identifier"] = json!({"value": uri});
     }
-    json!({"who": reference, "requestor": actor.kind() != AuditActorKind::Daemon})
+    let mut agent = json!({"who": reference, "requestor": actor.kind() != AuditActorKind::Daemon});
+    if matches!(actor.kind(), AuditActorKind::Agent | AuditActorKind::Daemon) {
+        agent["type"] = json!({"coding": [dcm(("110150", "Application"))]});
+    }
+    agent
 }
 
-/// A person as a unit's own system names them.
-pub(super) fn viewer(name: &str) -> Value {
-    json!({"who": {"display": name}, "requestor": true})
+/// A person as a unit's own system names them, by which right they looked, and why, in its own words.
+pub(super) fn viewer(name: &str, permission: Option<&str>, reason: Option<&str>) -> Value {
+    let coding = json!({"system": PARTICIPATION, "code": "IRCP", "display": "information recipient"});
+    let mut agent = json!({"type": {"coding": [coding]}, "who": {"display": name}, "requestor": true});
+    if let Some(permission) = permission {
+        agent["role"] = json!([{"text": permission}]);
+    }
+    if let Some(reason) = reason {
+        agent["purposeOfUse"] = json!([{"text": reason}]);
+    }
+    agent
+}
+
+/// What the log was asked for.
+pub(super) fn query(call: &str, asked: &str) -> Value {
+    let text = format!("{call} {asked}");
+    json!({
+        "type": {"system": ENTITY_TYPE, "code": "2", "display": "System Object"},
+        "role": {"system": OBJECT_ROLE, "code": "24", "display": "Query"},
+        "query": STANDARD.encode(text.trim_end()),
+    })
 }
 
 /// Where the event was recorded.

@@ -3,9 +3,11 @@
 //! Detects: an event without what FHIR asks of each, a disclosure that is not in its pattern or shows another
 //! patient's records, and an entry that has no event.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use handfast_proto::v1::{
-    AuditActor, AuditActorKind, AuditEntry, AuditField, AuditKind, AuditLeaf, AuditValue, Category,
-    DisclosedEvent, EmergencyOpenedEvent, ExportedEntry, HandedOver, Op, ViewedEvent, audit_leaf::Event,
+    AuditActor, AuditActorKind, AuditEntry, AuditField, AuditKind, AuditLeaf, AuditReadEvent, AuditValue,
+    Category, DisclosedEvent, EmergencyOpenedEvent, EmergencyReviewedEvent, ExportedEntry, HandedOver, Op,
+    ViewedEvent, WithdrawalEvent, WithdrawalStep, audit_leaf::Event,
 };
 use serde_json::{Value, json};
 
@@ -39,6 +41,7 @@ fn exported(event: Event, values: &[(AuditField, &str)], handed_over: Vec<Handed
             values: values.collect(),
         }),
         handed_over,
+        emergency: false,
     }
 }
 
@@ -170,10 +173,86 @@ fn an_emergency_has_its_purpose_and_a_view_its_viewer() {
         "9990000018"
     );
     let viewed = Event::Viewed(ViewedEvent::default());
-    let events =
-        Writer::new("care.example").events(&exported(viewed, &[(AuditField::Viewer, "Dr Lee")], Vec::new()));
+    let values = [
+        (AuditField::Viewer, "Dr Lee"),
+        (AuditField::Permission, "Clinical practitioner"),
+        (AuditField::Reason, "on the ward"),
+    ];
+    let events = Writer::new("care.example").events(&exported(viewed, &values, Vec::new()));
     check_base(&events[0]);
+    assert_eq!(events[0]["agent"][0]["type"]["coding"][0]["code"], "IRCP");
+    assert_eq!(events[0]["agent"][0]["role"][0]["text"], "Clinical practitioner");
+    assert_eq!(events[0]["agent"][0]["purposeOfUse"][0]["text"], "on the ward");
     assert_eq!(events[0]["agent"][0]["who"]["display"], "Dr Lee");
     assert_eq!(events[0]["agent"][0]["requestor"], true);
     assert!(events[0]["purposeOfEvent"].is_null());
+}
+
+#[test]
+fn what_was_disclosed_in_an_emergency_has_that_purpose() {
+    let event = Event::Disclosed(DisclosedEvent {
+        grant: 3,
+        runs: vec![0, 1],
+        ..DisclosedEvent::default()
+    });
+    let mut entry = exported(event, &[], vec![handed("Observation/a", "9990000018", 1)]);
+    let events = Writer::new("care.example").events(&entry);
+    assert!(events.iter().all(|event| event["purposeOfEvent"].is_null()));
+    entry.emergency = true;
+    let events = Writer::new("care.example").events(&entry);
+    assert_eq!(events.len(), 2);
+    for event in &events {
+        assert_eq!(event["purposeOfEvent"][0]["coding"][0]["code"], "ETREAT");
+    }
+}
+
+#[test]
+fn a_removal_is_told_as_a_removal_and_one_that_is_only_due_is_not() {
+    let removed = Event::Disclosed(DisclosedEvent {
+        grant: 3,
+        removals: vec![0, 1],
+        ..DisclosedEvent::default()
+    });
+    let mut record = handed("Observation/a", "9990000018", 1);
+    record.op = Op::Remove.into();
+    let events = Writer::new("care.example").events(&exported(removed, &[], vec![record]));
+    assert_eq!((events.len(), &events[0]["type"]["code"]), (1, &json!("110110")));
+    assert_eq!(events[0]["action"], "D");
+    check_base(&events[0]);
+    let due = Event::Withdrawal(WithdrawalEvent {
+        step: WithdrawalStep::Due.into(),
+        ..WithdrawalEvent::default()
+    });
+    let events = Writer::new("care.example").events(&exported(due, &[], Vec::new()));
+    assert_eq!(
+        (&events[0]["type"]["code"], &events[0]["action"]),
+        (&json!("110113"), &json!("U"))
+    );
+}
+
+#[test]
+fn a_review_is_no_end_of_an_access_and_a_reading_says_what_was_asked() {
+    let reviewed = Event::EmergencyReviewed(EmergencyReviewedEvent::default());
+    let events = Writer::new("care.example").events(&exported(reviewed, &[], Vec::new()));
+    check_base(&events[0]);
+    assert_ne!(events[0]["subtype"][0]["code"], "110138");
+    assert_eq!(events[0]["purposeOfEvent"][0]["coding"][0]["code"], "ETREAT");
+    let read = Event::AuditRead(AuditReadEvent {
+        call: "Search".to_owned(),
+        asked: "from 0 to 5".to_owned(),
+    });
+    let of_patient = [(AuditField::Patient, "9990000018")];
+    let events = Writer::new("care.example").events(&exported(read, &of_patient, Vec::new()));
+    check_base(&events[0]);
+    let entities = events[0]["entity"].as_array().unwrap();
+    assert!(
+        entities.iter().any(|entity| entity["role"]["code"] == "1"),
+        "the patient"
+    );
+    let query = entities
+        .iter()
+        .find(|entity| entity["role"]["code"] == "24")
+        .unwrap();
+    let query = STANDARD.decode(query["query"].as_str().unwrap()).unwrap();
+    assert_eq!(query, b"Search from 0 to 5");
 }

@@ -18,6 +18,7 @@ use super::{
     desk::AuditDesk,
     entries::{Search, SeenEntry, end_of, seen_by},
     handed::{HandedOver, MAX_HANDED, by_entry},
+    pages::in_pages,
 };
 use crate::{
     audit::{Reader, Sight, shown},
@@ -26,7 +27,7 @@ use crate::{
 };
 
 /// Bytes of entries read at once.
-const PAGE_BYTES: usize = 256 * 1024;
+pub(super) const PAGE_BYTES: usize = 256 * 1024;
 
 /// Heads read at once.
 const PAGE_HEADS: u32 = 256;
@@ -54,6 +55,8 @@ pub struct ExportedEntry {
     pub entry: SeenEntry,
     /// The records.
     pub handed_over: Vec<HandedOver>,
+    /// Of an entry that discloses: whether it does under an emergency access.
+    pub emergency: bool,
 }
 
 impl AuditDesk {
@@ -184,13 +187,30 @@ impl AuditDesk {
                 continue;
             };
             let handed_over = handed.get(&row.index).cloned().unwrap_or_default();
-            entries.push(ExportedEntry { entry, handed_over });
+            entries.push(ExportedEntry {
+                entry,
+                handed_over,
+                emergency: false,
+            });
         }
+        self.mark_emergencies(&mut entries).await?;
         Ok(entries)
     }
 
     /// One page of entries, and where the next begins.
     async fn page(
+        &self,
+        reader: Reader,
+        wanted: &Wanted,
+        at: Here,
+        size: u64,
+    ) -> Result<(Vec<ExportedEntry>, Here), ActError> {
+        let (mut entries, next) = self.unmarked_page(reader, wanted, at, size).await?;
+        self.mark_emergencies(&mut entries).await?;
+        Ok((entries, next))
+    }
+
+    async fn unmarked_page(
         &self,
         reader: Reader,
         wanted: &Wanted,
@@ -214,7 +234,11 @@ impl AuditDesk {
                 _ => (Vec::new(), None),
             };
             records += handed_over.len();
-            entries.push(ExportedEntry { entry, handed_over });
+            entries.push(ExportedEntry {
+                entry,
+                handed_over,
+                emergency: false,
+            });
             if let Some(after) = more {
                 let entry = row.index;
                 return Ok((entries, Here { entry, after }));
@@ -238,37 +262,6 @@ impl Here {
     fn at(entry: u64) -> Self {
         Self { entry, after: 0 }
     }
-}
-
-/// Entries in pages that each fit into one message.
-fn in_pages(entries: Vec<ExportedEntry>) -> VecDeque<Vec<ExportedEntry>> {
-    let mut pages = VecDeque::from([Vec::new()]);
-    let (mut records, mut bytes) = (0, 0);
-    for ExportedEntry { entry, handed_over } in entries {
-        let parts = handed_over.chunks(MAX_HANDED).map(<[HandedOver]>::to_vec);
-        let parts: Vec<_> = if handed_over.is_empty() {
-            vec![Vec::new()]
-        } else {
-            parts.collect()
-        };
-        for part in parts {
-            if records + part.len() > MAX_HANDED || bytes > PAGE_BYTES {
-                pages.push_back(Vec::new());
-                (records, bytes) = (0, 0);
-            }
-            records += part.len();
-            bytes += entry.leaf.encoded_len();
-            let entry = entry.clone();
-            if let Some(page) = pages.back_mut() {
-                page.push(ExportedEntry {
-                    entry,
-                    handed_over: part,
-                });
-            }
-        }
-    }
-    pages.retain(|page| !page.is_empty());
-    pages
 }
 
 // === The file ===

@@ -7,7 +7,9 @@ mod erase;
 mod explain;
 mod export;
 mod handed;
+mod pages;
 mod patients;
+mod purposes;
 mod report;
 #[cfg(test)]
 mod tests;

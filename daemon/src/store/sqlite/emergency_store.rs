@@ -60,11 +60,7 @@ impl EmergencyGrants for SqliteStore {
         at: i64,
         with: &With,
     ) -> Result<Vec<HalfOutcome>, StoreError> {
-        let meant = grants
-            .iter()
-            .map(|grant| int(grant.0))
-            .collect::<Result<Vec<_>, _>>()?;
-        let meant = serde_json::to_string(&meant).map_err(|error| StoreError::Failed(error.to_string()))?;
+        let meant = numbers(grants)?;
         let mut write = self.main().write().await?;
         let result = async {
             let rows = sqlx::query(CUT_SHORT)
@@ -86,9 +82,26 @@ impl EmergencyGrants for SqliteStore {
         write.finish_with_what_it_did(result, with, at).await
     }
 
+    async fn which_are_emergencies(&self, grants: &[GrantId]) -> Result<Vec<GrantId>, StoreError> {
+        let sql = "SELECT id FROM sharing_grant
+                   WHERE id IN (SELECT value FROM json_each(?1)) AND patient IS NOT NULL ORDER BY id";
+        let rows = sqlx::query(sql)
+            .bind(numbers(grants)?)
+            .fetch_all(self.main().readers())
+            .await
+            .map_err(fault)?;
+        rows.iter().map(|row| row.count("id").map(GrantId)).collect()
+    }
+
     async fn emergencies(&self) -> Result<Vec<EmergencyRow>, StoreError> {
         in_force(self.main()).await
     }
+}
+
+fn numbers(grants: &[GrantId]) -> Result<String, StoreError> {
+    let numbers = grants.iter().map(|grant| int(grant.0));
+    let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
+    serde_json::to_string(&numbers).map_err(|error| StoreError::Failed(error.to_string()))
 }
 
 async fn in_force(main: &Database) -> Result<Vec<EmergencyRow>, StoreError> {
