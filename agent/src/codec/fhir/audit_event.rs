@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Fault, PatientLink, ViewSaid,
+    consent::codings,
     meta::short_text,
     reference::{self, Neighbours, local},
 };
@@ -26,6 +27,22 @@ const READING: [&str; 9] = [
 
 /// Events that look at a patient's record (DICOM PS3.16: Patient Record, Query).
 const DICOM: [&str; 2] = ["110110", "110112"];
+
+/// The part of the person to whom something is shown (HL7 Terminology, v3-ParticipationType).
+const INFORMATION_RECIPIENT: &str = "IRCP";
+
+/// Parts of applications and machines (DICOM PS3.16: Application, Application Launcher, Destination Role ID, Source
+/// Role ID).
+const DEVICE_PARTS: [&str; 4] = ["110150", "110151", "110152", "110153"];
+
+/// What a person may be named as.
+const PEOPLE: [&str; 5] = [
+    "Practitioner",
+    "PractitionerRole",
+    "Person",
+    "Patient",
+    "RelatedPerson",
+];
 
 /// Records looked at that are taken note of.
 const MAX_SEEN: usize = 64;
@@ -78,13 +95,44 @@ fn is_view(event: &Map<String, Value>) -> bool {
     reads && action && succeeded
 }
 
-/// The agent who asked: the one marked so, else the only one.
+/// The agent who asked. Of several that are marked so, a person goes before the device that they used: IHE BALP
+/// codes the person as information recipient, and others say what `who` is. Where no person is marked, the one so
+/// coded, else the only one.
 fn asker(event: &Map<String, Value>) -> Option<&Value> {
     let agents = event.get("agent")?.as_array()?;
-    let asked = agents
-        .iter()
-        .find(|a| a.get("requestor").and_then(Value::as_bool) == Some(true));
-    asked.or_else(|| agents.first().filter(|_| agents.len() == 1))
+    let asked = |a: &&Value| a.get("requestor").and_then(Value::as_bool) == Some(true);
+    let coded = |a: &&Value| is_information_recipient(a) && !is_device(a);
+    let marked = || agents.iter().filter(asked);
+    let one = marked().find(coded);
+    let one = one.or_else(|| marked().find(|a| is_of_kind(a, &PEOPLE)));
+    let one = one.or_else(|| marked().find(|a| !is_device(a)));
+    let one = one.or_else(|| agents.iter().find(coded));
+    let one = one.or_else(|| marked().next());
+    one.or_else(|| agents.first().filter(|_| agents.len() == 1))
+}
+
+fn is_information_recipient(agent: &Value) -> bool {
+    codings(agent.get("type")).any(|c| c.get("code").and_then(Value::as_str) == Some(INFORMATION_RECIPIENT))
+}
+
+/// Whether it is an application or a machine, by what `who` is or by its part in the event.
+fn is_device(agent: &Value) -> bool {
+    let part = |c: &Value| {
+        c.get("code")
+            .and_then(Value::as_str)
+            .is_some_and(|code| DEVICE_PARTS.contains(&code))
+    };
+    is_of_kind(agent, &["Device"]) || codings(agent.get("type")).any(part)
+}
+
+fn is_of_kind(agent: &Value, kinds: &[&str]) -> bool {
+    let who = agent.get("who");
+    let text = |key| who.and_then(|w| w.get(key)).and_then(Value::as_str);
+    let kind = text("reference")
+        .and_then(local)
+        .map(|(kind, _)| kind)
+        .or(text("type"));
+    kind.is_some_and(|kind| kinds.contains(&kind))
 }
 
 /// A name and an id, as far as they are said. A patient who looks at their own records is not named.

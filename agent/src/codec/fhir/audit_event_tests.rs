@@ -55,6 +55,37 @@ fn a_view_says_who_looked_at_whom_by_what_right_and_why() {
 }
 
 #[test]
+fn who_looked_is_the_person_and_not_the_device_that_asked_for_them() {
+    let person = |value: Value| {
+        let mut event = event();
+        event["agent"] = value;
+        read(&event).map(|(_, view)| view.person.as_str().to_owned())
+    };
+    let device = json!({"requestor": true, "type": {"coding": [{"code": "110153"}]},
+        "who": {"reference": "Device/ehr", "display": "EHR"}});
+    let plain_device = json!({"requestor": true, "who": {"type": "Device", "display": "EHR"}});
+    let coded = json!({"requestor": true, "who": {"display": "Dr A"},
+        "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP"}]}});
+    let practitioner = json!({"requestor": true, "who": {"reference": "Practitioner/7", "display": "Dr A"}});
+    let by_card = json!({"requestor": true, "who": {"identifier": {"value": "555"}, "display": "Dr A"}});
+    for device in [&device, &plain_device] {
+        assert_eq!(person(json!([device, coded])).unwrap(), "Dr A");
+        assert_eq!(
+            person(json!([device, practitioner])).unwrap(),
+            "Dr A (Practitioner/7)"
+        );
+        assert_eq!(person(json!([device, by_card])).unwrap(), "Dr A (555)");
+        // One so coded goes before whoever else asked.
+        assert_eq!(person(json!([practitioner, device, coded])).unwrap(), "Dr A");
+    }
+    let mut unmarked = coded;
+    unmarked["requestor"] = json!(false);
+    assert_eq!(person(json!([device, unmarked])).unwrap(), "Dr A");
+    // Where only a device asked, that is who looked.
+    assert_eq!(person(json!([device])).unwrap(), "EHR (Device/ehr)");
+}
+
+#[test]
 fn what_is_no_view_or_says_too_little_is_refused() {
     for code in ["vread", "search", "search-type", "history"] {
         assert!(read(&with("/subtype/0/code", json!(code))).is_ok(), "{code}");
