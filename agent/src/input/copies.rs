@@ -9,12 +9,19 @@
 //!
 //! A Patient as it was received is in doubt in another way: two units may well hold the same of the same
 //! person under the same id. It is kept aside until something of the unit's own names it.
+//!
+//! A Consent may be about somebody of whom nothing but what was received is known. A denial is then taken for whoever
+//! was received under the name that it gives, even where the unit may count alike: what is denied in error comes
+//! back once the unit's own Patient of that name is known. A permit is so taken only where no two can have the name.
 
-use handfast_proto::ids::RecordId;
+use handfast_proto::ids::{NhsNumber, RecordId};
 use serde_json::{Map, Value};
 
 use crate::{
-    codec::fhir::{Change, Content, PatientLink, Said, Version, content_digest, copy_digest, rewrite},
+    codec::fhir::{
+        Change, ConsentWord, Content, PatientLink, Said, Version, content_digest, copy_digest, is_derived_id,
+        rewrite,
+    },
     store::{inbox::HeldCopy, outbox::Refusal},
 };
 
@@ -125,13 +132,33 @@ fn resembles(one: &[u8], other: &[u8]) -> bool {
     same_patient && 2 * equal > all
 }
 
+/// Tells a Consent under which number the Patient that it names was received: it is the number that the Patient's
+/// source relies on, as nothing leaves a unit under another. `patients`: what is held under the Patient's name.
+pub(super) fn place_word(version: &mut Version, patients: &[HeldCopy]) {
+    let PatientLink::Id(id) = &version.patient else {
+        return;
+    };
+    let given_once = is_derived_id(id) || uuid::Uuid::try_parse(id).is_ok();
+    if let ([number], Some(Said::Consent(says))) = (numbers(patients).as_slice(), &mut version.said)
+        && (given_once || says.word == ConsentWord::No)
+    {
+        says.received = Some(*number);
+    }
+}
+
+/// The numbers of those whose these are.
+fn numbers(patients: &[HeldCopy]) -> Vec<NhsNumber> {
+    let mut numbers: Vec<_> = patients.iter().filter_map(|p| p.patient).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}
+
 /// Tells a view of whom and of whose records it was, where what was looked at is named as an output named
 /// it, or as its source did. `patients`: what is held under the Patient's name; `seen`: under the other
 /// names.
 pub(super) fn place_view(version: &mut Version, patients: &[HeldCopy], seen: &[HeldCopy]) {
-    let mut numbers: Vec<_> = patients.iter().filter_map(|p| p.patient).collect();
-    numbers.dedup();
-    if let ([number], PatientLink::Id(_)) = (numbers.as_slice(), &version.patient) {
+    if let ([number], PatientLink::Id(_)) = (numbers(patients).as_slice(), &version.patient) {
         version.patient = PatientLink::Number(*number);
     }
     let mut sources: Vec<_> = patients.iter().chain(seen).map(|h| h.source).collect();

@@ -7,7 +7,11 @@ mod fhir;
 mod take;
 
 #[cfg(test)]
+mod copies_testing;
+#[cfg(test)]
 mod copies_tests;
+#[cfg(test)]
+mod words_tests;
 
 pub use api::{Input, InputContext, InputError};
 pub use directory::{DirectoryInput, DirectorySettings};

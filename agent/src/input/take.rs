@@ -5,7 +5,7 @@ use handfast_proto::ids::RecordId;
 
 use super::{
     InputContext,
-    copies::{Verdict, judge_marked, judge_named, place_view},
+    copies::{Verdict, judge_marked, judge_named, place_view, place_word},
 };
 use crate::{
     codec::fhir::{Change, Content, PatientLink, Said, is_derived_id},
@@ -154,13 +154,22 @@ impl InputContext {
                 asked: Vec::new(),
             };
         };
-        let Some(Said::View(view)) = &version.said else {
-            return Question {
-                kind: Kind::Plain,
-                asked: vec![CopyOf::Named(change.record.clone())],
-            };
-        };
         let patient = patient_id(change).and_then(|id| RecordId::new("Patient", id).ok());
+        let view = match &version.said {
+            Some(Said::View(view)) => view,
+            Some(Said::Consent(_)) => {
+                return Question {
+                    kind: Kind::Word,
+                    asked: patient.iter().map(looked_at).collect(),
+                };
+            }
+            None => {
+                return Question {
+                    kind: Kind::Plain,
+                    asked: vec![CopyOf::Named(change.record.clone())],
+                };
+            }
+        };
         // Of other names it is not known whose they are.
         let is_a_copys = |r: &&RecordId| is_derived_id(r.id()) || uuid::Uuid::try_parse(r.id()).is_ok();
         let seen = view
@@ -185,6 +194,13 @@ fn verdict_of(
     match (question.kind, &change.content) {
         (Kind::Marked, _) => judge_marked(change, first.first()),
         (Kind::View, _) => judge_view(change, answer, own_patient),
+        (Kind::Word, _) => {
+            // The unit's own Patient is whom it means, whoever else has one of that name.
+            if let (false, Content::Put(version)) = (own_patient, &mut change.content) {
+                place_word(version, first);
+            }
+            Verdict::Own
+        }
         (Kind::Plain, Content::Put(version)) if !first.is_empty() && !own_record => {
             judge_named(&change.record, version, first, own_patient)
         }
@@ -202,6 +218,7 @@ struct Question {
 enum Kind {
     Marked,
     View,
+    Word,
     Plain,
 }
 

@@ -89,6 +89,7 @@ pub(super) fn read(
         manner: manner(consent),
         taken_by: taken_by(consent),
         note,
+        received: None,
     })
 }
 

@@ -3,7 +3,7 @@
 
 use handfast_proto::{
     amendment::Text,
-    ids::{OdsCode, RecordId},
+    ids::{NhsNumber, OdsCode, RecordId},
     statement::WordSide,
     v1::ConsentManner,
 };
@@ -32,6 +32,8 @@ pub struct ConsentSays {
     pub taken_by: Text,
     /// What its author should know of how it is read.
     pub note: Option<ConsentNote>,
+    /// Under which number the Patient that it names was received from another unit, where that may be relied on.
+    pub received: Option<NhsNumber>,
 }
 
 /// The word of a Consent.

@@ -45,6 +45,8 @@ pub(super) struct Known {
     pub(super) patient_id: String,
     pub(super) number: NhsNumber,
     pub(super) restricted: bool,
+    /// It is another unit's Patient, received under that number.
+    pub(super) is_copys: bool,
 }
 
 /// Whose an entry is that names its patient so.
@@ -86,7 +88,19 @@ pub(super) async fn resolve_id(conn: &mut SqliteConnection, id: &str) -> Result<
         patient_id: id.to_owned(),
         number: nhs_number(number)?,
         restricted,
+        is_copys: false,
     }))
+}
+
+/// Whether the unit has sent a Patient of this id, and it is not set aside.
+pub(super) async fn is_own(conn: &mut SqliteConnection, id: &str) -> Result<bool, OutboxError> {
+    Ok(find(conn, id).await?.is_some())
+}
+
+/// The number that a Patient claims, verified or not.
+pub(super) async fn claimed(conn: &mut SqliteConnection, id: &str) -> Result<Option<NhsNumber>, OutboxError> {
+    let number = find(conn, id).await?.and_then(|row| row.number);
+    number.map(nhs_number).transpose()
 }
 
 /// Whether a Patient, or one it was merged into, is restricted.

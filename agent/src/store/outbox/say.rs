@@ -4,6 +4,9 @@
 //! Invariants: a Consent's word is in the stream before any later amendment of the unit; a permit is in
 //! force for a number only while a Consent of a Patient whose number can be relied on says so; a denial ends
 //! only where its Consent says so, not where it says something that cannot be honoured.
+//!
+//! A number can be relied on where the unit's own Patient has it, where the Consent itself gives it and no Patient of
+//! the unit's own claims it, and where another unit's Patient was received under it.
 
 use bytes::Bytes;
 use handfast_proto::{
@@ -14,13 +17,13 @@ use handfast_proto::{
 };
 
 use super::{
-    OutboxError, Outcome, Refusal,
-    patients::{Known, Resolution},
+    OutboxError, Outcome, Refusal, WaitReason,
+    patients::{self, Known, Resolution},
     records::{self, Candidate, Held},
     statements::{self, Spoken},
     take::candidate,
     unit_of_work::UnitOfWork,
-    words,
+    waiting, words,
 };
 use crate::codec::fhir::{
     Change, ConsentNote, ConsentSays, ConsentWord, PatientLink, Said, Version, ViewSaid,
@@ -69,7 +72,8 @@ impl UnitOfWork<'_> {
             self.no_longer_waits(waits).await?;
             return self.write_word(candidate, held, None, says.note).await;
         }
-        match self.resolve_own(&version.patient).await? {
+        let said_of = self.resolve_word(&version.patient, says, (&candidate.record, held));
+        match said_of.await? {
             Resolution::Known(known) => {
                 self.no_longer_waits(waits).await?;
                 self.write_word(candidate, held, Some(&known), says.note).await
@@ -82,6 +86,45 @@ impl UnitOfWork<'_> {
                 self.wait(candidate, &version.patient, held, waits, reason).await
             }
         }
+    }
+
+    /// Whose a Consent is. What the unit knows of its own Patients goes before what was received; but a word makes
+    /// no Patient the unit's own, so one that was set aside is left there.
+    async fn resolve_word(
+        &mut self,
+        link: &PatientLink,
+        says: &ConsentSays,
+        (record, held): (&RecordId, Option<&Held>),
+    ) -> Result<Resolution, OutboxError> {
+        let own = self.resolve(link).await?;
+        if own != Resolution::Wait(WaitReason::NotSeen) {
+            return Ok(own);
+        }
+        let known = |number, is_copys| {
+            Resolution::Known(Known {
+                patient_id: waiting::key(link),
+                number,
+                restricted: false,
+                is_copys,
+            })
+        };
+        let id = match link {
+            PatientLink::Number(number) => return Ok(known(*number, false)),
+            PatientLink::Id(id) => id,
+        };
+        if patients::is_own(self.conn, id).await? {
+            return Ok(own);
+        }
+        if let Some(number) = says.received {
+            return Ok(known(number, true));
+        }
+        // What it was said about may be gone by now, because it was said.
+        if held.is_some_and(|h| h.live && h.patient_id.as_ref() == Some(id))
+            && let Some(number) = words::copys_number(self.conn, record).await?
+        {
+            return Ok(known(number, true));
+        }
+        self.resolve_own(link).await
     }
 
     async fn put_view(
@@ -178,7 +221,7 @@ impl UnitOfWork<'_> {
             if !live.is_none_or(same_patient) {
                 words::forget(self.conn, record).await?;
             }
-            words::point(self.conn, record, Some(known.number)).await?;
+            words::point(self.conn, record, Some((known.number, known.is_copys))).await?;
             numbers.push(known.number);
         }
         let seq = self.say(&numbers).await?;

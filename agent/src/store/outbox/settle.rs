@@ -48,22 +48,30 @@ impl UnitOfWork<'_> {
                         self.say_moved(id, former, known.number).await?;
                     }
                     self.point_words(id, Some(known.number)).await?;
+                    self.point_words(&waiting::number_key(known.number), Some(known.number))
+                        .await?;
                     self.let_in(id, &known, true).await?;
                     self.let_in(&waiting::number_key(known.number), &known, true)
                         .await?;
                 }
-                Resolution::Wait(reason) if reason.is_doubt() => self.point_words(id, None).await?,
+                Resolution::Wait(reason) if reason.is_doubt() => {
+                    self.point_words(id, None).await?;
+                    if let Some(number) = patients::claimed(self.conn, id).await? {
+                        self.point_words(&waiting::number_key(number), None).await?;
+                    }
+                }
                 Resolution::Wait(_) => {}
             }
         }
         Ok(())
     }
 
-    /// The Consents of a Patient count for this number.
-    async fn point_words(&mut self, id: &str, number: Option<NhsNumber>) -> Result<(), OutboxError> {
+    /// The Consents of a Patient, or those that gave a number themselves, count for this number.
+    async fn point_words(&mut self, key: &str, number: Option<NhsNumber>) -> Result<(), OutboxError> {
         let mut numbers = Vec::new();
-        for record in words::of_patient(self.conn, id).await? {
-            words::point(self.conn, &record, number).await?;
+        for record in words::of_patient(self.conn, key).await? {
+            numbers.extend(words::numbers(self.conn, &record).await?);
+            words::point(self.conn, &record, number.map(|n| (n, false))).await?;
             numbers.extend(words::numbers(self.conn, &record).await?);
         }
         self.say(&numbers).await.map(|_| ())

@@ -15,6 +15,12 @@ use sqlx::{Row as _, SqliteConnection};
 
 use super::{OutboxError, records::nhs_number, schema::stored, statements::Spoken};
 
+/// For the number that its patient has (`word_of.current`; 0: one that they had, or that is in doubt).
+const CURRENT: i64 = 1;
+
+/// For the number under which another unit's Patient was received.
+const COPYS: i64 = 2;
+
 /// What a Consent says to a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HeldWord {
@@ -154,25 +160,51 @@ pub(super) async fn numbers(
     found.into_iter().map(nhs_number).collect()
 }
 
-/// A Consent counts for this number; `None`: for none of its own, so that only a denial still does.
+/// A Consent counts for this number; `None`: for none of its own, so that only a denial still does. With the number
+/// whether it is that of another unit's Patient: it counts for nothing any more once it is known that the unit's
+/// own Patient of that name has another.
 pub(super) async fn point(
     conn: &mut SqliteConnection,
     record: &RecordId,
-    number: Option<NhsNumber>,
+    number: Option<(NhsNumber, bool)>,
 ) -> Result<(), OutboxError> {
-    sqlx::query("UPDATE word_of SET current = 0 WHERE record = ?1 AND current = 1 AND number IS NOT ?2")
+    let stored = number.map(|(n, is_copys)| (stored(n.as_u64()), if is_copys { COPYS } else { CURRENT }));
+    if let Some((number, CURRENT)) = stored {
+        sqlx::query("DELETE FROM word_of WHERE record = ?1 AND current = ?3 AND number <> ?2")
+            .bind(record.as_str().to_owned())
+            .bind(number)
+            .bind(COPYS)
+            .execute(&mut *conn)
+            .await?;
+    }
+    sqlx::query("UPDATE word_of SET current = 0 WHERE record = ?1 AND current <> 0 AND number IS NOT ?2")
         .bind(record.as_str().to_owned())
-        .bind(number.map(|n| stored(n.as_u64())))
+        .bind(stored.map(|(number, _)| number))
         .execute(&mut *conn)
         .await?;
-    if let Some(number) = number {
-        sqlx::query("INSERT OR REPLACE INTO word_of (record, number, current) VALUES (?, ?, 1)")
+    if let Some((number, current)) = stored {
+        sqlx::query("INSERT OR REPLACE INTO word_of (record, number, current) VALUES (?, ?, ?)")
             .bind(record.as_str().to_owned())
-            .bind(stored(number.as_u64()))
+            .bind(number)
+            .bind(current)
             .execute(conn)
             .await?;
     }
     Ok(())
+}
+
+/// The number of another unit's Patient for which a Consent counts.
+pub(super) async fn copys_number(
+    conn: &mut SqliteConnection,
+    record: &RecordId,
+) -> Result<Option<NhsNumber>, OutboxError> {
+    let found: Option<i64> =
+        sqlx::query_scalar("SELECT number FROM word_of WHERE record = ? AND current = ?")
+            .bind(record.as_str().to_owned())
+            .bind(COPYS)
+            .fetch_optional(conn)
+            .await?;
+    found.map(nhs_number).transpose()
 }
 
 /// A Consent counts for nobody any more.
