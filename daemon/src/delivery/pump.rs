@@ -17,7 +17,7 @@ use super::{
     candidate::{Candidate, Take, Withdraw},
     job_feed::Serves,
     pair_feed::{Next, PairFeed, Sources},
-    stands::stands,
+    stands::{is_plain, stands},
     subscriber::Subscriber,
 };
 use crate::{
@@ -226,8 +226,7 @@ impl Pump {
         let stands = stands(book, pair, grant, state.patient);
         let before = self.told.insert((pair.source, grant), stands.clone());
         // One that is not narrowed in any way tells of itself by what it carries.
-        let plain = stands.patient == 0 && stands.categories.is_empty() && !stands.stale;
-        if before.as_ref() == Some(&stands) || (before.is_none() && plain) {
+        if before.as_ref() == Some(&stands) || (before.is_none() && is_plain(&stands)) {
             return Ok(());
         }
         self.send(Candidate::Stands { pair, grant, stands }).await

@@ -25,6 +25,7 @@
 //! - a retraction sent; a restricted patient's records amended at the source; what is restricted withheld by the gate:
 //!   `w1_a_private_turn_and_a_retraction_remove`
 
+mod clinicians;
 mod dissent;
 mod ends;
 mod outputs;

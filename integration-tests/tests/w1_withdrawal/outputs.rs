@@ -126,13 +126,13 @@ fn names_nobody(page: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn codes(page: &Value) -> Vec<&str> {
+pub(crate) fn codes(page: &Value) -> Vec<&str> {
     let notices = page["notices"].as_array().into_iter().flatten();
     notices.filter_map(|n| n["code"].as_str()).collect()
 }
 
 /// Waits until the page about the source is so.
-async fn is_told(scene: &Scene, what: &str, is: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+pub(crate) async fn is_told(scene: &Scene, what: &str, is: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
     wait_until(what, SOON, || match scene.told() {
         Ok(page) if is(&page) => Ok(()),
         Ok(page) => Err(page.to_string()),

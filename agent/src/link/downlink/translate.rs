@@ -220,6 +220,7 @@ fn grant(wire: &GrantInForce) -> Result<Grant, ProtocolError> {
         // One that is not known must not be left out: an empty list means every category.
         categories: wire.categories.iter().map(category).collect::<Result<_, _>>()?,
         stale: wire.stale,
+        not_everyone: wire.not_everyone,
     })
 }
 

@@ -122,7 +122,7 @@ pub(super) async fn stands(
     let granted = source.grants.entry(grant.number).or_default();
     granted.patient = patient;
     granted.categories.clone_from(&grant.categories);
-    granted.stale = grant.stale;
+    (granted.stale, granted.not_everyone) = (grant.stale, grant.not_everyone);
     source.dirty = true;
     Ok(())
 }
@@ -163,9 +163,9 @@ pub(super) async fn catch_up_complete(
     let source = state.source(conn, edge.source).await?;
     let granted = source.grants.entry(edge.grant).or_default();
     if granted.catch_up == Some(stamp) {
-        // With a new grant all that may be held is here. What is only sent again says nothing about what was
-        // withdrawn, and what the sweep takes is said anew.
-        if !granted.anew {
+        // Of what was withdrawn without being known, all is here with a new grant that is not narrowed. What is only
+        // sent again says nothing about it. What is known to be absent is told until it is back.
+        if !granted.anew && granted.is_whole() {
             source.withdrawn_at = None;
         }
         let unconfirmed = Which::Unconfirmed(Unconfirmed {

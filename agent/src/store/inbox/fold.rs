@@ -11,6 +11,7 @@ use handfast_proto::{
 use sqlx::{Row as _, SqliteConnection};
 
 use super::{
+    absent::Absences,
     error::InboxError,
     job::{self, Over, Place},
     model::ChangeOp,
@@ -48,6 +49,7 @@ pub(super) struct Fold {
     pub(super) rows: Vec<Row>,
     index: HashMap<(i64, RecordId), usize>,
     pub(super) changes: Vec<ChangeRow>,
+    absences: Absences,
     amendments: u64,
 }
 
@@ -81,6 +83,7 @@ impl Fold {
             }
         }
         outcome::write(conn, state, &fold, now).await?;
+        fold.absences.write(conn, state, now).await?;
         Ok(fold.amendments)
     }
 
@@ -169,9 +172,15 @@ impl Fold {
             removed += u64::from(!op.holds());
             *last_change += 1;
             let job = if delivered.over.is_some() { delivery.job } else { 0 };
-            note_change(source, op, now);
-            if !op.holds() {
+            note_change(source, op);
+            if op.holds() {
+                self.absences.back(source, &row.record);
+            } else {
                 *residue = *last_change;
+            }
+            // What its source retracted was not withdrawn.
+            if op == ChangeOp::Withdraw {
+                self.absences.withdrawn(source, &row.record);
             }
             self.changes
                 .push(change_row(*last_change, source.id, &entry, op, row, job));
@@ -195,7 +204,7 @@ fn change_row(number: u64, source: i64, entry: &Entry<'_>, op: ChangeOp, row: &R
     }
 }
 
-fn note_change(source: &mut Source, op: ChangeOp, now: i64) {
+fn note_change(source: &mut Source, op: ChangeOp) {
     match op {
         ChangeOp::Create => source.held += 1,
         ChangeOp::Amend => {}
@@ -203,10 +212,6 @@ fn note_change(source: &mut Source, op: ChangeOp, now: i64) {
             source.held = source.held.saturating_sub(1);
             source.tombstones = true;
         }
-    }
-    // What its source retracted was not withdrawn.
-    if op == ChangeOp::Withdraw {
-        source.withdrawn_at = Some(now);
     }
 }
 

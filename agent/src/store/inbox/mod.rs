@@ -1,6 +1,7 @@
 //! The inbox: what this unit holds of other units' records, durable in one SQLite file, and the queue of
 //! changes for its outputs.
 
+mod absent;
 mod apply;
 mod columns;
 mod echo;

@@ -19,6 +19,8 @@ pub struct Grant {
     pub categories: Vec<Category>,
     /// The source is suspended.
     pub stale: bool,
+    /// It does not carry every patient's records.
+    pub not_everyone: bool,
 }
 
 /// What a job goes over.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 /// What is granted counts as stale once the daemon was not heard for this long: 15 minutes, in milliseconds.
 pub(super) const STALE_AFTER_MS: i64 = 15 * 60 * 1000;
 
-/// How long it is told that something was withdrawn, unless a new grant is caught up before: 30 days, in milliseconds.
+/// How long it is told that something was withdrawn of which it is not known what, unless a new grant is caught up
+/// before: 30 days, in milliseconds. What is known is told until it is back.
 pub(super) const WITHDRAWN_TOLD_MS: i64 = 30 * DAY_MS;
 
 /// An output that has not carried out a change for this long is told to be behind: a minute, in milliseconds.
@@ -42,6 +43,8 @@ pub enum NoticeReason {
     DeadLetters,
     /// The grant does not carry every category.
     NarrowedScope,
+    /// The grant does not carry every patient's records.
+    NotEveryPatient,
     /// Only what was opened in an emergency is shared.
     EmergencyOnly,
     /// The output has not carried out everything yet.
@@ -67,11 +70,13 @@ pub(super) struct Facts {
     pub(super) suspended: bool,
     pub(super) caught_up: bool,
     pub(super) narrowed: bool,
+    pub(super) not_everyone: bool,
     pub(super) emergency_only: bool,
     pub(super) jobs: bool,
     pub(super) held: bool,
     pub(super) as_of: Option<i64>,
     pub(super) withdrawn_at: Option<i64>,
+    pub(super) absent_at: Option<i64>,
     pub(super) letters: bool,
     pub(super) behind: bool,
 }
@@ -86,6 +91,7 @@ impl NoticeReason {
             Self::CatchingUp => "records are still being received",
             Self::DeadLetters => "some records could not be written here",
             Self::NarrowedScope => "the sharing agreement covers some categories only",
+            Self::NotEveryPatient => "the sharing agreement does not cover every patient",
             Self::EmergencyOnly => "only records opened in an emergency are shared",
             Self::OutputBehind => "some changes have not been written here yet",
         }
@@ -137,13 +143,14 @@ pub(super) fn notices(facts: &Facts, now: i64) -> Vec<Notice> {
         (catching_up, NoticeReason::CatchingUp),
         (facts.letters, NoticeReason::DeadLetters),
         (facts.granted && facts.narrowed, NoticeReason::NarrowedScope),
+        (facts.granted && facts.not_everyone, NoticeReason::NotEveryPatient),
         (facts.emergency_only, NoticeReason::EmergencyOnly),
         (facts.behind, NoticeReason::OutputBehind),
     ];
     let told = facts
         .withdrawn_at
         .filter(|at| now.saturating_sub(*at) < WITHDRAWN_TOLD_MS);
-    let withdrawn = told.map(|at| Notice {
+    let withdrawn = told.max(facts.absent_at).map(|at| Notice {
         code: NoticeCode::Withdrawn,
         reasons: Vec::new(),
         since: Some(day(at)),
@@ -199,6 +206,10 @@ mod tests {
             [(PossiblyIncomplete, vec![CatchingUp])]
         );
         assert_eq!(one(|f| f.jobs = true), [(PossiblyIncomplete, vec![CatchingUp])]);
+        assert_eq!(
+            one(|f| f.not_everyone = true),
+            [(PossiblyIncomplete, vec![NotEveryPatient])]
+        );
         let several = one(|f| (f.letters, f.narrowed, f.behind) = (true, true, true));
         let reasons = vec![DeadLetters, NarrowedScope, OutputBehind];
         assert_eq!(several, [(PossiblyIncomplete, reasons)]);
@@ -208,6 +219,8 @@ mod tests {
         );
         assert_eq!(one(|f| f.withdrawn_at = Some(NOW)), [(Withdrawn, vec![])]);
         assert_eq!(one(|f| f.withdrawn_at = Some(NOW - WITHDRAWN_TOLD_MS)), []);
+        let long_ago = one(|f| f.absent_at = Some(NOW - 2 * WITHDRAWN_TOLD_MS));
+        assert_eq!(long_ago, [(Withdrawn, vec![])]);
     }
 
     #[test]

@@ -25,8 +25,12 @@ pub(super) struct Source {
     pub(super) last_applied_at: Option<i64>,
     /// When the daemon was last heard of it, as far as that was written down.
     pub(super) as_of: Option<i64>,
-    /// When something of it was last withdrawn, since its last catch-up.
+    /// When something of it was last withdrawn of which it is not known what; `None`: all of it came since.
     pub(super) withdrawn_at: Option<i64>,
+    /// When something was last withdrawn that is known and not back.
+    pub(super) absent_at: Option<i64>,
+    /// Rows of `absent`.
+    pub(super) absent: u64,
     pub(super) grants: BTreeMap<u64, Granted>,
     pub(super) ended: HashSet<u64>,
     /// Whether there may be tombstones.
@@ -50,6 +54,8 @@ pub(super) struct Granted {
     pub(super) categories: Vec<Category>,
     /// The source is suspended.
     pub(super) stale: bool,
+    /// It does not carry every patient's records.
+    pub(super) not_everyone: bool,
 }
 
 impl Source {
@@ -60,6 +66,8 @@ impl Source {
             last_applied_at: None,
             as_of: None,
             withdrawn_at: None,
+            absent_at: None,
+            absent: 0,
             grants: BTreeMap::new(),
             ended: HashSet::new(),
             tombstones: false,
@@ -127,6 +135,11 @@ impl Granted {
         self.catch_up.is_none() && (self.position.is_some() || self.caught_up)
     }
 
+    /// Whether it carries everything of everyone who has not dissented.
+    pub(super) fn is_whole(&self) -> bool {
+        self.patient.is_none() && self.categories.is_empty() && !self.not_everyone
+    }
+
     fn read(row: &SqliteRow) -> Result<Self, InboxError> {
         let number = |name| -> Result<Option<u64>, InboxError> {
             let raw: Option<i64> = row.try_get(name)?;
@@ -144,6 +157,7 @@ impl Granted {
             // None of them is left out: an empty list means every category.
             categories: categories.map_err(|_| DAMAGED_CATEGORIES)?,
             stale: row.try_get("stale")?,
+            not_everyone: row.try_get("not_everyone")?,
         })
     }
 }
@@ -153,7 +167,8 @@ pub(super) async fn load(
     conn: &mut SqliteConnection,
 ) -> Result<impl Iterator<Item = (OdsCode, Source)> + use<>, InboxError> {
     let mut by_id = BTreeMap::new();
-    let sources = "SELECT s.id, s.ods, s.held, s.last_applied_at, s.as_of, s.withdrawn_at, \
+    let sources = "SELECT s.id, s.ods, s.held, s.last_applied_at, s.as_of, s.withdrawn_at, s.absent_at, \
+                   (SELECT count(*) FROM absent AS a WHERE a.source_id = s.id) AS absent, \
                    EXISTS (SELECT 1 FROM tombstone AS t WHERE t.source_id = s.id) AS tombstones FROM source AS s";
     for row in sqlx::query(sources).fetch_all(&mut *conn).await? {
         let mut source = Source::new(row.try_get("id")?);
@@ -161,6 +176,8 @@ pub(super) async fn load(
         source.last_applied_at = row.try_get("last_applied_at")?;
         source.as_of = row.try_get("as_of")?;
         source.withdrawn_at = row.try_get("withdrawn_at")?;
+        source.absent_at = row.try_get("absent_at")?;
+        source.absent = unsigned(&row, "absent")?;
         source.tombstones = row.try_get("tombstones")?;
         by_id.insert(source.id, (ods(&row)?, source));
     }
@@ -193,11 +210,12 @@ pub(super) async fn flush<'a>(
     static GRANTED: LazyLock<Bulk> = LazyLock::new(|| {
         Bulk::new(
             "INSERT INTO granted (source_id, grant_no, position, catch_up_job, anew, caught_up, patient, \
-             categories, stale)",
-            9,
+             categories, stale, not_everyone)",
+            10,
             "ON CONFLICT (source_id, grant_no) DO UPDATE SET position = excluded.position, \
              catch_up_job = excluded.catch_up_job, anew = excluded.anew, caught_up = excluded.caught_up, \
-             patient = excluded.patient, categories = excluded.categories, stale = excluded.stale",
+             patient = excluded.patient, categories = excluded.categories, stale = excluded.stale, \
+             not_everyone = excluded.not_everyone",
         )
     });
     let mut granted: Vec<(i64, u64, Granted)> = Vec::new();
@@ -210,13 +228,15 @@ pub(super) async fn flush<'a>(
                 .map(|(number, g)| (source.id, *number, g.clone())),
         );
         sqlx::query(
-            "UPDATE source SET held = ?2, last_applied_at = ?3, as_of = ?4, withdrawn_at = ?5 WHERE id = ?1",
+            "UPDATE source SET held = ?2, last_applied_at = ?3, as_of = ?4, withdrawn_at = ?5, absent_at = ?6 \
+             WHERE id = ?1",
         )
         .bind(source.id)
         .bind(count(source.held))
         .bind(source.last_applied_at)
         .bind(source.as_of)
         .bind(source.withdrawn_at)
+        .bind(source.absent_at)
         .execute(&mut *conn)
         .await?;
     }
@@ -233,6 +253,7 @@ pub(super) async fn flush<'a>(
                 .bind(g.patient.map(Tag::to_vec))
                 .bind(format!("{categories:?}"))
                 .bind(g.stale)
+                .bind(g.not_everyone)
         })
         .await
 }

@@ -101,7 +101,9 @@ impl Source {
             emergency_only: !self.grants.is_empty() && self.grants.values().all(|g| g.patient.is_some()),
             held: self.held > 0,
             as_of,
+            not_everyone: self.grants.values().any(|g| g.not_everyone),
             withdrawn_at: self.withdrawn_at,
+            absent_at: self.absent_at.filter(|_| self.absent > 0),
             ..Facts::default()
         }
     }

@@ -6,7 +6,16 @@
 use handfast_proto::ids::{NhsNumber, OdsCode};
 use sqlx::SqliteConnection;
 
-use super::{columns::count, error::InboxError, model::ChangeOp, source::Source, state::State};
+use super::{
+    absent::{self, MAX_ABSENT},
+    columns::{Bound, count},
+    error::InboxError,
+    feed::record,
+    model::ChangeOp,
+    source::Source,
+    state::State,
+    tag::{Tag, TagKey},
+};
 
 /// Which records of a source go.
 #[derive(Debug, Clone)]
@@ -100,14 +109,8 @@ impl Which {
 }
 
 impl Condition {
-    /// Runs a statement of which the condition is a part.
-    async fn run(
-        &self,
-        conn: &mut SqliteConnection,
-        source: i64,
-        statement: impl FnOnce(&str) -> String,
-        more: &[i64],
-    ) -> Result<u64, InboxError> {
+    /// A statement of which the condition is a part.
+    fn query(&self, source: i64, statement: impl FnOnce(&str) -> String, more: &[i64]) -> Bound {
         let sql = statement(&format!("source_id = ?1 AND removed = 0 AND {}", self.sql));
         let number = |of: fn(&(Unconfirmed, u64)) -> u64| self.unconfirmed.as_ref().map(|u| count(of(u)));
         let mut query = sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -121,7 +124,41 @@ impl Condition {
         for value in more {
             query = query.bind(*value);
         }
+        query
+    }
+
+    /// Runs it.
+    async fn run(
+        &self,
+        conn: &mut SqliteConnection,
+        source: i64,
+        statement: impl FnOnce(&str) -> String,
+        more: &[i64],
+    ) -> Result<u64, InboxError> {
+        let query = self.query(source, statement, more);
         Ok(query.execute(conn).await?.rows_affected())
+    }
+
+    /// The tag of one record of each patient, the Patient where that is among them; a bounded number.
+    async fn one_of_each(
+        &self,
+        conn: &mut SqliteConnection,
+        source: i64,
+        tags: &TagKey,
+    ) -> Result<Vec<Tag>, InboxError> {
+        // SQLite takes the other columns of a row from where the maximum stands (lang_select, "bare columns").
+        let statement = |condition: &str| {
+            format!(
+                "SELECT record, max(record GLOB 'Patient/*') FROM record WHERE {condition} \
+                 GROUP BY patient LIMIT ?8"
+            )
+        };
+        // One more than is kept, so that it is known where there are more.
+        let rows = self
+            .query(source, statement, &[count(MAX_ABSENT + 1)])
+            .fetch_all(conn)
+            .await?;
+        rows.iter().map(|row| Ok(tags.record(&record(row)?))).collect()
     }
 }
 
@@ -135,6 +172,7 @@ pub(super) async fn remove(
     now: i64,
 ) -> Result<u64, InboxError> {
     let (has_outputs, base, fresh_from) = (state.has_outputs, state.last_change, state.fresh_from());
+    let tags = state.tags.clone();
     let source = state.source(conn, ods).await?;
     let condition = which.condition(source, fresh_from);
     let id = source.id;
@@ -153,12 +191,13 @@ pub(super) async fn remove(
         overtake(conn, id, base).await?;
         close_letters(conn, id, base, now).await?;
     }
+    let absent = condition.one_of_each(conn, id, &tags).await?;
+    absent::remember(conn, source, &absent, now).await?;
     let delete = |condition: &str| format!("DELETE FROM record WHERE {condition}");
     let removed = condition.run(conn, id, delete, &[]).await?;
     if removed > 0 {
         source.held = source.held.saturating_sub(removed);
         source.last_applied_at = Some(now);
-        source.withdrawn_at = Some(now);
         source.dirty = true;
         state.last_change += removed;
         state.residue = state.last_change;

@@ -137,6 +137,7 @@ pub(crate) fn grant(source: &str, number: u64) -> Grant {
         patient: None,
         categories: Vec::new(),
         stale: false,
+        not_everyone: false,
     }
 }
 

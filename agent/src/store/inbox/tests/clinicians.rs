@@ -118,7 +118,7 @@ async fn a_suspended_source_is_as_old_as_its_suspension() {
 }
 
 #[tokio::test]
-async fn that_something_was_withdrawn_is_told_until_a_new_grant_or_its_time() {
+async fn that_something_was_withdrawn_is_told_until_it_is_back() {
     let folder = tempfile::tempdir().unwrap();
     let clock = ManualClock::at(NOON);
     let inbox = open_at(folder.path(), &clock).await;
@@ -150,16 +150,13 @@ async fn that_something_was_withdrawn_is_told_until_a_new_grant_or_its_time() {
     assert_eq!(told(&inbox).await, withdrawn);
     drop(inbox);
     let inbox = open_at(folder.path(), &clock).await;
-    clock.advance(30 * DAY - 1);
+    clock.advance(40 * DAY);
     inbox.heard(clock.now_ms()).await.unwrap();
     assert_eq!(told(&inbox).await, withdrawn);
-    clock.advance(1);
+    let back = live(A, 1, &[(6, Create, "Observation/1", "o")]);
+    inbox.apply(&group(1, 7, vec![back])).await.unwrap();
     assert_eq!(told(&inbox).await, []);
     // A whole grant, withdrawn: still told of when nothing is shared. And given again.
-    inbox
-        .apply(&group(1, 7, caught_up(1)[1..2].iter().map(again).collect()))
-        .await
-        .unwrap();
     inbox
         .apply(&group(1, 8, vec![fenced(A, 1), withdraw(A, 9, 1)]))
         .await
@@ -171,11 +168,47 @@ async fn that_something_was_withdrawn_is_told_until_a_new_grant_or_its_time() {
     assert_eq!(told(&inbox).await, []);
 }
 
-fn again(message: &Incoming) -> Incoming {
-    let Incoming::Deliver { .. } = message else {
-        panic!()
+#[tokio::test]
+async fn what_was_withdrawn_before_this_inbox_was_made_is_told_until_a_whole_grant_or_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = ManualClock::at(NOON);
+    let inbox = open_at(folder.path(), &clock).await;
+    inbox.apply(&group(1, 1, vec![welcome(true, &[])])).await.unwrap();
+    let withdrawn = [(NoticeCode::Withdrawn, vec![])];
+    let noted = async || inbox.note_sources(&[ods(A)], true).await.unwrap();
+    noted().await;
+    assert_eq!(told(&inbox).await, withdrawn);
+    clock.advance(30 * DAY - 1);
+    assert_eq!(told(&inbox).await, withdrawn);
+    clock.advance(1);
+    assert_eq!(told(&inbox).await, []);
+    // A grant that is narrowed may still lack it.
+    noted().await;
+    let narrow = Grant {
+        not_everyone: true,
+        ..grant(A, 1)
     };
-    in_job(A, 1, 3, &[(6, Create, "Observation/1", "o")])
+    inbox
+        .apply(&group(1, 2, vec![Incoming::Stands(narrow)]))
+        .await
+        .unwrap();
+    inbox.apply(&group(1, 3, caught_up(1))).await.unwrap();
+    inbox.heard(clock.now_ms()).await.unwrap();
+    let incomplete = (
+        NoticeCode::PossiblyIncomplete,
+        vec![NoticeReason::NotEveryPatient],
+    );
+    assert_eq!(told(&inbox).await, [withdrawn[0].clone(), incomplete]);
+    let messages = vec![Incoming::Stands(grant(A, 1))];
+    inbox.apply(&group(1, 6, messages)).await.unwrap();
+    assert_eq!(told(&inbox).await, withdrawn);
+    let again = vec![
+        begins(A, 1, 7),
+        in_job(A, 1, 7, &[(1, Create, "Observation/1", "o")]),
+        complete(A, 1, 7, 1),
+    ];
+    inbox.apply(&group(1, 7, again)).await.unwrap();
+    assert_eq!(told(&inbox).await, []);
 }
 
 #[tokio::test]

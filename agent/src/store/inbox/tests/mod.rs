@@ -1,5 +1,6 @@
 //! The inbox on a real file.
 
+mod absent;
 mod clinicians;
 mod emergencies;
 mod heads;
