@@ -7,6 +7,9 @@
 //! where the content is not the same, and both the name and the Patient named may be the unit's own as well,
 //! it is taken for its own; but an id that is a UUID is never given twice.
 //!
+//! What was removed here may still come back so, as the system exports what it had: for a while it is known by name
+//! and content as before.
+//!
 //! A Patient as it was received is in doubt in another way: two units may well hold the same of the same
 //! person under the same id. It is kept aside until something of the unit's own names it.
 //!
@@ -105,6 +108,14 @@ pub(super) fn judge_named(
     match held.iter().find(alike) {
         Some(held) => Verdict::Refused(Refusal::ChangedCopy { unit: held.source }),
         None => Verdict::Own,
+    }
+}
+
+/// Of something that is exactly what was held until lately, and that the outbox does not hold as the unit's own.
+pub(super) fn judge_late(record: &RecordId) -> Verdict {
+    match record.resource_type() {
+        "Patient" => Verdict::Aside { exact: true },
+        _ => Verdict::Echo,
     }
 }
 

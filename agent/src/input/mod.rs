@@ -11,6 +11,8 @@ mod copies_testing;
 #[cfg(test)]
 mod copies_tests;
 #[cfg(test)]
+mod late_copies_tests;
+#[cfg(test)]
 mod words_tests;
 
 pub use api::{Input, InputContext, InputError};

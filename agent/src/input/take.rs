@@ -5,7 +5,7 @@ use handfast_proto::ids::RecordId;
 
 use super::{
     InputContext,
-    copies::{Verdict, judge_marked, judge_named, place_view, place_word},
+    copies::{Verdict, judge_late, judge_marked, judge_named, place_view, place_word},
 };
 use crate::{
     codec::fhir::{Change, Content, PatientLink, Said, is_derived_id},
@@ -78,7 +78,26 @@ impl InputContext {
         for question in &questions {
             answers.push(found.by_ref().take(question.asked.len()).collect::<Vec<_>>());
         }
-        self.decide(changes, &questions, &answers).await
+        let late = self.late(changes, &questions).await?;
+        self.decide(changes, &questions, &answers, &late).await
+    }
+
+    /// Which of these are copies of what was held until lately.
+    async fn late(&self, changes: &[Change], questions: &[Question]) -> Result<Vec<bool>, OutboxError> {
+        let plain = |(change, question): (&Change, &Question)| match &change.content {
+            Content::Put(version) if question.kind == Kind::Plain => Some(version.digest),
+            _ => None,
+        };
+        let digests: Vec<Option<[u8; 32]>> = changes.iter().zip(questions).map(plain).collect();
+        let names = changes.iter().map(|c| &c.record);
+        let asked: Vec<_> = names
+            .zip(&digests)
+            .filter_map(|(name, d)| Some((name, (*d)?)))
+            .collect();
+        let found = self.inbox.were_removed(&asked).await.map_err(unreadable)?;
+        let mut found = found.into_iter();
+        let late = |asked: &Option<[u8; 32]>| asked.is_some() && found.next() == Some(true);
+        Ok(digests.iter().map(late).collect())
     }
 
     async fn decide(
@@ -86,12 +105,14 @@ impl InputContext {
         changes: &mut [Change],
         questions: &[Question],
         answers: &[Vec<Vec<HeldCopy>>],
+        late: &[bool],
     ) -> Result<Vec<Verdict>, OutboxError> {
         // Only of what could be a copy is it asked whether it is the unit's own.
         let could_be = |index: usize| {
             answers
                 .get(index)
                 .is_some_and(|a| a.iter().any(|h| !h.is_empty()))
+                || late.get(index) == Some(&true)
         };
         let doubtful: Vec<&Change> = (0..)
             .zip(changes.iter())
@@ -111,19 +132,22 @@ impl InputContext {
         let mut verdicts = vec![Verdict::Own; changes.len()];
         // Patients first: what names one that comes with it names the unit's own.
         for of_patients in [true, false] {
-            for (((change, question), answer), verdict) in
-                changes.iter_mut().zip(questions).zip(answers).zip(&mut verdicts)
+            for ((((change, question), answer), late), verdict) in changes
+                .iter_mut()
+                .zip(questions)
+                .zip(answers)
+                .zip(late)
+                .zip(&mut verdicts)
             {
                 if (change.record.resource_type() == "Patient") != of_patients {
                     continue;
                 }
                 let own_patient = patient_id(change).is_some_and(|id| patients.contains(id));
-                *verdict = verdict_of(
-                    change,
-                    (question, answer),
-                    own_patient,
-                    own.contains(&change.record),
-                );
+                let own_record = own.contains(&change.record);
+                *verdict = match late {
+                    true if !own_record => judge_late(&change.record),
+                    _ => verdict_of(change, (question, answer), own_patient, own_record),
+                };
                 if of_patients && *verdict == Verdict::Own {
                     patients.insert(change.record.id().to_owned());
                 }

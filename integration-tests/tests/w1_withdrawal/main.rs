@@ -29,6 +29,7 @@ mod clinicians;
 mod dissent;
 mod ends;
 mod outputs;
+mod received;
 mod records;
 mod residue;
 mod scene;

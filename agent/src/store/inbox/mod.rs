@@ -19,6 +19,7 @@ mod outcome;
 mod outputs;
 mod pages;
 mod purge;
+mod removed;
 mod rule;
 mod source;
 mod standing;

@@ -22,7 +22,7 @@ use sqlx::{
 };
 use tokio::sync::{Mutex, MutexGuard, watch};
 
-use super::{error::InboxError, model::InboxLimits, pages::MAX_PAGES, purge::Pace, state::State};
+use super::{error::InboxError, model::InboxLimits, pages::MAX_PAGES, purge::Pace, removed, state::State};
 use crate::{clock::Clock, store::room};
 
 /// How long another process (the command line) may hold the file before a write fails.
@@ -115,6 +115,8 @@ impl Inbox {
             pace: Mutex::new(Pace::default()),
         }));
         inbox.adopt_named_tombstones().await?;
+        let now = inbox.now();
+        removed::forget_old(&mut inbox.writer().await?.conn, now).await?;
         Ok(inbox)
     }
 

@@ -9,6 +9,7 @@ use super::{
     error::InboxError,
     fold::{ChangeRow, Fold},
     model::ChangeOp,
+    removed,
     rule::{Kind, Row, Touched},
     state::State,
 };
@@ -30,7 +31,7 @@ pub(super) async fn write(
         .filter(|r| r.touched == Touched::Written)
         .collect();
     put(conn, &written).await?;
-    remove(conn, &written).await?;
+    remove(conn, state, &written, now).await?;
     super::tombstone::write(conn, &state.tags, &written).await?;
     confirm(conn, &fold.rows).await
 }
@@ -71,12 +72,18 @@ async fn put(conn: &mut SqliteConnection, written: &[&Row]) -> Result<(), InboxE
 }
 
 /// Deletes the records that are held no more.
-async fn remove(conn: &mut SqliteConnection, written: &[&Row]) -> Result<(), InboxError> {
+async fn remove(
+    conn: &mut SqliteConnection,
+    state: &State,
+    written: &[&Row],
+    now: i64,
+) -> Result<(), InboxError> {
     let gone = written
         .iter()
         .filter(|r| r.kind == Kind::Removed && r.filed == Kind::Held)
         .map(|r| (r.source, r.record.as_str()));
     let Some(names) = names(gone)? else { return Ok(()) };
+    removed::keep_named(conn, state, &names, now).await?;
     sqlx::query(
         "DELETE FROM record WHERE (source_id, record) IN \
          (SELECT k.value ->> 0, k.value ->> 1 FROM json_each(?1) AS k)",

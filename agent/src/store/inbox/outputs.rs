@@ -6,6 +6,9 @@ use sqlx::{Connection as _, Row as _};
 
 use super::{columns::count, error::InboxError, model::OutputSpec, open::Inbox};
 
+/// The kind of output that marks what it writes.
+const MARKS: &str = "fhir";
+
 impl Inbox {
     /// Says which outputs there are. One that is new, or of another kind than before, begins with a
     /// comparison of everything. What was kept for one that is gone is dropped: what it wrote is no business
@@ -52,6 +55,7 @@ impl Inbox {
         }
         tx.commit().await?;
         writer.state.has_outputs = !specs.is_empty();
+        writer.state.unmarked = specs.iter().any(|s| s.kind != MARKS);
         writer.clean = true;
         drop(guard);
         let kept: HashSet<&str> = specs.iter().map(|s| s.name.as_str()).collect();

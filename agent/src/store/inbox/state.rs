@@ -41,6 +41,8 @@ pub(super) struct State {
     pub(super) heard: Option<i64>,
     /// Without outputs no changes are queued; an output that is added later starts with a resync.
     pub(super) has_outputs: bool,
+    /// Whether an output writes what bears no mark of whose it is.
+    pub(super) unmarked: bool,
     pub(super) tags: TagKey,
     pub(super) sources: HashMap<OdsCode, Source>,
 }
@@ -48,7 +50,8 @@ pub(super) struct State {
 impl State {
     pub(super) async fn load(conn: &mut SqliteConnection) -> Result<Self, InboxError> {
         let select = "SELECT store_id, session, durable, last_change, epoch, residue, tag_key, \
-                      EXISTS (SELECT 1 FROM output) AS has_outputs FROM meta";
+                      EXISTS (SELECT 1 FROM output) AS has_outputs, \
+                      EXISTS (SELECT 1 FROM output WHERE kind <> 'fhir') AS unmarked FROM meta";
         let row = match sqlx::query(select).fetch_optional(&mut *conn).await? {
             Some(row) if row.try_get::<Option<Vec<u8>>, _>("tag_key")?.is_some() => row,
             _ => {
@@ -66,6 +69,7 @@ impl State {
             residue: unsigned(&row, "residue")?,
             heard: None,
             has_outputs: row.try_get("has_outputs")?,
+            unmarked: row.try_get("unmarked")?,
             tags: TagKey::from_slice(&key)?,
             sources: source::load(conn).await?.collect(),
         })

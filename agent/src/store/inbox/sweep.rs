@@ -3,6 +3,7 @@
 //! intact lets go of it. What no output has carried out yet of the records is dropped from the queue: an
 //! output that lags behind must not go on to write what is withdrawn.
 
+use futures::TryStreamExt as _;
 use handfast_proto::ids::{NhsNumber, OdsCode};
 use sqlx::SqliteConnection;
 
@@ -12,6 +13,7 @@ use super::{
     error::InboxError,
     feed::record,
     model::ChangeOp,
+    removed::{self, MAX_KEPT},
     source::Source,
     state::State,
     tag::{Tag, TagKey},
@@ -160,6 +162,24 @@ impl Condition {
             .await?;
         rows.iter().map(|row| Ok(tags.record(&record(row)?))).collect()
     }
+
+    /// The digests by which copies of what is removed are known; a bounded number, and one payload at a time.
+    async fn copies(
+        &self,
+        conn: &mut SqliteConnection,
+        source: i64,
+        tags: &TagKey,
+    ) -> Result<Vec<Tag>, InboxError> {
+        let statement =
+            |condition: &str| format!("SELECT record, payload FROM record WHERE {condition} LIMIT ?8");
+        let query = self.query(source, statement, &[count(MAX_KEPT)]);
+        let mut rows = query.fetch(conn);
+        let mut found = Vec::new();
+        while let Some(row) = rows.try_next().await? {
+            found.extend(removed::tag_of(tags, &row)?);
+        }
+        Ok(found)
+    }
 }
 
 /// Removes records. `job` is the withdrawal to be confirmed by which they go; 0 = none.
@@ -172,7 +192,7 @@ pub(super) async fn remove(
     now: i64,
 ) -> Result<u64, InboxError> {
     let (has_outputs, base, fresh_from) = (state.has_outputs, state.last_change, state.fresh_from());
-    let tags = state.tags.clone();
+    let (tags, unmarked) = (state.tags.clone(), state.unmarked);
     let source = state.source(conn, ods).await?;
     let condition = which.condition(source, fresh_from);
     let id = source.id;
@@ -193,6 +213,10 @@ pub(super) async fn remove(
     }
     let absent = condition.one_of_each(conn, id, &tags).await?;
     absent::remember(conn, source, &absent, now).await?;
+    if unmarked {
+        let gone = condition.copies(conn, id, &tags).await?;
+        removed::keep(conn, &gone, now).await?;
+    }
     let delete = |condition: &str| format!("DELETE FROM record WHERE {condition}");
     let removed = condition.run(conn, id, delete, &[]).await?;
     if removed > 0 {

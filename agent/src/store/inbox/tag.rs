@@ -85,6 +85,14 @@ impl TagKey {
         self.tag(b"patient", &patient.as_u64().to_be_bytes())
     }
 
+    /// Of a name and the digest of a content together.
+    pub(super) fn copy(&self, record: &RecordId, content: &[u8; 32]) -> Tag {
+        let mut both = Vec::with_capacity(record.as_bytes().len() + content.len());
+        both.extend_from_slice(content);
+        both.extend_from_slice(record.as_bytes());
+        self.tag(b"copy", &both)
+    }
+
     fn tag(&self, kind: &[u8], name: &[u8]) -> Tag {
         let digest = Sha256::new()
             .chain_update(b"handfast inbox tag 1")
@@ -112,6 +120,9 @@ mod tests {
         assert_ne!(tag, record("Observation/2"));
         assert_ne!(tag, other.record(&"Observation/1".parse().unwrap()));
         assert_ne!(tag, one.patient(NhsNumber::from_u64(9_990_000_018).unwrap()));
+        let copy = |name: &str, content: u8| one.copy(&name.parse().unwrap(), &[content; 32]);
+        assert_ne!(copy("Observation/1", 1), copy("Observation/2", 1));
+        assert_ne!(copy("Observation/1", 1), copy("Observation/1", 2));
         assert_eq!(Tag::from_hex(&tag.hex().to_uppercase()), Some(tag));
         assert_eq!(Tag::from_hex("0g"), None);
     }
