@@ -15,7 +15,8 @@ use super::{
 use crate::{
     consent::{Book, GrantId, Pair, Policy, Standing},
     store::{
-        ClaimChange, EmergencyRow, HalfChange, NewEntry, OpenEmergency, StoreError, UnitChange, WordChange,
+        AccessId, ClaimChange, EmergencyRow, EndAccess, HalfChange, NewEntry, OpenEmergency, OpenedSource,
+        StoreError, UnitChange, WordChange,
     },
 };
 
@@ -69,6 +70,21 @@ impl Revoker for Delivery {
     ) -> Result<Vec<EmergencyRow>, StoreError> {
         let inner = Arc::clone(&self.inner);
         to_the_end(async move { inner.open_emergency(open, audit).await }).await
+    }
+
+    async fn carry_access(
+        &self,
+        id: AccessId,
+        opened: Vec<OpenedSource>,
+        audit: Vec<NewEntry>,
+    ) -> Result<(), StoreError> {
+        let inner = Arc::clone(&self.inner);
+        to_the_end(async move { inner.carry_access(id, opened, audit).await }).await
+    }
+
+    async fn end_access(&self, end: EndAccess, audit: Vec<NewEntry>) -> Result<InForce, StoreError> {
+        let inner = Arc::clone(&self.inner);
+        to_the_end(async move { inner.end_access(end, audit).await }).await
     }
 
     async fn end_emergencies(

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use super::{
     drain::{Drained, Which},
     half_acts::{ended_by, with_outcome},
+    order::Turn,
     revoker::{InForce, PairReceipt},
     state::Inner,
 };
 use crate::{
     consent::{Book, GrantId, Pair},
-    store::{EmergencyRow, HalfOutcome, NewEntry, OpenEmergency, StoreError, With},
+    store::{
+        AccessEnded, AccessId, EmergencyRow, EndAccess, HalfOutcome, NewEntry, OpenEmergency, OpenedSource,
+        StoreError, With,
+    },
 };
 
 impl Inner {
@@ -30,13 +34,7 @@ impl Inner {
                 return Err(error);
             }
         };
-        let next = |book: &Book| {
-            let each = opened.iter();
-            each.fold(book.clone(), |book, row| {
-                book.with_emergency(row.grant, row.emergency())
-            })
-        };
-        self.fence.swap(next, &[]);
+        self.fence.swap(|book| with_accesses(book, &opened), &[]);
         drop(turn);
         self.fence.refresh([open.recipient]);
         Ok(opened)
@@ -63,6 +61,73 @@ impl Inner {
                 return Err(error);
             }
         };
+        Ok(self.settle_accesses(turn, &grants, &ended, &[]).await)
+    }
+
+    /// Has grants that are open carry an access. Not cancellation-safe: runs in a task of its own.
+    pub(super) async fn carry_access(
+        self: Arc<Self>,
+        id: AccessId,
+        opened: Vec<OpenedSource>,
+        audit: Vec<NewEntry>,
+    ) -> Result<(), StoreError> {
+        let turn = self.begin().await?;
+        let (now, with) = (self.clock.now_ms(), With::audit(audit));
+        let held = match self.store.note_opened(id, &opened, now, &with).await {
+            Ok(held) => held,
+            Err(error) => {
+                if matches!(error, StoreError::Failed(_)) {
+                    self.is_unsure([]);
+                }
+                return Err(error);
+            }
+        };
+        self.fence.swap(|book| with_accesses(book, &held), &[]);
+        drop(turn);
+        Ok(())
+    }
+
+    /// Ends one access. Not cancellation-safe: runs in a task of its own.
+    pub(super) async fn end_access(
+        self: Arc<Self>,
+        end: EndAccess,
+        audit: Vec<NewEntry>,
+    ) -> Result<InForce, StoreError> {
+        let turn = self.begin().await?;
+        let end = EndAccess {
+            at: self.clock.now_ms(),
+            ..end
+        };
+        let ended = match self.store.end_access(&end, &With::audit(audit)).await {
+            Ok(ended) => ended,
+            Err(error) => {
+                if matches!(error, StoreError::Failed(_)) {
+                    // Which of them it was to end is not known: nothing goes under any of that unit's.
+                    let of_sources = |pair: &Pair| end.sources.contains(&pair.source);
+                    let book = self.fence.book();
+                    let pairs = book.emergencies().map(|(_, emergency)| emergency.pair);
+                    self.is_unsure(pairs.filter(of_sources));
+                }
+                return Err(error);
+            }
+        };
+        let AccessEnded {
+            over,
+            outcomes,
+            go_on,
+        } = ended;
+        Ok(self.settle_accesses(turn, &over, &outcomes, &go_on).await)
+    }
+
+    /// Swaps the book to what was committed of the end of accesses, and waits until nothing of `grants` is in
+    /// flight any more.
+    async fn settle_accesses(
+        &self,
+        turn: Turn,
+        grants: &[GrantId],
+        ended: &[HalfOutcome],
+        go_on: &[EmergencyRow],
+    ) -> InForce {
         let mut which: Vec<Which> = ended.iter().flat_map(ended_by).collect();
         // One that has ended already asks again.
         let is_new = |grant: &GrantId| {
@@ -76,13 +141,14 @@ impl Inner {
             .map(|g| Which::Ended(*g))
             .collect();
         which.extend(again);
-        let flights = self.fence.swap(|book| with_outcomes(book, &ended), &which);
+        let next = |book: &Book| with_accesses(&with_outcomes(book, ended), go_on);
+        let flights = self.fence.swap(next, &which);
         drop(turn);
         self.fence
             .refresh(ended.iter().map(|outcome| outcome.agreement.pair.recipient));
         let drained = self.fence.drain_each(&flights).await;
         let mut receipts = Vec::new();
-        for outcome in &ended {
+        for outcome in ended {
             let pair = outcome.agreement.pair;
             for (grant, cursor) in &outcome.emergencies_ended {
                 let of_grant = Which::Grant(pair, *grant);
@@ -98,11 +164,18 @@ impl Inner {
                 }
             }
         }
-        Ok(InForce {
+        InForce {
             in_force: !drained.iter().any(|drained| drained.pending),
             receipts,
-        })
+        }
     }
+}
+
+/// The book with these accesses as they are now.
+fn with_accesses(book: &Book, rows: &[EmergencyRow]) -> Book {
+    rows.iter().fold(book.clone(), |book, row| {
+        book.with_emergency(row.grant, row.emergency())
+    })
 }
 
 /// The book after what was committed of several pairs.

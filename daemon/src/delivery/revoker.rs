@@ -12,8 +12,8 @@ use handfast_proto::ids::OdsCode;
 use crate::{
     consent::{Book, GrantId, Pair, Policy, Reason},
     store::{
-        ClaimChange, EmergencyRow, HalfChange, HalfOutcome, NewEntry, OpenEmergency, StoreError, UnitChange,
-        UnitStateOutcome, WordChange, WordOutcome,
+        AccessId, ClaimChange, EmergencyRow, EndAccess, HalfChange, HalfOutcome, NewEntry, OpenEmergency,
+        OpenedSource, StoreError, UnitChange, UnitStateOutcome, WordChange, WordOutcome,
     },
 };
 
@@ -67,6 +67,19 @@ pub trait Revoker: Send + Sync + 'static {
         open: OpenEmergency,
         audit: Vec<NewEntry>,
     ) -> Result<Vec<EmergencyRow>, StoreError>;
+
+    /// Has grants that are open carry an access, for as long as that lasts
+    /// ([`crate::store::AccessStore::note_opened`]).
+    async fn carry_access(
+        &self,
+        id: AccessId,
+        opened: Vec<OpenedSource>,
+        audit: Vec<NewEntry>,
+    ) -> Result<(), StoreError>;
+
+    /// Ends one access before its time ([`crate::store::AccessStore::end_access`]), with the same wait for what
+    /// ended with it. One that has ended already asks again.
+    async fn end_access(&self, end: EndAccess, audit: Vec<NewEntry>) -> Result<InForce, StoreError>;
 
     /// Ends emergency accesses before their time, with the same wait. One that has ended already asks again.
     /// Those whose time is over end by themselves.

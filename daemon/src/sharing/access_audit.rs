@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use super::{ActError, AskAccess, Caller, Context};
 use crate::{
     audit::events::{Alerted, EmergencyEnded, EmergencyRefused, EmergencyReviewed},
-    consent::{GrantId, Pair},
-    store::{AccessRow, EndAccess, NewAccess, NewEntry, ReviewRow},
+    consent::Pair,
+    store::{AccessRow, EndAccess, NewAccess, NewEntry, ReviewRow, SourceRow},
 };
 
 /// Refusals of one person that are entered one by one in an hour.
@@ -58,17 +58,15 @@ pub(super) fn reviewed(
     ctx.entry(caller, review.at, &event)
 }
 
-/// The early end of an access: the entries that go with the end of the grants that it has for itself, and those
-/// of what it leaves to others.
+/// The early end of an access, as far as it is not over already.
 pub(super) fn ended(
     ctx: &Context,
     caller: &Caller,
     row: &AccessRow,
     end: &EndAccess,
-    own: &[(OdsCode, GrantId)],
-) -> Result<(Vec<NewEntry>, Vec<NewEntry>), ActError> {
-    let (mut with_grants, mut alone) = (Vec::new(), Vec::new());
-    for source in row.sources.iter().filter(|s| end.sources.contains(&s.source)) {
+) -> Result<Vec<NewEntry>, ActError> {
+    let meant = row.sources.iter().filter(|s| end.sources.contains(&s.source));
+    let entry = |source: &SourceRow| {
         let event = EmergencyEnded {
             pair: pair(row, source.source),
             patient: row.access.patient,
@@ -76,14 +74,9 @@ pub(super) fn ended(
             grant: source.grant,
             expired: false,
         };
-        let entry = ctx.entry(caller, end.at, &event)?;
-        if own.iter().any(|(own, _)| *own == source.source) {
-            with_grants.push(entry);
-        } else {
-            alone.push(entry);
-        }
-    }
-    Ok((with_grants, alone))
+        ctx.entry(caller, end.at, &event)
+    };
+    meant.filter(|s| s.ended_at.is_none()).map(entry).collect()
 }
 
 fn pair(row: &AccessRow, source: OdsCode) -> Pair {

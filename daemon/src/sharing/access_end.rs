@@ -34,22 +34,20 @@ impl EmergencyAccess {
                 "this access was not asked of that unit",
             ));
         }
-        let meant = row
-            .sources
-            .iter()
-            .filter(|s| source.is_none_or(|only| only == s.source));
+        let meant = row.sources.iter().map(|s| s.source);
         let end = EndAccess {
             id,
-            sources: meant.filter(|s| s.ended_at.is_none()).map(|s| s.source).collect(),
+            sources: meant.filter(|s| source.is_none_or(|only| only == *s)).collect(),
             by: caller.name(),
             unit: caller.unit().ok_or(ActError::Denied)?,
             at: self.ctx.clock.now_ms(),
         };
         let (this, caller) = (self.clone(), caller.clone());
         detached(async move {
-            let ended = this.end_now(&caller, &row, &end, source).await;
+            let audit = access_audit::ended(&this.ctx, &caller, &row, &end)?;
+            let ended = this.ctx.revoker.end_access(end, audit).await;
             this.ctx.changes.notify();
-            let in_force = ended?;
+            let in_force = ended?.in_force;
             Ok((this.seen(&caller, id).await?, in_force))
         })
         .await
@@ -100,21 +98,5 @@ impl EmergencyAccess {
             this.seen(&caller, id).await
         })
         .await
-    }
-
-    /// Not cancellation-safe.
-    async fn end_now(
-        &self,
-        caller: &Caller,
-        row: &AccessRow,
-        end: &EndAccess,
-        source: Option<OdsCode>,
-    ) -> Result<bool, ActError> {
-        let own = self.ctx.store.own_grants(end.id, source).await?;
-        let (with_grants, alone) = access_audit::ended(&self.ctx, caller, row, end, &own)?;
-        let grants = own.into_iter().map(|(_, grant)| grant).collect();
-        let ended = self.ctx.revoker.end_emergencies(grants, with_grants).await?;
-        self.ctx.store.end_access(end, &With::audit(alone)).await?;
-        Ok(ended.in_force)
     }
 }

@@ -208,13 +208,7 @@ impl EmergencyAccess {
     async fn open(&self, caller: &Caller, access: NewAccess) -> Result<AccessId, ActError> {
         let alerts = access_audit::alerted(&self.ctx, caller, &access)?;
         let id = self.ctx.store.add_access(&access, &With::audit(alerts)).await?;
-        let opened = Opening::new(&self.ctx, caller, &access).open().await?;
-        let with = With::audit(opened.audit);
-        self.ctx
-            .store
-            .note_opened(id, &opened.sources, access.at, &with)
-            .await?;
-        if opened.sources.is_empty() {
+        if !Opening::new(&self.ctx, caller, id, &access).open().await? {
             return Err(ActError::Conflict(
                 "the units stopped sharing out towards yours at this very moment: nothing was opened",
             ));

@@ -1,7 +1,7 @@
 //! Opens the sources of an emergency access: a grant for each, or a share in the one that is open already for
-//! the same patient at the same unit.
+//! the same patient at the same unit, which then lasts as long as the longer of the two.
 //!
-//! Invariant: an access never lasts longer than was asked for, nor than the grant that carries it.
+//! Invariant: an access never lasts longer than was asked for.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{ActError, Caller, Context};
 use crate::{
     audit::events::EmergencyOpened,
     consent::{Book, Emergency, GrantId, Pair, PairTerms, Standing},
-    store::{NewAccess, NewEntry, OpenEmergency, OpenedSource},
+    store::{AccessId, NewAccess, NewEntry, OpenEmergency, OpenedSource},
 };
 
 /// How often it is looked again where what may be opened changed under its hands.
@@ -25,16 +25,8 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 pub(super) struct Opening<'a> {
     ctx: &'a Context,
     caller: &'a Caller,
+    id: AccessId,
     access: &'a NewAccess,
-}
-
-/// What was opened.
-#[derive(Default)]
-pub(super) struct Opened {
-    /// Every source with the grant that carries it.
-    pub(super) sources: Vec<OpenedSource>,
-    /// The entries of the audit log about those that joined a grant, to be made with their noting.
-    pub(super) audit: Vec<NewEntry>,
 }
 
 /// The units that share out towards a recipient, by ODS code: what the recipient may know.
@@ -51,38 +43,36 @@ pub(super) fn shared_out_to(book: &Book, recipient: OdsCode, now: i64) -> Vec<Od
 }
 
 impl<'a> Opening<'a> {
-    pub(super) fn new(ctx: &'a Context, caller: &'a Caller, access: &'a NewAccess) -> Self {
-        Self { ctx, caller, access }
+    pub(super) fn new(ctx: &'a Context, caller: &'a Caller, id: AccessId, access: &'a NewAccess) -> Self {
+        Self {
+            ctx,
+            caller,
+            id,
+            access,
+        }
     }
 
-    /// Opens what may be opened now. Not cancellation-safe.
-    pub(super) async fn open(&self) -> Result<Opened, ActError> {
+    /// Opens what may be opened now, and notes it; whether that is anything. Not cancellation-safe.
+    pub(super) async fn open(&self) -> Result<bool, ActError> {
         for _ in 0..MAX_LOOKS {
             let book = self.ctx.revoker.book();
             let may = shared_out_to(&book, self.access.recipient, self.access.at);
             let wanted = self.access.sources.iter().filter(|source| may.contains(source));
-            let mut opened = Opened::default();
-            let mut fresh = Vec::new();
+            let (mut opened, mut joins, mut fresh) = (Vec::new(), Vec::new(), Vec::new());
             for source in wanted {
                 match self.in_force(&book, *source) {
                     Some(joined) => {
-                        opened.audit.push(self.entry(*source, joined.until)?);
-                        opened.sources.push(joined);
+                        joins.push(self.entry(*source)?);
+                        opened.push(joined);
                     }
                     None => fresh.push(*source),
                 }
             }
-            if fresh.is_empty() {
-                return Ok(opened);
-            }
-            match self.grants(fresh).await {
-                Ok(granted) => {
-                    opened.sources.extend(granted);
-                    return Ok(opened);
-                }
-                // A half was turned off, or another clinician was faster: look again.
+            match self.carried(opened, joins, fresh).await {
+                // A half was turned off, or another clinician was faster, to open or to end: look again.
                 Err(ActError::Conflict(_)) => sleep(LOOK_AGAIN_AFTER).await,
                 Err(error) => return Err(error),
+                Ok(any) => return Ok(any),
             }
         }
         Err(ActError::Unavailable(
@@ -103,17 +93,28 @@ impl<'a> Opening<'a> {
         };
         book.emergencies()
             .find(same)
-            .map(|(grant, emergency)| OpenedSource {
-                source,
-                grant,
-                until: emergency.window.until,
-            })
+            .map(|(grant, _)| OpenedSource { source, grant })
+    }
+
+    /// Opens what is not open, and has everything carry this access.
+    async fn carried(
+        &self,
+        mut opened: Vec<OpenedSource>,
+        joins: Vec<NewEntry>,
+        fresh: Vec<OdsCode>,
+    ) -> Result<bool, ActError> {
+        if !fresh.is_empty() {
+            opened.extend(self.grants(fresh).await?);
+        }
+        let any = !opened.is_empty();
+        if any {
+            self.ctx.revoker.carry_access(self.id, opened, joins).await?;
+        }
+        Ok(any)
     }
 
     async fn grants(&self, sources: Vec<OdsCode>) -> Result<Vec<OpenedSource>, ActError> {
-        let entries = sources
-            .iter()
-            .map(|source| self.entry(*source, self.access.until));
+        let entries = sources.iter().map(|source| self.entry(*source));
         let audit = entries.collect::<Result<_, _>>()?;
         let open = OpenEmergency {
             recipient: self.access.recipient,
@@ -126,13 +127,12 @@ impl<'a> Opening<'a> {
         let opened = rows.into_iter().map(|row| OpenedSource {
             source: row.pair.source,
             grant: row.grant,
-            until: row.until,
         });
         Ok(opened.collect())
     }
 
     /// What the audit log says of opening a source.
-    fn entry(&self, source: OdsCode, until: i64) -> Result<NewEntry, ActError> {
+    fn entry(&self, source: OdsCode) -> Result<NewEntry, ActError> {
         let ground = self.access.ground;
         let event = EmergencyOpened {
             pair: Pair {
@@ -141,7 +141,7 @@ impl<'a> Opening<'a> {
             },
             patient: self.access.patient,
             ground: (number(ground.alert_type() as i32), number(ground.reason() as i32)),
-            until: until.min(self.access.until),
+            until: self.access.until,
             note: &self.access.note,
         };
         self.ctx.entry(self.caller, self.access.at, &event)

@@ -16,8 +16,8 @@ use crate::{
         DeliveryStatus, HalfInForce, InForce, PairReceipt, Receipt, Revoker, UnitInForce, WordsInForce,
     },
     store::{
-        AgreementRow, ClaimChange, EmergencyRow, HalfChange, NewEntry, OpenEmergency, Store, StoreError,
-        UnitChange, UnitState, With, WordChange,
+        AccessId, AgreementRow, ClaimChange, EmergencyRow, EndAccess, HalfChange, NewEntry, OpenEmergency,
+        OpenedSource, Store, StoreError, UnitChange, UnitState, With, WordChange,
     },
 };
 
@@ -165,6 +165,33 @@ impl Revoker for StoreRevoker {
             self.swap(|book| book.with_emergency(row.grant, row.emergency()));
         }
         Ok(opened)
+    }
+
+    async fn carry_access(
+        &self,
+        id: AccessId,
+        opened: Vec<OpenedSource>,
+        audit: Vec<NewEntry>,
+    ) -> Result<(), StoreError> {
+        let with = With::audit(audit);
+        for row in self.store.note_opened(id, &opened, START, &with).await? {
+            self.swap(|book| book.with_emergency(row.grant, row.emergency()));
+        }
+        Ok(())
+    }
+
+    async fn end_access(&self, end: EndAccess, audit: Vec<NewEntry>) -> Result<InForce, StoreError> {
+        let ended = self.store.end_access(&end, &With::audit(audit)).await?;
+        for outcome in &ended.outcomes {
+            let pair = outcome.agreement.pair;
+            for (grant, _) in &outcome.emergencies_ended {
+                self.swap(|book| book.without_emergency(pair, *grant));
+            }
+        }
+        for row in &ended.go_on {
+            self.swap(|book| book.with_emergency(row.grant, row.emergency()));
+        }
+        Ok(self.in_force())
     }
 
     async fn end_emergencies(

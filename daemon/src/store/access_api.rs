@@ -7,11 +7,10 @@ use handfast_proto::ids::OdsCode;
 use super::{
     error::StoreError,
     types::{
-        AccessId, AccessQuery, AccessRow, AlertId, AlertQuery, AlertRow, EndAccess, HandOff, HandedOff,
-        NewAccess, NewAlert, OpenedSource, ReviewRow, Target, With,
+        AccessEnded, AccessId, AccessQuery, AccessRow, AlertId, AlertQuery, AlertRow, EmergencyRow,
+        EndAccess, HandOff, HandedOff, NewAccess, NewAlert, OpenedSource, ReviewRow, Target, With,
     },
 };
-use crate::consent::GrantId;
 
 /// What is durable about emergency accesses and alerts.
 #[async_trait]
@@ -28,14 +27,16 @@ pub trait AccessStore: Send + Sync + 'static {
     /// or where it would not last.
     async fn add_access(&self, access: &NewAccess, with: &With) -> Result<AccessId, StoreError>;
 
-    /// Notes which grants carry an access. What is noted already stays.
+    /// Notes which grants carry an access, and has each hold for at least as long as the access does: gives them
+    /// as they are then. What is noted already stays. [`StoreError::Conflict`] where one of them does not hold at
+    /// `at`; then none is noted.
     async fn note_opened(
         &self,
         id: AccessId,
         opened: &[OpenedSource],
         at: i64,
         with: &With,
-    ) -> Result<(), StoreError>;
+    ) -> Result<Vec<EmergencyRow>, StoreError>;
 
     /// Notes the grants of accesses of which the daemon was stopped between opening and noting: of each source
     /// without one, the emergency grant in force of the same pair and patient that began no earlier. Says how
@@ -45,17 +46,11 @@ pub trait AccessStore: Send + Sync + 'static {
     /// Emergency accesses, the newest first.
     async fn accesses(&self, query: &AccessQuery) -> Result<Vec<AccessRow>, StoreError>;
 
-    /// The grants that carry an access (with `source`: as far as that goes) and no other access that is not
-    /// over, also those that have ended. [`StoreError::Missing`] where there is no such access or source.
-    async fn own_grants(
-        &self,
-        id: AccessId,
-        source: Option<OdsCode>,
-    ) -> Result<Vec<(OdsCode, GrantId)>, StoreError>;
-
-    /// Notes who ended an access before its time, once its own grants have ended. Who ended a source first stays.
+    /// Ends an access before its time, and notes who did: a grant that carries others as well goes on for as long
+    /// as the longest of them that holds at `end.at`, one that carries none ends as in
+    /// [`super::EmergencyGrants::end_emergencies`]. A source that is over already stays as it is.
     /// [`StoreError::Missing`] where there is no such access.
-    async fn end_access(&self, end: &EndAccess, with: &With) -> Result<(), StoreError>;
+    async fn end_access(&self, end: &EndAccess, with: &With) -> Result<AccessEnded, StoreError>;
 
     // --- alerts ---
 

@@ -4,11 +4,10 @@ use async_trait::async_trait;
 use handfast_proto::ids::OdsCode;
 
 use super::{
-    AccessId, AccessQuery, AccessRow, AccessStore, AlertId, AlertQuery, AlertRow, EndAccess, HandOff,
-    HandedOff, NewAccess, NewAlert, OpenedSource, ReviewRow, StoreError, Target, With,
+    AccessEnded, AccessId, AccessQuery, AccessRow, AccessStore, AlertId, AlertQuery, AlertRow, EmergencyRow,
+    EndAccess, HandOff, HandedOff, NewAccess, NewAlert, OpenedSource, ReviewRow, StoreError, Target, With,
     fake::{FakeStore, absent},
 };
-use crate::consent::GrantId;
 
 #[async_trait]
 impl AccessStore for FakeStore {
@@ -20,7 +19,13 @@ impl AccessStore for FakeStore {
         absent()
     }
 
-    async fn note_opened(&self, _: AccessId, _: &[OpenedSource], _: i64, _: &With) -> Result<(), StoreError> {
+    async fn note_opened(
+        &self,
+        _: AccessId,
+        _: &[OpenedSource],
+        _: i64,
+        _: &With,
+    ) -> Result<Vec<EmergencyRow>, StoreError> {
         absent()
     }
 
@@ -32,15 +37,7 @@ impl AccessStore for FakeStore {
         absent()
     }
 
-    async fn own_grants(
-        &self,
-        _: AccessId,
-        _: Option<OdsCode>,
-    ) -> Result<Vec<(OdsCode, GrantId)>, StoreError> {
-        absent()
-    }
-
-    async fn end_access(&self, _: &EndAccess, _: &With) -> Result<(), StoreError> {
+    async fn end_access(&self, _: &EndAccess, _: &With) -> Result<AccessEnded, StoreError> {
         absent()
     }
 

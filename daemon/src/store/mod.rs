@@ -25,9 +25,9 @@ pub use error::StoreError;
 pub use patient_api::PatientStore;
 pub use sqlite::SqliteStore;
 pub use types::{
-    AccessId, AccessQuery, AccessRow, AccessesOf, AlertId, AlertKind, AlertQuery, AlertRow, AlertState,
-    AlertsOf, EndAccess, HandOff, HandedOff, NewAccess, NewAlert, OpenedSource, RemovalRow, ReviewRow,
-    SourceRow, Target,
+    AccessEnded, AccessId, AccessQuery, AccessRow, AccessesOf, AlertId, AlertKind, AlertQuery, AlertRow,
+    AlertState, AlertsOf, EndAccess, HandOff, HandedOff, NewAccess, NewAlert, OpenedSource, RemovalRow,
+    ReviewRow, SourceRow, Target,
 };
 pub use types::{
     AgreementRow, AppendGroup, CatchUpMove, Certificate, ClaimChange, ClaimRow, ConfirmWithdrawal,

@@ -8,8 +8,8 @@ use super::{
 use crate::{
     consent::GrantId,
     store::{
-        AccessId, AccessStore as _, AccessesOf, AlertState, EndAccess, NewAccess, OpenEmergency,
-        OpenedSource, ReviewRow, Store, StoreError, With,
+        AccessEnded, AccessId, AccessStore as _, AccessesOf, AlertState, EmergencyGrants as _, EmergencyRow,
+        EndAccess, NewAccess, OpenEmergency, OpenedSource, ReviewRow, Store, StoreError, With,
     },
 };
 
@@ -26,7 +26,6 @@ async fn grant(store: &impl Store, source: &str, access: &NewAccess) -> OpenedSo
     OpenedSource {
         source: ods(source),
         grant: rows[0].grant,
-        until: rows[0].until,
     }
 }
 
@@ -47,20 +46,21 @@ fn end(id: AccessId, sources: &[&str], by: &str, at: i64) -> EndAccess {
     }
 }
 
-async fn are_its_own(store: &impl Store, id: AccessId, hill: GrantId, vale: GrantId) {
-    assert_eq!(
-        store.own_grants(id, None).await.unwrap(),
-        [(ods(HILL), hill), (ods(VALE), vale)]
-    );
-    assert_eq!(
-        store.own_grants(id, Some(ods(VALE))).await.unwrap(),
-        [(ods(VALE), vale)]
-    );
-    assert_fails!(
-        store.own_grants(id, Some(ods(WARD))).await,
-        StoreError::Missing(_)
-    );
-    assert_fails!(store.own_grants(AccessId(99), None).await, StoreError::Missing(_));
+async fn note(store: &impl Store, id: AccessId, opened: &[OpenedSource]) -> Vec<EmergencyRow> {
+    store
+        .note_opened(id, opened, T0 + 11, &With::nothing())
+        .await
+        .unwrap()
+}
+
+async fn ended(store: &impl Store, end: &EndAccess) -> AccessEnded {
+    store.end_access(end, &With::nothing()).await.unwrap()
+}
+
+/// Until when each grant in force holds.
+async fn in_force(store: &impl Store) -> Vec<(GrantId, i64)> {
+    let rows = store.emergencies().await.unwrap();
+    rows.iter().map(|row| (row.grant, row.until)).collect()
 }
 
 pub(crate) async fn an_access_ends_with_its_grant<B: Backend>() {
@@ -70,21 +70,15 @@ pub(crate) async fn an_access_ends_with_its_grant<B: Backend>() {
     let id = add(store, &asked).await;
     let hill = grant(store, HILL, &asked).await;
     let vale = grant(store, VALE, &asked).await;
-    store
-        .note_opened(id, &[hill, vale], T0 + 11, &With::nothing())
-        .await
-        .unwrap();
+    let noted = note(store, id, &[hill, vale]).await;
+    assert_eq!(noted, store.emergencies().await.unwrap());
     let later = OpenedSource {
         grant: GrantId(77),
         ..hill
     };
-    store
-        .note_opened(id, &[later], T0 + 12, &With::nothing())
-        .await
-        .unwrap();
+    assert!(note(store, id, &[later]).await.is_empty());
     let row = one(store, id).await;
     assert_eq!(row.sources[0].grant, Some(hill.grant), "what is noted stays");
-    are_its_own(store, id, hill.grant, vale.grant).await;
 
     end_grant(store, hill.grant, T0 + 20).await;
     let row = one(store, id).await;
@@ -99,15 +93,16 @@ pub(crate) async fn an_access_ends_with_its_grant<B: Backend>() {
     assert_eq!((row.sources[1].ended_at, row.sources[1].removal), (None, None));
 
     // What was over before stays as it was; the other was ended by whoever did so first.
-    end_grant(store, vale.grant, T0 + 30).await;
-    store
-        .end_access(&end(id, &[VALE], "pam", T0 + 30), &With::nothing())
-        .await
-        .unwrap();
-    store
-        .end_access(&end(id, &[VALE], "cleo", T0 + 40), &With::nothing())
-        .await
-        .unwrap();
+    let by_pam = ended(store, &end(id, &[HILL, VALE], "pam", T0 + 30)).await;
+    assert_eq!(by_pam.over, [hill.grant, vale.grant]);
+    assert_eq!(by_pam.outcomes.len(), 1, "one of them had ended");
+    assert_eq!(by_pam.outcomes[0].emergencies_ended[0].0, vale.grant);
+    let again = ended(store, &end(id, &[VALE], "cleo", T0 + 40)).await;
+    assert_eq!(
+        (again.over, again.outcomes, again.go_on),
+        (vec![vale.grant], vec![], vec![]),
+        "asking again is safe"
+    );
     let row = one(store, id).await;
     assert_eq!(
         (row.sources[0].ended_at, &row.sources[0].ended_by),
@@ -118,11 +113,7 @@ pub(crate) async fn an_access_ends_with_its_grant<B: Backend>() {
         (row.sources[1].ended_at, &row.sources[1].ended_by),
         (Some(T0 + 30), &by)
     );
-    assert_eq!(
-        store.own_grants(id, Some(ods(VALE))).await.unwrap().len(),
-        1,
-        "asking again is safe"
-    );
+    assert!(row.sources[1].removal.is_some());
     assert_fails!(
         store
             .end_access(&end(AccessId(99), &[VALE], "pam", T0), &With::nothing())
@@ -131,45 +122,68 @@ pub(crate) async fn an_access_ends_with_its_grant<B: Backend>() {
     );
 }
 
-pub(crate) async fn accesses_that_share_a_grant_end_one_by_one<B: Backend>() {
+/// Two accesses that one grant carries: the first lasts an hour, the second as long as is said. The grant.
+async fn two<B: Backend>(lasts: i64) -> (B, [AccessId; 2], GrantId) {
     let backend: B = hospital().await;
     let store = backend.store();
     let asked = access(&[HILL]);
     let first = add(store, &asked).await;
     let hill = grant(store, HILL, &asked).await;
-    store
-        .note_opened(first, &[hill], T0 + 11, &With::nothing())
-        .await
-        .unwrap();
+    note(store, first, &[hill]).await;
     let second = NewAccess {
         person: person_id("carl"),
-        until: asked.until + HOUR,
+        until: asked.at + lasts,
         ..asked
     };
     let second = add(store, &second).await;
-    store
-        .note_opened(second, &[hill], T0 + 12, &With::nothing())
-        .await
-        .unwrap();
-    assert_eq!(
-        one(store, second).await.sources[0].until,
-        hill.until,
-        "no longer than the grant"
-    );
+    let held = note(store, second, &[hill]).await;
+    assert_eq!(held, store.emergencies().await.unwrap());
+    (backend, [first, second], hill.grant)
+}
 
-    assert!(
-        store.own_grants(first, None).await.unwrap().is_empty(),
-        "it carries the other too"
-    );
-    store
-        .end_access(&end(first, &[HILL], "cleo", T0 + 20), &With::nothing())
-        .await
-        .unwrap();
-    assert_eq!(one(store, second).await.sources[0].ended_at, None);
-    assert_eq!(
-        store.own_grants(second, None).await.unwrap(),
-        [(ods(HILL), hill.grant)]
-    );
+pub(crate) async fn a_grant_holds_as_long_as_the_longest_access_that_it_carries<B: Backend>() {
+    let (backend, [first, second], hill): (B, _, _) = two(2 * HOUR).await;
+    let store = backend.store();
+    let began = T0 + 10;
+    assert_eq!(in_force(store).await, [(hill, began + 2 * HOUR)]);
+    assert_eq!(one(store, second).await.sources[0].until, began + 2 * HOUR);
+    assert_eq!(one(store, first).await.sources[0].until, began + HOUR);
+
+    // The longer one ends: no longer than the other.
+    let early = ended(store, &end(second, &[HILL], "carl", T0 + 20)).await;
+    assert_eq!((early.over, early.outcomes), (vec![], vec![]));
+    assert_eq!(early.go_on, store.emergencies().await.unwrap());
+    assert_eq!(in_force(store).await, [(hill, began + HOUR)]);
+    assert_eq!(one(store, first).await.sources[0].ended_at, None);
+    let last = ended(store, &end(first, &[HILL], "cleo", T0 + 30)).await;
+    assert_eq!((last.over, last.go_on), (vec![hill], vec![]));
+    assert_eq!(last.outcomes[0].emergencies_ended[0].0, hill);
+    assert!(in_force(store).await.is_empty());
+}
+
+pub(crate) async fn an_access_of_which_the_time_is_over_holds_no_grant<B: Backend>() {
+    let (backend, [first, _], hill): (B, _, _) = two(HOUR / 4).await;
+    let store = backend.store();
+    assert_eq!(in_force(store).await, [(hill, T0 + 10 + HOUR)], "never shorter");
+    let early = ended(store, &end(first, &[HILL], "cleo", T0 + 10 + HOUR / 4)).await;
+    assert_eq!((early.over, early.go_on), (vec![hill], vec![]));
+    assert!(in_force(store).await.is_empty());
+}
+
+pub(crate) async fn a_grant_that_is_over_carries_no_further_access<B: Backend>() {
+    let backend: B = hospital().await;
+    let store = backend.store();
+    let asked = access(&[HILL]);
+    let hill = grant(store, HILL, &asked).await;
+    let late = add(store, &asked).await;
+    let over = store
+        .note_opened(late, &[hill], asked.until, &With::nothing())
+        .await;
+    assert_fails!(over, StoreError::Conflict(_));
+    end_grant(store, hill.grant, T0 + 20).await;
+    let ended = store.note_opened(late, &[hill], T0 + 21, &With::nothing()).await;
+    assert_fails!(ended, StoreError::Conflict(_));
+    assert_eq!(one(store, late).await.sources[0].grant, None);
 }
 
 pub(crate) async fn open_is_what_holds_or_is_not_reviewed<B: Backend>() {
@@ -178,10 +192,7 @@ pub(crate) async fn open_is_what_holds_or_is_not_reviewed<B: Backend>() {
     let asked = access(&[HILL]);
     let id = add(store, &asked).await;
     let hill = grant(store, HILL, &asked).await;
-    store
-        .note_opened(id, &[hill], T0 + 11, &With::nothing())
-        .await
-        .unwrap();
+    note(store, id, &[hill]).await;
     let open = async |unit, at| ids(store, AccessesOf::Unit(ods(unit)), Some(at)).await;
     assert_eq!(open(WARD, asked.until + 1).await, [id.0], "not reviewed");
     let review = ReviewRow {

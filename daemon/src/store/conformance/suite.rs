@@ -5,7 +5,8 @@ macro_rules! conformance_suite {
     ($backend:ty) => {
         $crate::store::conformance::suite::conformance_suite! { $backend:
             access_grants::{
-                an_access_ends_with_its_grant, accesses_that_share_a_grant_end_one_by_one,
+                an_access_ends_with_its_grant, a_grant_holds_as_long_as_the_longest_access_that_it_carries,
+                an_access_of_which_the_time_is_over_holds_no_grant, a_grant_that_is_over_carries_no_further_access,
                 open_is_what_holds_or_is_not_reviewed, grants_that_were_not_noted_are_found,
             }
             accesses::{

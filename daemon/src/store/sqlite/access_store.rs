@@ -5,12 +5,9 @@ use async_trait::async_trait;
 use handfast_proto::ids::OdsCode;
 
 use super::{accesses, alerts, hand_off, store::SqliteStore};
-use crate::{
-    consent::GrantId,
-    store::{
-        AccessId, AccessQuery, AccessRow, AccessStore, AlertId, AlertQuery, AlertRow, EndAccess, HandOff,
-        HandedOff, NewAccess, NewAlert, OpenedSource, ReviewRow, StoreError, Target, With,
-    },
+use crate::store::{
+    AccessEnded, AccessId, AccessQuery, AccessRow, AccessStore, AlertId, AlertQuery, AlertRow, EmergencyRow,
+    EndAccess, HandOff, HandedOff, NewAccess, NewAlert, OpenedSource, ReviewRow, StoreError, Target, With,
 };
 
 #[async_trait]
@@ -29,7 +26,7 @@ impl AccessStore for SqliteStore {
         opened: &[OpenedSource],
         at: i64,
         with: &With,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<EmergencyRow>, StoreError> {
         accesses::note_opened(self.main(), id, opened, at, with).await
     }
 
@@ -41,15 +38,7 @@ impl AccessStore for SqliteStore {
         accesses::accesses(self.main(), query).await
     }
 
-    async fn own_grants(
-        &self,
-        id: AccessId,
-        source: Option<OdsCode>,
-    ) -> Result<Vec<(OdsCode, GrantId)>, StoreError> {
-        accesses::own_grants(self.main(), id, source).await
-    }
-
-    async fn end_access(&self, end: &EndAccess, with: &With) -> Result<(), StoreError> {
+    async fn end_access(&self, end: &EndAccess, with: &With) -> Result<AccessEnded, StoreError> {
         accesses::end(self.main(), end, with).await
     }
 

@@ -1,23 +1,27 @@
 //! Emergency accesses: who opened whose records, from which units, and which grants carry them.
 //!
 //! Invariants: each source of an access has an alert of its own from the start; a grant that an access noted
-//! stays noted; who ended a source before its time is the first who did.
+//! stays noted, and holds as long as the longest access that it carries and that nobody ended; who ended a source
+//! before its time is the first who did.
+
+use std::collections::BTreeSet;
 
 use handfast_proto::ids::OdsCode;
-use sqlx::SqliteConnection;
+use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     access_rows, alerts,
     database::Database,
+    emergencies,
     fault::{fault, is_missing_reference},
-    units,
+    grants, units,
     values::{Columns, int},
 };
 use crate::{
     consent::GrantId,
     store::{
-        AccessId, AccessQuery, AccessRow, AlertKind, EndAccess, NewAccess, NewAlert, OpenedSource, Role,
-        StoreError, With,
+        AccessEnded, AccessId, AccessQuery, AccessRow, AlertKind, EmergencyRow, EndAccess, NewAccess,
+        NewAlert, OpenedSource, Role, StoreError, With,
     },
 };
 
@@ -113,33 +117,62 @@ async fn insert_source(
     Ok(())
 }
 
-/// Notes which grants carry an access.
+/// Notes which grants carry an access, and has each hold for at least as long.
 pub(super) async fn note_opened(
     main: &Database,
     id: AccessId,
     opened: &[OpenedSource],
     at: i64,
     with: &With,
-) -> Result<(), StoreError> {
+) -> Result<Vec<EmergencyRow>, StoreError> {
     let mut write = main.write().await?;
-    let result = note(write.conn(), id, opened).await;
+    let result = note(write.conn(), id, opened, at).await;
     write.finish_with(result, with, at).await
 }
 
-async fn note(conn: &mut SqliteConnection, id: AccessId, opened: &[OpenedSource]) -> Result<(), StoreError> {
-    let sql = "UPDATE emergency_source SET grant_id = ?3, until = min(until, ?4)
-               WHERE access = ?1 AND source = ?2 AND grant_id IS NULL";
+async fn note(
+    conn: &mut SqliteConnection,
+    id: AccessId,
+    opened: &[OpenedSource],
+    at: i64,
+) -> Result<Vec<EmergencyRow>, StoreError> {
+    let sql = "UPDATE emergency_source SET grant_id = ?3
+               WHERE access = ?1 AND source = ?2 AND grant_id IS NULL RETURNING until";
+    let mut held = Vec::with_capacity(opened.len());
     for source in opened {
-        sqlx::query(sql)
+        let noted = sqlx::query(sql)
             .bind(int(id.0)?)
             .bind(source.source.as_str())
             .bind(int(source.grant.0)?)
-            .bind(source.until)
-            .execute(&mut *conn)
+            .fetch_optional(&mut *conn)
             .await
             .map_err(fault)?;
+        if let Some(row) = noted {
+            held.push(hold_until(conn, source.grant, row.column("until")?, at).await?);
+        }
     }
-    Ok(())
+    Ok(held)
+}
+
+/// Has a grant hold until then at least.
+async fn hold_until(
+    conn: &mut SqliteConnection,
+    grant: GrantId,
+    until: i64,
+    at: i64,
+) -> Result<EmergencyRow, StoreError> {
+    let sql = "UPDATE sharing_grant SET until = max(until, ?2)
+               WHERE id = ?1 AND ended_at IS NULL AND until > ?3
+               RETURNING id, source, recipient, patient, started_at, until";
+    let row = sqlx::query(sql)
+        .bind(int(grant.0)?)
+        .bind(until)
+        .bind(at)
+        .fetch_optional(conn)
+        .await
+        .map_err(fault)?;
+    let over = StoreError::Conflict("the emergency access that was to be shared is over");
+    emergencies::row(&row.ok_or(over)?)
 }
 
 /// Finds the grants of accesses that were opened and not noted.
@@ -162,42 +195,88 @@ pub(super) async fn accesses(main: &Database, query: &AccessQuery) -> Result<Vec
     Ok(rows)
 }
 
-/// The grants that carry an access and no other one that is not over.
-pub(super) async fn own_grants(
-    main: &Database,
-    id: AccessId,
-    source: Option<OdsCode>,
-) -> Result<Vec<(OdsCode, GrantId)>, StoreError> {
-    let sql = "SELECT s.source, CASE WHEN EXISTS (
-                          SELECT 1 FROM emergency_source AS o JOIN sharing_grant AS g ON g.id = o.grant_id
-                          WHERE o.grant_id = s.grant_id AND o.access <> s.access
-                            AND o.ended_at IS NULL AND g.ended_at IS NULL)
-                      THEN NULL ELSE s.grant_id END AS own
-               FROM emergency_source AS s
-               WHERE s.access = ?1 AND (?2 IS NULL OR s.source = ?2) ORDER BY s.source";
-    let rows = sqlx::query(sql)
-        .bind(int(id.0)?)
-        .bind(source.map(|ods| ods.as_str().to_owned()))
-        .fetch_all(main.readers())
-        .await
-        .map_err(fault)?;
-    if rows.is_empty() {
-        return Err(StoreError::Missing("emergency access"));
-    }
-    let mut own = Vec::new();
-    for row in &rows {
-        if row.column::<Option<i64>>("own")?.is_some() {
-            own.push((row.parsed("source")?, GrantId(row.count("own")?)));
-        }
-    }
-    Ok(own)
+/// Ends an access before its time, and the grants that carry no other.
+pub(super) async fn end(main: &Database, end: &EndAccess, with: &With) -> Result<AccessEnded, StoreError> {
+    let mut write = main.write().await?;
+    let result = end_all(write.conn(), end).await;
+    write.finish_with(result, with, end.at).await
 }
 
-/// Notes who ended an access before its time.
-pub(super) async fn end(main: &Database, end: &EndAccess, with: &With) -> Result<(), StoreError> {
-    let mut write = main.write().await?;
-    let result = mark_ended(write.conn(), end).await;
-    write.finish_with(result, with, end.at).await
+async fn end_all(conn: &mut SqliteConnection, end: &EndAccess) -> Result<AccessEnded, StoreError> {
+    mark_ended(conn, end).await?;
+    let mut ended = AccessEnded::default();
+    let mut pairs = BTreeSet::new();
+    for source in &end.sources {
+        let Some(carried) = carried_by(conn, end, *source).await? else {
+            continue;
+        };
+        match carried.others_until.filter(|_| carried.in_force) {
+            Some(until) => ended.go_on.push(shorten(conn, carried.grant, until).await?),
+            None => {
+                ended.over.push(carried.grant);
+                if carried.in_force {
+                    pairs.insert(shorten(conn, carried.grant, end.at).await?.pair);
+                }
+            }
+        }
+    }
+    for pair in pairs {
+        ended.outcomes.push(grants::settle(conn, pair, end.at).await?);
+    }
+    Ok(ended)
+}
+
+/// The grant that carries a source of an access.
+struct Carried {
+    grant: GrantId,
+    in_force: bool,
+    /// Until when the longest of its other accesses holds.
+    others_until: Option<i64>,
+}
+
+async fn carried_by(
+    conn: &mut SqliteConnection,
+    end: &EndAccess,
+    source: OdsCode,
+) -> Result<Option<Carried>, StoreError> {
+    let sql = "SELECT g.id, g.ended_at IS NULL AS in_force,
+                      (SELECT max(o.until) FROM emergency_source AS o
+                       WHERE o.grant_id = g.id AND o.access <> s.access
+                         AND o.ended_at IS NULL AND o.until > ?3) AS others_until
+               FROM emergency_source AS s JOIN sharing_grant AS g ON g.id = s.grant_id
+               WHERE s.access = ?1 AND s.source = ?2";
+    let row = sqlx::query(sql)
+        .bind(int(end.id.0)?)
+        .bind(source.as_str())
+        .bind(end.at)
+        .fetch_optional(conn)
+        .await
+        .map_err(fault)?;
+    let carried = |row: SqliteRow| {
+        Ok(Carried {
+            grant: GrantId(row.count("id")?),
+            in_force: row.column("in_force")?,
+            others_until: row.column("others_until")?,
+        })
+    };
+    row.map(carried).transpose()
+}
+
+/// Has a grant hold no longer than until then.
+async fn shorten(
+    conn: &mut SqliteConnection,
+    grant: GrantId,
+    until: i64,
+) -> Result<EmergencyRow, StoreError> {
+    let sql = "UPDATE sharing_grant SET until = min(until, ?2) WHERE id = ?1
+               RETURNING id, source, recipient, patient, started_at, until";
+    let row = sqlx::query(sql)
+        .bind(int(grant.0)?)
+        .bind(until)
+        .fetch_one(conn)
+        .await
+        .map_err(fault)?;
+    emergencies::row(&row)
 }
 
 async fn mark_ended(conn: &mut SqliteConnection, end: &EndAccess) -> Result<(), StoreError> {
@@ -211,7 +290,9 @@ async fn mark_ended(conn: &mut SqliteConnection, end: &EndAccess) -> Result<(), 
         return Err(StoreError::Missing("emergency access"));
     }
     let sql = "UPDATE emergency_source SET ended_at = ?3, ended_by = ?4, ended_unit = ?5
-               WHERE access = ?1 AND source = ?2 AND ended_at IS NULL";
+               WHERE access = ?1 AND source = ?2 AND ended_at IS NULL
+                 AND NOT EXISTS (SELECT 1 FROM sharing_grant AS g
+                                 WHERE g.id = grant_id AND g.ended_at IS NOT NULL)";
     for source in &end.sources {
         sqlx::query(sql)
             .bind(id)

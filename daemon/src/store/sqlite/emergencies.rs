@@ -6,7 +6,7 @@
 //! under the agreement's grant, or by a withdrawal of that patient where none is in force.
 
 use handfast_proto::ids::{NhsNumber, OdsCode};
-use sqlx::SqliteConnection;
+use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     caseload,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     consent::{GrantId, Pair},
-    store::StoreError,
+    store::{EmergencyRow, StoreError},
 };
 
 /// How a pair stands while its emergency accesses are settled.
@@ -117,7 +117,7 @@ async fn in_force(conn: &mut SqliteConnection, pair: Pair) -> Result<Vec<InForce
         .await
         .map_err(fault)?;
     let access = |row| {
-        let row: &sqlx::sqlite::SqliteRow = row;
+        let row: &SqliteRow = row;
         Ok(InForce {
             grant: GrantId(row.count("id")?),
             patient: row.patient("patient")?,
@@ -125,6 +125,17 @@ async fn in_force(conn: &mut SqliteConnection, pair: Pair) -> Result<Vec<InForce
         })
     };
     rows.iter().map(access).collect()
+}
+
+/// A grant that is an emergency access, of `id`, `source`, `recipient`, `patient`, `started_at` and `until`.
+pub(super) fn row(row: &SqliteRow) -> Result<EmergencyRow, StoreError> {
+    Ok(EmergencyRow {
+        grant: GrantId(row.count("id")?),
+        pair: row.pair()?,
+        patient: row.patient("patient")?,
+        from: row.column("started_at")?,
+        until: row.column("until")?,
+    })
 }
 
 /// Begins an emergency access in a transaction of the caller's: its cursor is the source's head, and a

@@ -109,15 +109,5 @@ async fn in_force(main: &Database) -> Result<Vec<EmergencyRow>, StoreError> {
         .fetch_all(main.readers())
         .await
         .map_err(fault)?;
-    let access = |row| {
-        let row: &sqlx::sqlite::SqliteRow = row;
-        Ok(EmergencyRow {
-            grant: GrantId(row.count("id")?),
-            pair: row.pair()?,
-            patient: row.patient("patient")?,
-            from: row.column("started_at")?,
-            until: row.column("until")?,
-        })
-    };
-    rows.iter().map(access).collect()
+    rows.iter().map(emergencies::row).collect()
 }

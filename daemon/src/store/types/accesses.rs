@@ -6,8 +6,9 @@ use handfast_proto::{
 };
 
 use super::{
-    agreements::WithdrawalState,
+    agreements::{HalfOutcome, WithdrawalState},
     alerts::{AlertId, AlertState, ReviewRow},
+    emergencies::EmergencyRow,
 };
 use crate::consent::GrantId;
 
@@ -41,10 +42,8 @@ pub struct NewAccess {
 pub struct OpenedSource {
     /// Which unit's records.
     pub source: OdsCode,
-    /// The grant that carries it.
+    /// The grant that carries it: its own, or that of another access of the same patient.
     pub grant: GrantId,
-    /// The first moment at which it no longer holds; that of another access where it joined one.
-    pub until: i64,
 }
 
 /// An emergency access as the store keeps it.
@@ -130,6 +129,17 @@ pub struct EndAccess {
     pub by: String,
     /// Of which unit.
     pub unit: OdsCode,
-    /// When it was asked for.
+    /// When it ends.
     pub at: i64,
+}
+
+/// What the early end of an access did to the grants that carried it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AccessEnded {
+    /// The grants that carry no access any more, also those that had ended before.
+    pub over: Vec<GrantId>,
+    /// What the end of those came to, one a pair.
+    pub outcomes: Vec<HalfOutcome>,
+    /// The grants that go on for other accesses, for as long as the longest of these.
+    pub go_on: Vec<EmergencyRow>,
 }

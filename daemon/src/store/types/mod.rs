@@ -13,7 +13,8 @@ mod subscriptions;
 mod with;
 
 pub use accesses::{
-    AccessId, AccessQuery, AccessRow, AccessesOf, EndAccess, NewAccess, OpenedSource, RemovalRow, SourceRow,
+    AccessEnded, AccessId, AccessQuery, AccessRow, AccessesOf, EndAccess, NewAccess, OpenedSource,
+    RemovalRow, SourceRow,
 };
 pub use agreements::{
     AgreementRow, ConfirmWithdrawal, HalfChange, HalfOutcome, HalfRow, HalfScope, Job, JobId, JobKind,
