@@ -134,14 +134,14 @@ impl Book {
         next
     }
 
-    /// The book after a unit said that two numbers are one patient's.
+    /// The book after a unit said that a number became another of the same patient.
     #[must_use]
-    pub fn with_joined(&self, unit: OdsCode, one: NhsNumber, other: NhsNumber) -> Self {
+    pub fn with_joined(&self, unit: OdsCode, former: NhsNumber, current: NhsNumber) -> Self {
         let mut next = self.next();
         Arc::make_mut(&mut next.patients)
             .entry(unit)
             .or_default()
-            .join(one, other);
+            .join(former, current);
         next
     }
 

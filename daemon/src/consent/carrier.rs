@@ -98,14 +98,14 @@ impl<'b> Carrier<'b> {
         self
     }
 
-    /// Whether it carries amendments of this patient at all: an emergency access is for one patient, under
-    /// any number that the source said is theirs.
+    /// Whether it carries amendments of this patient at all: an emergency access is for one patient, and follows
+    /// them to the number that theirs became at the source, but never to somebody else who had it too.
     pub fn concerns(&self, subject: &Subject) -> bool {
         self.emergency.is_none_or(|emergency| {
             emergency.patient == subject.patient
                 || self
                     .at_source
-                    .is_some_and(|known| known.others(emergency.patient).contains(&subject.patient))
+                    .is_some_and(|known| known.leads_to(emergency.patient, subject.patient))
         })
     }
 

@@ -85,7 +85,7 @@ fn a_yes_holds_under_its_own_number_alone() {
 }
 
 #[test]
-fn an_emergency_access_is_for_its_patient_under_every_number_that_the_source_joined() {
+fn an_emergency_access_follows_its_patient_to_the_number_that_theirs_became() {
     let (at_source, at_recipient) = (
         book().with_joined(unit(1), patient(0), patient(1)),
         book().with_joined(unit(2), patient(0), patient(1)),
@@ -101,6 +101,26 @@ fn an_emergency_access_is_for_its_patient_under_every_number_that_the_source_joi
     };
     assert!(concerns(9, 0) && !concerns(9, 1));
     assert!(concerns(1, 0) && concerns(1, 1), "an agreement is for everyone");
+}
+
+#[test]
+fn an_emergency_access_opens_nobody_whose_number_was_used_by_mistake() {
+    // 1 was entered for 0, by mistake, and is somebody else's.
+    let corrected = book().with_joined(unit(1), patient(1), patient(0));
+    let another = corrected.with_facts(unit(1), [patient(1)], |facts| Facts {
+        recorded: true,
+        ..facts
+    });
+    for book in [&corrected, &another] {
+        assert_eq!(decided_in_emergency(book, 0, NOW), Decision::Forward);
+        assert_eq!(decided_in_emergency(book, 1, NOW), NOT_THEIRS);
+    }
+    let of_the_other = another.with_emergency(GrantId(9), opened(pair(1, 2), 1));
+    let carrier = of_the_other.carrier(pair(1, 2), GrantId(9)).unwrap();
+    assert!(carrier.concerns(&allergy(1)) && !carrier.concerns(&allergy(0)));
+    // Yet a dissent under either holds for both.
+    let no = said(&another, 1, 1, Side::ShareOut, PatientWord::No);
+    assert_eq!(decided(&no, 0), OUT);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a book knows of the patients of one unit: their words there, whether they are on its caseload, and
 //! which NHS numbers it said are one patient's.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, iter::successors, sync::Arc};
 
 use handfast_proto::ids::NhsNumber;
 
@@ -56,6 +56,8 @@ pub struct UnitPatients {
     facts: Shards<Facts>,
     /// For each number of which it was said: the other numbers of the same patient.
     others: Arc<HashMap<NhsNumber, Vec<NhsNumber>>>,
+    /// For each number that was left: what it became, each once.
+    became: Arc<HashMap<NhsNumber, Vec<NhsNumber>>>,
 }
 
 impl UnitPatients {
@@ -85,10 +87,14 @@ impl UnitPatients {
         self.facts.set(patient, known);
     }
 
-    /// Two numbers are one patient's, with all that either was known to be the same as.
-    pub fn join(&mut self, one: NhsNumber, other: NhsNumber) {
-        let mut all = self.numbers_of(one);
-        all.extend(self.numbers_of(other));
+    /// A number became another of the same patient, with all that either was known to be the same as.
+    pub fn join(&mut self, former: NhsNumber, current: NhsNumber) {
+        let became = Arc::make_mut(&mut self.became).entry(former).or_default();
+        if !became.contains(&current) {
+            became.push(current);
+        }
+        let mut all = self.numbers_of(former);
+        all.extend(self.numbers_of(current));
         all.sort_unstable();
         all.dedup();
         let others = Arc::make_mut(&mut self.others);
@@ -103,6 +109,29 @@ impl UnitPatients {
             return &[];
         }
         self.others.get(&patient).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether what was recorded under one number is under another now, as far as no other patient can be meant: a
+    /// number that was left is followed where nothing is recorded under it any more, and to one number only.
+    /// Otherwise two patients had it, one of them by mistake, and each is found under their own number alone. A
+    /// dissent is not asked this: it holds for all [`UnitPatients::others`].
+    pub fn leads_to(&self, from: NhsNumber, to: NhsNumber) -> bool {
+        self.from(from).any(|number| number == to)
+    }
+
+    /// Whether two numbers are one patient's for certain: they are one, or lead to one.
+    pub fn are_surely_one(&self, one: NhsNumber, other: NhsNumber) -> bool {
+        self.from(one).any(|number| self.leads_to(other, number))
+    }
+
+    /// A number and those that it leads to, in order.
+    fn from(&self, number: NhsNumber) -> impl Iterator<Item = NhsNumber> + '_ {
+        let next = |left: &NhsNumber| match self.became.get(left).map(Vec::as_slice) {
+            Some([only]) if !self.facts(*left).recorded => Some(*only),
+            _ => None,
+        };
+        // Numbers may have gone round in a circle.
+        successors(Some(number), next).take(self.became.len() + 1)
     }
 
     /// A number and the patient's others.
@@ -130,6 +159,32 @@ mod tests {
         unit.join(b, c);
         assert_eq!(unit.others(a), [b, c]);
         assert_eq!(unit.others(c), [a, b]);
+    }
+
+    #[test]
+    fn a_number_is_followed_where_nothing_is_left_under_it_and_to_one_other_only() {
+        let [a, b, c, d] = [9_990_000_018, 9_990_000_026, 9_990_000_034, 9_990_000_042]
+            .map(|n| NhsNumber::from_u64(n).unwrap());
+        let recorded = Facts {
+            recorded: true,
+            ..Facts::default()
+        };
+        let mut unit = UnitPatients::default();
+        unit.join(b, a);
+        unit.join(a, c);
+        assert!(unit.leads_to(b, c) && !unit.leads_to(c, b) && unit.leads_to(b, b));
+        assert!(unit.are_surely_one(c, b) && unit.are_surely_one(b, a));
+        // Somebody else has it.
+        unit.set(b, recorded);
+        assert!(!unit.leads_to(b, a) && !unit.are_surely_one(c, b) && unit.are_surely_one(a, c));
+        assert_eq!(unit.others(b), [a, c], "for a dissent they stay one");
+        // And left it for another: two patients had it.
+        unit.join(b, d);
+        unit.set(b, Facts::default());
+        assert!(!unit.leads_to(b, a) && !unit.leads_to(b, d) && !unit.are_surely_one(a, d));
+        // In a circle.
+        unit.join(c, a);
+        assert!(unit.leads_to(a, c) && unit.leads_to(c, a) && !unit.leads_to(a, d));
     }
 
     #[test]

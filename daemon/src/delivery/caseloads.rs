@@ -1,5 +1,6 @@
 //! What follows from what was recorded: who is on a unit's caseload, kept in the book behind the projection, with
-//! the jobs that follow for pairs that go by caseloads; and which payloads are not to be kept.
+//! the jobs that follow for pairs that go by caseloads, and for emergency accesses whose patient's number changed;
+//! and which payloads are not to be kept.
 //!
 //! Invariant: the jobs are committed before the projection is, and the book is swapped after it. A crash between
 //! them leaves a job too many, never one too few: what was not projected is told of again, and a book read
@@ -141,16 +142,37 @@ impl Inner {
     fn follows(&self, unit: OdsCode, begin: &[NhsNumber], may_end: &[NhsNumber]) -> Consequences {
         let (book, now) = (self.fence.book(), self.clock.now_ms());
         let mut follows = Consequences::default();
-        let pairs = by_caseload(&book, unit);
-        if pairs.is_empty() {
+        let (pairs, opened) = (by_caseload(&book, unit), opened_from(&book, unit));
+        if pairs.is_empty() && opened.is_empty() {
             return follows;
         }
         let came = with_recorded(&book, unit, begin, true);
-        follows.of_pairs(&book, &came, &pairs, begin, now);
         let went = with_recorded(&came, unit, may_end, false);
-        follows.of_pairs(&came, &went, &pairs, may_end, now);
+        for (before, after, patients) in [(&*book, &came, begin), (&came, &went, may_end)] {
+            follows.of_pairs(before, after, &pairs, patients, now);
+            follows.of_pairs(before, after, &opened, &others(after, unit, patients), now);
+        }
         follows
     }
+}
+
+/// The pairs out of a unit with an emergency access: that follows a number only where nothing is recorded under it
+/// any more.
+fn opened_from(book: &Book, unit: OdsCode) -> Vec<Pair> {
+    let pairs = book.emergencies().map(|(_, emergency)| emergency.pair);
+    let mut pairs: Vec<Pair> = pairs.filter(|pair| pair.source == unit).collect();
+    pairs.sort_unstable();
+    pairs.dedup();
+    pairs
+}
+
+/// The other numbers of these patients.
+fn others(book: &Book, unit: OdsCode, patients: &[NhsNumber]) -> Vec<NhsNumber> {
+    let Some(known) = book.patients(unit) else {
+        return Vec::new();
+    };
+    let others = patients.iter().flat_map(|patient| known.others(*patient));
+    others.copied().collect()
 }
 
 fn with_recorded(book: &Book, unit: OdsCode, patients: &[NhsNumber], recorded: bool) -> Book {

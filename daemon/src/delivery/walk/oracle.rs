@@ -53,10 +53,13 @@ pub(super) struct Consents {
     pub(super) explicit: bool,
     pub(super) halves: BTreeMap<(Pair, bool), Half>,
     pub(super) words: BTreeMap<(OdsCode, NhsNumber, bool), (Said, i64)>,
+    /// Which unit, the former number, and what it became.
     pub(super) joined: BTreeSet<(OdsCode, NhsNumber, NhsNumber)>,
     pub(super) claims: BTreeSet<(OdsCode, NhsNumber)>,
     /// Of whom a unit recorded something, as far as the daemon may have noticed.
     pub(super) recorded: BTreeSet<(OdsCode, NhsNumber)>,
+    /// Of whom a unit holds a record, and the daemon has noticed.
+    pub(super) held: BTreeSet<(OdsCode, NhsNumber)>,
     pub(super) suspended: BTreeSet<OdsCode>,
     pub(super) withdrawn: BTreeSet<OdsCode>,
     pub(super) opened: Vec<Opened>,
@@ -130,8 +133,7 @@ impl Consents {
             && !version.marked
             && !self.withdrawn.contains(&pair.source);
         let emergency = self.opened.iter().any(|o| {
-            let same = o.patient == version.patient || self.same(pair.source, o.patient, version.patient);
-            o.pair == pair && same && self.now < o.until
+            o.pair == pair && self.leads_to(pair.source, o.patient, version.patient) && self.now < o.until
         });
         let enters = into.holds(self.now)
             && into.categories.contains(&category)
@@ -164,6 +166,23 @@ impl Consents {
 
     fn on_caseload(&self, unit: OdsCode, patient: NhsNumber) -> bool {
         self.claims.contains(&(unit, patient)) || self.recorded.contains(&(unit, patient))
+    }
+
+    /// Whether what a unit recorded under one number is under another now, and nobody else had it too.
+    fn leads_to(&self, unit: OdsCode, from: NhsNumber, to: NhsNumber) -> bool {
+        let (mut at, mut seen) = (from, BTreeSet::new());
+        while at != to {
+            let left = self
+                .joined
+                .iter()
+                .filter(|(u, former, _)| (*u, *former) == (unit, at));
+            let became: Vec<NhsNumber> = left.map(|(_, _, current)| *current).collect();
+            if became.len() != 1 || self.held.contains(&(unit, at)) || !seen.insert(at) {
+                return false;
+            }
+            at = became[0];
+        }
+        true
     }
 
     /// Whether a unit said that two numbers are one patient's, over however many steps.

@@ -96,9 +96,11 @@ impl Watch {
             .into_iter()
             .flatten()
         {
-            consents
-                .recorded
-                .extend(published.patients.iter().map(|patient| (unit, *patient)));
+            let about = published.patients.iter().map(|patient| (unit, *patient));
+            consents.recorded.extend(about);
+            for patient in &published.gone {
+                consents.held.remove(&(unit, *patient));
+            }
         }
     }
 
@@ -118,6 +120,7 @@ impl Watch {
             .flatten()
         {
             consents.recorded.clone_from(&recorded);
+            consents.held.clone_from(&recorded);
         }
     }
 

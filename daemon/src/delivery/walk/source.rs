@@ -60,6 +60,8 @@ pub(super) struct Published {
     pub(super) versions: Vec<(String, Version)>,
     /// Everyone who a record was or is about.
     pub(super) patients: Vec<NhsNumber>,
+    /// Those of them about whom there is no record any more.
+    pub(super) gone: Vec<NhsNumber>,
 }
 
 impl Source {
@@ -85,6 +87,7 @@ impl Source {
             changes: Vec::new(),
             versions: Vec::new(),
             patients: Vec::new(),
+            gone: Vec::new(),
         };
         for _ in 0..rng.random_range(1..5) {
             let name = format!("Observation/o-{}", rng.random_range(0..RECORDS));
@@ -109,6 +112,8 @@ impl Source {
         self.queue(Arc::new(
             Batch::parse(made.header, made.body, Form::Published).unwrap(),
         ));
+        let is_gone = |patient: &NhsNumber| self.current.values().all(|version| version.patient != *patient);
+        done.gone = done.patients.iter().copied().filter(is_gone).collect();
         done
     }
 

@@ -6,19 +6,24 @@ use super::{desk::AuditDesk, entries::Search};
 use crate::{audit::Reader, consent::UnitPatients, sharing::ActError};
 
 impl AuditDesk {
-    /// The patient's numbers, as far as the reader's own unit said that they are one patient's.
+    /// The patient's numbers, as far as the reader's own unit said that they are one patient's, and no other
+    /// patient of it had one of them too.
     pub(super) async fn numbers_of(
         &self,
         own: OdsCode,
         patient: NhsNumber,
     ) -> Result<Vec<NhsNumber>, ActError> {
+        let book = self.ctx.revoker.book();
         let mut known = UnitPatients::default();
         for joined in self.ctx.store.joined_numbers().await? {
             if joined.unit == own {
                 known.join(joined.former, joined.current);
+                known.set(joined.former, book.facts(own, joined.former));
             }
         }
-        Ok(known.numbers_of(patient))
+        let mut numbers = known.numbers_of(patient);
+        numbers.retain(|number| known.are_surely_one(patient, *number));
+        Ok(numbers)
     }
 
     /// Every unit whose stream may hold records of a patient that the reader may know of, by ODS code.

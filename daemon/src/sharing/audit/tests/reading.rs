@@ -17,11 +17,12 @@ use crate::{
         Actor,
         events::{PolicySet, Viewed},
     },
-    consent::{Policy, Reason},
+    consent::{Facts, Policy, Reason},
     sharing::{
         ActError, Wanted,
         testing::{ods, pair, patient},
     },
+    store::{AppendGroup, JoinedNumbers, Stated},
 };
 
 const OFFICERS: &[&str] = &["pam", "aud", "pat", "tom"];
@@ -216,6 +217,47 @@ async fn a_search_says_which_record_went_to_whom_and_when() {
         found("tom").await,
         BTreeSet::from([to("a", 1, "Z00303", Disclosed)])
     );
+}
+
+#[tokio::test]
+async fn a_patient_whose_number_was_used_by_mistake_is_not_in_anothers_report() {
+    let mut told = Told::new().await;
+    let (one, other) = (patient(0), patient(1));
+    // The first was entered under the number of the second.
+    told.publish(&[
+        ("Observation/first", other, Op::Create),
+        ("Observation/second", other, Op::Create),
+    ])
+    .await;
+    let joined = JoinedNumbers {
+        unit: ods("Z00101"),
+        former: other,
+        current: one,
+    };
+    let said = AppendGroup {
+        stated: vec![Stated::Joined(joined)],
+        ..AppendGroup::default()
+    };
+    told.world.ctx.store.append(&said).await.unwrap();
+    told.publish(&[("Observation/first", one, Op::Amend)]).await;
+    told.disclosed("Z00202", 1, 3).await;
+    let pam = told.world.caller("pam").await;
+    let seqs = async |of| {
+        let found = told.desk.search(&pam, search(Some(of))).await.unwrap();
+        found.handed_over.iter().map(|h| h.seq).collect::<BTreeSet<_>>()
+    };
+    let holds = |recorded| {
+        told.world
+            .revoker
+            .knows(ods("Z00101"), other, |facts| Facts { recorded, ..facts });
+    };
+    holds(true);
+    assert_eq!(seqs(one).await, BTreeSet::from([3]));
+    assert_eq!(seqs(other).await, BTreeSet::from([1, 2]));
+    // Where nobody else has the number, it was the patient's own.
+    holds(false);
+    assert_eq!(seqs(one).await, BTreeSet::from([1, 2, 3]));
+    assert_eq!(seqs(other).await, BTreeSet::from([1, 2, 3]));
 }
 
 #[tokio::test]
