@@ -9,7 +9,7 @@ use handfast_proto::{
 
 use super::{
     error::StoreError,
-    types::{EntryKeys, EntryQuery, EntryRow, NewEntry, With},
+    types::{EntryKeys, EntryQuery, EntryRow, ErasePersonal, NewEntry, With},
 };
 
 /// What is durable of the audit log. Indexes count from 0.
@@ -42,9 +42,9 @@ pub trait AuditStore: Send + Sync + 'static {
     /// The newest entry about the daemon itself.
     async fn newest_daemon_entry(&self) -> Result<Option<EntryRow>, StoreError>;
 
-    /// Erases the personal values of the entries at these indexes, and enters `with` beside it. Says of how
-    /// many there was something to erase.
-    async fn erase_personal(&self, indexes: &[u64], at: i64, with: &With) -> Result<u64, StoreError>;
+    /// Erases personal values of entries, which are not found by their patient any more, and enters `with` beside
+    /// it. Says of how many there was something to erase.
+    async fn erase_personal(&self, erase: &[ErasePersonal], at: i64, with: &With) -> Result<u64, StoreError>;
 
     // --- the tree ---
 

@@ -7,7 +7,7 @@ use handfast_proto::{
 };
 
 use super::{
-    AuditStore, EntryKeys, EntryQuery, EntryRow, NewEntry, StoreError, With,
+    AuditStore, EntryKeys, EntryQuery, EntryRow, ErasePersonal, NewEntry, StoreError, With,
     fake::{FakeStore, absent},
 };
 
@@ -41,7 +41,7 @@ impl AuditStore for FakeStore {
         absent()
     }
 
-    async fn erase_personal(&self, _: &[u64], _: i64, _: &With) -> Result<u64, StoreError> {
+    async fn erase_personal(&self, _: &[ErasePersonal], _: i64, _: &With) -> Result<u64, StoreError> {
         absent()
     }
 

@@ -32,9 +32,10 @@ pub use types::{
 pub use types::{
     AgreementRow, AppendGroup, CatchUpMove, Certificate, ClaimChange, ClaimRow, ConfirmWithdrawal,
     CurrentRecord, CursorMove, DeadLetterRow, Deployment, Did, EmergencyRow, Enters, EntryKeys, EntryQuery,
-    EntryRow, Erased, FactsRow, HalfChange, HalfOutcome, HalfRow, HalfScope, Head, Hello, IssuedToken, Job,
-    JobId, JobKind, JoinedNumbers, LogBatch, LogRow, NewEntry, NewJob, NewPerson, NewToken, NewUnit, Of,
-    OpenEmergency, PairState, PartialWithdrawals, PersonRow, RecipientReceipt, RecordVersion, Role, Stated,
-    SubjectCount, Subscription, TokenHash, UnitChange, UnitKind, UnitRow, UnitState, UnitStateOutcome, With,
-    WithdrawalReceipt, WithdrawalRow, WithdrawalState, WordChange, WordOutcome, WordRow, is_erased,
+    EntryRow, ErasePersonal, Erased, FactsRow, HalfChange, HalfOutcome, HalfRow, HalfScope, Head, Hello,
+    IssuedToken, Job, JobId, JobKind, JoinedNumbers, LogBatch, LogRow, NewEntry, NewJob, NewPerson, NewToken,
+    NewUnit, Of, OpenEmergency, PairState, PartialWithdrawals, PersonRow, RecipientReceipt, RecordVersion,
+    Role, Stated, SubjectCount, Subscription, TokenHash, UnitChange, UnitKind, UnitRow, UnitState,
+    UnitStateOutcome, With, WithdrawalReceipt, WithdrawalRow, WithdrawalState, WordChange, WordOutcome,
+    WordRow, is_erased,
 };

@@ -3,8 +3,9 @@
 use handfast_proto::{
     audit::{Runs, decode_leaf},
     ids::NhsNumber,
-    v1::{AuditKind, AuditLeaf},
+    v1::{AuditField, AuditKind, AuditLeaf, AuditPersonal},
 };
+use prost::Message as _;
 
 use super::desk::AuditDesk;
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
         ActError, Caller,
         context::{detached, required},
     },
-    store::{Role, With},
+    store::{EntryRow, ErasePersonal, Role, With},
 };
 
 /// Entries of which something is erased in one transaction.
@@ -21,7 +22,8 @@ const ENTRIES_AT_ONCE: usize = 1_000;
 
 impl AuditDesk {
     /// Erases the personal values of a patient's entries before `before` that are the own unit's doing: its
-    /// privacy officers'. Says of how many entries; asking again is safe.
+    /// privacy officers'. Of those about who read of the patient it erases whom they read of, and no more. Says of
+    /// how many entries; asking again is safe.
     pub async fn erase(
         &self,
         caller: &Caller,
@@ -39,33 +41,33 @@ impl AuditDesk {
             &reason,
         )
         .await?;
-        let mut indexes = Vec::new();
+        let mut erase: Vec<ErasePersonal> = Vec::new();
         let mut below = u64::MAX;
         loop {
             let rows = self.rows_of_patient(own, patient, below).await?;
             let Some(last) = rows.last() else { break };
             below = last.index;
             let old = rows.iter().filter(|row| row.entry.at < before);
-            let ours = old.filter(|row| {
-                let leaf = decode_leaf(&row.entry.leaf).ok();
-                // That somebody read the log stays with whom they read about.
-                row.entry.kind != AuditKind::AuditRead && leaf.is_some_and(|leaf| is_of(own.as_str(), &leaf))
-            });
-            indexes.extend(ours.map(|row| row.index));
+            erase.extend(old.filter_map(|row| erasure(own.as_str(), row)));
         }
-        indexes.sort_unstable();
+        erase.sort_unstable_by_key(|one| one.index);
         let mut erased = 0;
-        for some in indexes.chunks(ENTRIES_AT_ONCE) {
+        for some in erase.chunks(ENTRIES_AT_ONCE) {
             erased += self.erase_some(caller, some.to_vec(), reason.clone()).await?;
         }
         Ok(erased)
     }
 
-    async fn erase_some(&self, caller: &Caller, indexes: Vec<u64>, reason: String) -> Result<u64, ActError> {
+    async fn erase_some(
+        &self,
+        caller: &Caller,
+        erase: Vec<ErasePersonal>,
+        reason: String,
+    ) -> Result<u64, ActError> {
         let mut entries = Runs::default();
-        indexes
+        erase
             .iter()
-            .for_each(|index| entries.insert(index + 1, index + 1));
+            .for_each(|one| entries.insert(one.index + 1, one.index + 1));
         let now = self.ctx.clock.now_ms();
         let event = PersonalErased {
             entries: &entries,
@@ -73,11 +75,33 @@ impl AuditDesk {
         };
         let with = With::audit(vec![self.ctx.entry(caller, now, &event)?]);
         let store = std::sync::Arc::clone(&self.ctx.store);
-        detached(async move { Ok(store.erase_personal(&indexes, now, &with).await?) }).await
+        detached(async move { Ok(store.erase_personal(&erase, now, &with).await?) }).await
     }
 }
 
-/// Whether an entry is a unit's own doing.
+/// What is to be erased of an entry about a patient; `None` where it is not the unit's own doing, or is not as it
+/// was entered.
+fn erasure(own: &str, row: &EntryRow) -> Option<ErasePersonal> {
+    let leaf = decode_leaf(&row.entry.leaf).ok()?;
+    if !is_of(own, &leaf) {
+        return None;
+    }
+    let mut personal = AuditPersonal::decode(row.entry.personal.clone()).ok()?;
+    // Who read the log, and why, stays.
+    let stays = |field| row.entry.kind == AuditKind::AuditRead && field != AuditField::Patient;
+    personal.values.retain(|value| stays(value.field()));
+    Some(ErasePersonal {
+        index: row.index,
+        stays: personal.encode_to_vec().into(),
+    })
+}
+
+/// Whether an entry is a unit's own doing. What the daemon did by itself between two units, such as to end an
+/// emergency access, it did for the recipient.
 fn is_of(own: &str, leaf: &AuditLeaf) -> bool {
-    leaf.unit == own || leaf.actor.as_ref().is_some_and(|actor| actor.unit == own)
+    let actor = leaf.actor.as_ref().map_or("", |actor| actor.unit.as_str());
+    match (leaf.unit.as_str(), actor) {
+        ("", "") => leaf.recipient == own,
+        (unit, actor) => unit == own || actor == own,
+    }
 }

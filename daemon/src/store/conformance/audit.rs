@@ -15,7 +15,8 @@ use super::{
 use crate::{
     consent::Side,
     store::{
-        AuditStore, EntryKeys, EntryQuery, HalfChange, NewEntry, RecordVersion, Role, Store, StoreError, With,
+        AuditStore, EntryKeys, EntryQuery, ErasePersonal, HalfChange, NewEntry, RecordVersion, Role, Store,
+        StoreError, With,
     },
 };
 
@@ -140,24 +141,43 @@ pub(crate) async fn personal_values_are_erased_and_leaves_stay<B: Backend>() {
     let store = backend.store();
     let entries: Vec<NewEntry> = (0..4).map(viewed).collect();
     store.enter(&entries).await.unwrap();
+    let erase = |index, stays: &'static [u8]| ErasePersonal {
+        index,
+        stays: Bytes::from_static(stays),
+    };
     let said = entry(9, AuditKind::PersonalErased, None);
     let with = With::audit(vec![said.clone()]);
-    assert_eq!(store.erase_personal(&[1, 3, 77], T0, &with).await.unwrap(), 2);
     assert_eq!(
-        store.erase_personal(&[1], T0, &With::nothing()).await.unwrap(),
+        store
+            .erase_personal(&[erase(1, b""), erase(3, b"p"), erase(77, b"")], T0, &with)
+            .await
+            .unwrap(),
+        2
+    );
+    assert_eq!(
+        store
+            .erase_personal(&[erase(1, b""), erase(3, b"p")], T0, &With::nothing())
+            .await
+            .unwrap(),
         0,
         "it is gone"
     );
     let backend = backend.reopen().await;
     let now = all(backend.store()).await;
-    let bare = |n: usize| NewEntry {
-        personal: Bytes::new(),
+    let bare = |n: usize, stays: &'static [u8]| NewEntry {
+        personal: Bytes::from_static(stays),
         patient: None,
         ..entries[n].clone()
     };
     assert_eq!(
         now,
-        [entries[0].clone(), bare(1), entries[2].clone(), bare(3), said]
+        [
+            entries[0].clone(),
+            bare(1, b""),
+            entries[2].clone(),
+            bare(3, b"p"),
+            said
+        ]
     );
     let found = backend
         .store()

@@ -17,7 +17,7 @@ use super::{
     shapes::Shapes,
     values::{Columns, corrupt, int},
 };
-use crate::store::{EntryRow, NewEntry, StoreError, With};
+use crate::store::{EntryRow, ErasePersonal, NewEntry, StoreError, With};
 
 /// Entries in the largest insert, and in the next.
 const INSERT_ROWS: [usize; 2] = [32, 8];
@@ -155,18 +155,24 @@ pub(super) async fn newest_of_daemon(main: &Database) -> Result<Option<EntryRow>
 }
 
 /// Erases personal values; the leaves and their hashes stay.
-pub(super) async fn erase(main: &Database, indexes: &[u64], at: i64, with: &With) -> Result<u64, StoreError> {
+pub(super) async fn erase(
+    main: &Database,
+    erase: &[ErasePersonal],
+    at: i64,
+    with: &With,
+) -> Result<u64, StoreError> {
     let mut write = main.write().await?;
-    let result = erase_in(write.conn(), indexes).await;
+    let result = erase_in(write.conn(), erase).await;
     write.finish_with(result, with, at).await
 }
 
-async fn erase_in(conn: &mut SqliteConnection, indexes: &[u64]) -> Result<u64, StoreError> {
-    let sql = "UPDATE audit_entry SET personal = x'', patient = NULL
-               WHERE idx IN (SELECT value + 1 FROM json_each(?1)) AND length(personal) > 0";
+async fn erase_in(conn: &mut SqliteConnection, erase: &[ErasePersonal]) -> Result<u64, StoreError> {
+    let sql = "UPDATE audit_entry SET personal = ?2, patient = NULL
+               WHERE idx = ?1 + 1 AND length(personal) > length(?2)";
     let mut erased = 0;
-    for some in indexes.chunks(MAX_ASKED) {
-        let done = sqlx::query(sql).bind(json(some)).execute(&mut *conn).await;
+    for one in erase {
+        let done = sqlx::query(sql).bind(int(one.index)?).bind(one.stays.as_ref());
+        let done = done.execute(&mut *conn).await;
         erased += done.map_err(fault)?.rows_affected();
     }
     Ok(erased)

@@ -7,7 +7,7 @@ use handfast_proto::{
 };
 
 use super::{audit, audit_tree, store::SqliteStore};
-use crate::store::{AuditStore, EntryKeys, EntryQuery, EntryRow, NewEntry, StoreError, With};
+use crate::store::{AuditStore, EntryKeys, EntryQuery, EntryRow, ErasePersonal, NewEntry, StoreError, With};
 
 #[async_trait]
 impl AuditStore for SqliteStore {
@@ -44,8 +44,8 @@ impl AuditStore for SqliteStore {
         audit::newest_of_daemon(self.main()).await
     }
 
-    async fn erase_personal(&self, indexes: &[u64], at: i64, with: &With) -> Result<u64, StoreError> {
-        audit::erase(self.main(), indexes, at, with).await
+    async fn erase_personal(&self, erase: &[ErasePersonal], at: i64, with: &With) -> Result<u64, StoreError> {
+        audit::erase(self.main(), erase, at, with).await
     }
 
     async fn keep_head(&self, head: &SignedHead, nodes: &[(Node, TreeHash)]) -> Result<(), StoreError> {

@@ -55,6 +55,15 @@ pub struct EntryQuery {
     pub limit: u32,
 }
 
+/// Personal values of an entry are to be erased.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ErasePersonal {
+    /// Its place.
+    pub index: u64,
+    /// Those that stay, encoded as in [`NewEntry::personal`]; never the patient.
+    pub stays: Bytes,
+}
+
 /// What an entry is to be found by, beside its patient.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EntryKeys {

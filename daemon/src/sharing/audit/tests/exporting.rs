@@ -6,14 +6,17 @@
 use futures::{StreamExt as _, TryStreamExt as _, pin_mut};
 use handfast_proto::{
     amendment::Op,
-    audit::{Exported, Fault, Verified, Verifier},
+    audit::{Exported, Fault, Verified, Verifier, decode_leaf, kind_of},
     merkle::{verify_consistency, verify_inclusion},
     v1::{AuditField, AuditKind, ConsentManner, PatientWordValue},
 };
 
 use super::kit::{Told, search};
 use crate::{
-    audit::{Actor, events::CallRefused},
+    audit::{
+        Actor,
+        events::{CallRefused, EmergencyEnded},
+    },
     sharing::{
         ActError, PatientConsents, SaidWords, Wanted,
         testing::{ods, patient},
@@ -126,15 +129,12 @@ async fn what_is_erased_is_gone_and_the_log_proves_what_it_proved() {
         .find(|e| {
             e.leaf
                 .as_ref()
-                .is_some_and(|l| handfast_proto::audit::kind_of(l) == AuditKind::PatientWord)
+                .is_some_and(|l| kind_of(l) == AuditKind::PatientWord)
         })
         .unwrap();
     assert!(word.values.is_empty());
     let found = told.desk.search(&pam, search(Some(patient(0)))).await.unwrap();
-    let kinds = found
-        .entries
-        .iter()
-        .map(|e| handfast_proto::audit::kind_of(&e.leaf));
+    let kinds = found.entries.iter().map(|e| kind_of(&e.leaf));
     assert!(
         kinds.into_iter().all(|kind| kind == AuditKind::AuditRead),
         "only who read of them"
@@ -142,6 +142,50 @@ async fn what_is_erased_is_gone_and_the_log_proves_what_it_proved() {
     let (after, proof) = told.desk.tree_head(&pam, before.head.size).await.unwrap();
     let (old, new) = (before.head, after.head);
     verify_consistency((old.size, &old.root), (new.size, &new.root), &proof).unwrap();
+}
+
+#[tokio::test]
+async fn what_the_daemon_ended_and_who_read_of_a_patient_can_be_erased_too() {
+    let told = Told::new().await;
+    let ended = EmergencyEnded {
+        pair: told.to("Z00202"),
+        patient: patient(0),
+        access: 0,
+        grant: Some(told.grant),
+        expired: true,
+    };
+    told.enter(&Actor::Daemon, &ended).await;
+    let (pam, pat) = (told.world.caller("pam").await, told.world.caller("pat").await);
+    let erase = async |who| {
+        told.world.clock.advance(10);
+        let erased = told
+            .desk
+            .erase(who, patient(0), told.now(), "after eight years")
+            .await;
+        erased.unwrap()
+    };
+    assert_eq!(erase(&pam).await, 0, "the recipient's affair");
+    assert_eq!(erase(&pat).await, 1);
+    assert_eq!(erase(&pat).await, 1, "that it was erased before");
+    let rows = told.world.ctx.store.entries_of_patient(patient(0), u64::MAX, 100);
+    let units: Vec<String> = rows
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| decode_leaf(&row.entry.leaf).unwrap().unit)
+        .collect();
+    assert_eq!(units, ["Z00202", "Z00101"], "the last of either to read of them");
+    // Who read, and why, stays.
+    let (_, seen) = check(&told, &file(&told, "pat").await).unwrap();
+    let reads = seen.iter().filter(|e| {
+        let leaf = e.leaf.as_ref();
+        leaf.is_some_and(|l| kind_of(l) == AuditKind::AuditRead && l.unit == "Z00202")
+    });
+    let fields: Vec<Vec<AuditField>> = reads
+        .map(|e| e.values.iter().map(|v| v.field()).collect())
+        .collect();
+    assert!(!fields[0].contains(&AuditField::Patient) && fields[1].contains(&AuditField::Patient));
+    assert!(fields[0].contains(&AuditField::Actor) && fields[0].contains(&AuditField::Reason));
 }
 
 #[tokio::test]
