@@ -179,6 +179,24 @@ async fn a1_what_a_killed_daemon_may_have_handed_over_is_entered() -> anyhow::Re
         entries.iter().any(|entry| entry["kind"] == "perhaps-disclosed"),
         "no doubt was entered: {found}"
     );
+    // Of the new patient three records may have gone, and a private one cannot have.
+    let number = nhs_number(2)?.reveal();
+    let args = ["audit", "search", "--reason", "asked", "--patient", &number];
+    for officer in [&ward.source_officer, &ward.officer] {
+        let found = ward.town.deployment.ctl(officer, &args).await?.ok()?.json()?;
+        let handed = found["handed_over"].as_array().context("what was handed over")?;
+        let named = |name: &str| handed.iter().any(|one| one["record"] == name);
+        ensure!(named("Observation/o2-0"), "what may have gone is missing: {found}");
+        ensure!(
+            !named("Observation/o2-2"),
+            "what was withheld is said to have perhaps gone: {found}"
+        );
+    }
+    let received = explained(&ward, &ward.officer, 2).await?;
+    ensure!(
+        of(&received, "Observation/o2-0").is_some() && of(&received, "Observation/o2-2").is_none(),
+        "the recipient is told of what was withheld: {received:?}"
+    );
     ward.town.deployment.finished();
     Ok(())
 }

@@ -11,14 +11,17 @@ use tonic::service::RoutesBuilder;
 
 use super::{Ground, in_doubt::in_doubt};
 use crate::{
-    audit::{Actor, AuditLog, AuditTree, CheckError, RefusalsTask, Scribe, check_log, events::DaemonChanged},
+    audit::{
+        Actor, AuditLog, AuditTree, CheckError, Disclosures, RefusalsTask, Scribe, check_log,
+        events::DaemonChanged,
+    },
     clock::Clock,
     grpc::AuditService,
     lifecycle::{Lifecycle, Stage},
     random::Random,
     sharing::{AuditDesk, Context},
     state_dir::StateDir,
-    store::{NewEntry, Store, StoreError},
+    store::{Store, StoreError},
 };
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -37,16 +40,12 @@ pub(super) async fn open(
     let tree = AuditTree::start(Arc::clone(store), Arc::clone(clock), key, trust_domain.to_owned());
     let tree = tree.await.context("take up the audit log's tree")?;
     let log = AuditLog::new(scribe, tree, Arc::clone(store));
-    let entries = entries_of_start(&log, store.as_ref(), clock.now_ms()).await?;
-    store
-        .enter(&entries)
-        .await
-        .context("enter that the daemon was started")?;
+    enter_start(&log, store.as_ref(), clock.now_ms()).await?;
     Ok(log)
 }
 
-async fn entries_of_start(log: &AuditLog, store: &dyn Store, now: i64) -> anyhow::Result<Vec<NewEntry>> {
-    let mut entries = Vec::new();
+/// Enters what is in doubt, in parts, and then the start: broken off before that, all of it is entered again.
+async fn enter_start(log: &AuditLog, store: &dyn Store, now: i64) -> anyhow::Result<()> {
     if ended_uncleanly(store)
         .await
         .context("read how the daemon ended last")?
@@ -54,15 +53,21 @@ async fn entries_of_start(log: &AuditLog, store: &dyn Store, now: i64) -> anyhow
         tracing::warn!(
             "the daemon did not stop in order last time: what may have been handed over is entered"
         );
-        let perhaps = in_doubt(store, now).await.context("read what was on its way")?;
-        entries = perhaps.entries(log.scribe(), now)?;
+        let keep = async |perhaps: Disclosures| {
+            let entries = perhaps.entries(log.scribe(), now)?;
+            Ok(store.enter(&entries).await?)
+        };
+        in_doubt(store, now, keep)
+            .await
+            .context("enter what was on its way")?;
     }
     let started = DaemonChanged {
         change: DaemonChange::Started,
         version: VERSION,
     };
-    entries.push(log.entry(now, &Actor::Daemon, &started)?);
-    Ok(entries)
+    let started = log.entry(now, &Actor::Daemon, &started)?;
+    let entered = store.enter(&[started]).await;
+    entered.context("enter that the daemon was started")
 }
 
 /// Whether the last that the log says of the daemon is that it was started.

@@ -1,61 +1,110 @@
 //! What may have been handed over when the daemon ended out of order: beyond each grant's cursor, and in each job
 //! beyond what was received.
 //!
-//! Invariants: it is never too little; of an emergency access, and of a job over one patient, it is that patient's
-//! amendments and nobody else's, because no others could go.
+//! Invariants: it is never too little; of what was withheld it is nothing, because whoever it was withheld from
+//! reads these entries; of an emergency access, and of a job over one patient, it is that patient's amendments and
+//! nobody else's. Bounded in memory: what was found is given on as soon as it is much.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use handfast_proto::{
     amendment::{Batch, Op},
-    audit::Runs,
     ids::{NhsNumber, OdsCode},
     v1::PerhapsCause,
 };
 
+use self::allowed::Allowed;
 use crate::{
     audit::{Disclosures, Stream},
-    consent::UnitPatients,
     ingest::read_row,
-    store::{JobKind, Store, StoreError},
+    store::{JobKind, LogRow, Store, StoreError},
 };
 
-/// Bytes of the log read at once of what is not projected yet.
+mod allowed;
+
+/// Bytes of the log read at once of what is not projected yet, and where everybody's amendments are looked at.
 const READ_BYTES: usize = 1024 * 1024;
 
 /// Bytes of the log read at once where it is known which batch is wanted: that batch.
 const READ_ONE: usize = 1;
 
-/// Everything that was due when the daemon ended and may have been on its way.
-pub(super) async fn in_doubt(store: &dyn Store, now: i64) -> Result<Disclosures, StoreError> {
+/// Runs of seqs that are given on at once, about.
+const MAX_RUNS: usize = 16 * 1024;
+
+/// A stream, beyond and up to which seq of its source something of it may have been on its way.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    stream: Stream,
+    after: u64,
+    upto: u64,
+}
+
+/// Gives `keep`, in parts, everything that was due when the daemon ended and may have been on its way.
+pub(super) async fn in_doubt<K>(store: &dyn Store, now: i64, mut keep: K) -> anyhow::Result<()>
+where
+    K: AsyncFnMut(Disclosures) -> anyhow::Result<()>,
+{
+    let (everyones, patients) = open(store, now).await?;
+    let streams = everyones
+        .values()
+        .flatten()
+        .chain(patients.iter().map(|(o, _)| o));
+    let pairs = streams.map(|open| open.stream.pair).collect();
+    let allowed = Allowed::read(store, &pairs, now).await?;
+    let mut found = Looking {
+        store,
+        allowed,
+        perhaps: Disclosures::default(),
+    };
+    for (source, streams) in everyones {
+        let mut at = streams.iter().map(|open| open.after).min().unwrap_or(0);
+        let upto = streams.iter().map(|open| open.upto).max().unwrap_or(0);
+        while at < upto {
+            at = found.read(source, &streams, at, READ_BYTES).await?;
+            found.give_on(MAX_RUNS, &mut keep).await?;
+        }
+    }
+    for (open, numbers) in patients {
+        found.of_patient(open, &numbers).await?;
+        found.give_on(MAX_RUNS, &mut keep).await?;
+    }
+    found.give_on(0, &mut keep).await
+}
+
+/// What was under way: of everybody's records, by source, and of one patient's, with the patient's numbers.
+type UnderWay = (BTreeMap<OdsCode, Vec<Open>>, Vec<(Open, Vec<NhsNumber>)>);
+
+async fn open(store: &dyn Store, now: i64) -> Result<UnderWay, StoreError> {
     let heads = store.heads().await?;
     let heads: HashMap<OdsCode, u64> = heads.into_iter().map(|(of, head)| (of, head.seq)).collect();
     let head = |source| heads.get(&source).copied().unwrap_or(0);
-    let mut known: HashMap<OdsCode, UnitPatients> = HashMap::new();
-    for joined in store.joined_numbers().await? {
-        let of_unit = known.entry(joined.unit).or_default();
-        of_unit.join(joined.former, joined.current);
-    }
-    let numbers = |source, patient| {
-        let of_unit = known.get(&source);
-        of_unit.map_or_else(|| vec![patient], |known| known.numbers_of(patient))
+    let numbers = allowed::numbers(store).await?;
+    let (mut everyones, mut patients): UnderWay = Default::default();
+    let mut add = |open: Open, of: Option<Vec<NhsNumber>>| match of {
+        _ if open.after >= open.upto => {}
+        Some(numbers) => patients.push((open, numbers)),
+        None => everyones.entry(open.stream.pair.source).or_default().push(open),
     };
-    let mut perhaps = Disclosures::default();
     for unit in store.units(now).await? {
         let (pairs, jobs) = store.recipient_jobs(unit.ods).await?;
         for state in pairs {
-            let stream = Stream {
-                pair: state.pair,
-                grant: state.grant,
-                job: None,
+            let (pair, grant) = (state.pair, state.grant);
+            let open = Open {
+                stream: Stream {
+                    pair,
+                    grant,
+                    job: None,
+                },
+                after: state.cursor,
+                upto: head(pair.source),
             };
-            let patients = state.patient.map(|patient| numbers(state.pair.source, patient));
-            let beyond = (state.cursor, head(state.pair.source));
-            enter(store, &mut perhaps, stream, patients.as_deref(), beyond).await?;
+            let known = numbers.get(&pair.source);
+            let all = |patient| known.map_or_else(|| vec![patient], |known| known.numbers_of(patient));
+            add(open, state.patient.map(all));
         }
         for job in jobs {
             let head = head(job.pair.source);
-            let (patient, through, upto) = match job.kind {
+            let (patient, after, upto) = match job.kind {
                 JobKind::CatchUp { upto, through } => (None, through, upto),
                 JobKind::Changes { through, .. } => (None, through, head),
                 JobKind::Patient { patient, through } => (Some(patient), through, head),
@@ -66,98 +115,132 @@ pub(super) async fn in_doubt(store: &dyn Store, now: i64) -> Result<Disclosures,
                 grant: job.grant,
                 job: Some(job.id),
             };
-            let patients = patient.as_ref().map(std::slice::from_ref);
-            enter(store, &mut perhaps, stream, patients, (through, upto)).await?;
+            add(Open { stream, after, upto }, patient.map(|patient| vec![patient]));
         }
     }
-    Ok(perhaps)
+    Ok((everyones, patients))
 }
 
-/// Enters what of the seqs beyond the first, up to the second, may have gone; of these patients alone, where any are
-/// named.
-async fn enter(
-    store: &dyn Store,
-    perhaps: &mut Disclosures,
-    stream: Stream,
-    patients: Option<&[NhsNumber]>,
-    (after, upto): (u64, u64),
-) -> Result<(), StoreError> {
-    let seqs = match patients {
-        Some(numbers) => of_patient(store, stream.pair.source, numbers, (after, upto)).await?,
-        None => Runs::of(after + 1, upto),
-    };
-    for (first, last) in seqs.iter() {
-        perhaps.perhaps(stream, PerhapsCause::UncleanStart, first, last);
-    }
-    Ok(())
+struct Looking<'s> {
+    store: &'s dyn Store,
+    allowed: Allowed,
+    perhaps: Disclosures,
 }
 
-/// The seqs beyond `after` up to `upto` that are versions of a patient's records.
-async fn of_patient(
-    store: &dyn Store,
-    source: OdsCode,
-    numbers: &[NhsNumber],
-    (after, upto): (u64, u64),
-) -> Result<Runs, StoreError> {
-    let mut seqs = Runs::default();
-    // Up to where the source is projected it is known in which stretches of its stream a patient is.
-    let projected = store.projected_through(source).await?.min(upto);
-    let mut at = after;
-    while at < projected {
-        let mut next: Option<(u64, u64)> = None;
-        for number in numbers {
-            let found = store.seqs_of_patient(source, *number, at, 1).await?;
-            next = next.into_iter().chain(found).min();
+impl Looking<'_> {
+    /// Gives on what was found, where that is more than so many runs.
+    async fn give_on<K>(&mut self, most: usize, keep: &mut K) -> anyhow::Result<()>
+    where
+        K: AsyncFnMut(Disclosures) -> anyhow::Result<()>,
+    {
+        if self.perhaps.runs() > most {
+            keep(std::mem::take(&mut self.perhaps)).await?;
         }
-        let Some((first, last)) = next.filter(|(first, _)| *first <= projected) else {
-            break;
-        };
-        let from = at.max(first - 1);
-        at = last.min(projected);
-        read(store, source, numbers, (from, at), READ_ONE, &mut seqs).await?;
+        Ok(())
     }
-    let from = after.max(projected);
-    read(store, source, numbers, (from, upto), READ_BYTES, &mut seqs).await?;
-    Ok(seqs)
-}
 
-/// Adds the versions of a patient's records beyond the first seq, up to the second, that the log has.
-async fn read(
-    store: &dyn Store,
-    source: OdsCode,
-    numbers: &[NhsNumber],
-    (after, upto): (u64, u64),
-    bytes: usize,
-    seqs: &mut Runs,
-) -> Result<(), StoreError> {
-    let mut at = after;
-    while at < upto {
-        let rows = store.read_log(source, at, bytes).await?;
-        if rows.is_empty() {
+    /// Looks at the versions of a patient's records.
+    async fn of_patient(&mut self, open: Open, numbers: &[NhsNumber]) -> Result<(), StoreError> {
+        let source = open.stream.pair.source;
+        // Up to where the source is projected it is known in which stretches of its stream a patient is.
+        let projected = self.store.projected_through(source).await?.min(open.upto);
+        let mut at = open.after;
+        while at < projected {
+            let mut next: Option<(u64, u64)> = None;
+            for number in numbers {
+                let found = self.store.seqs_of_patient(source, *number, at, 1).await?;
+                next = next.into_iter().chain(found).min();
+            }
+            let Some((first, last)) = next.filter(|(first, _)| *first <= projected) else {
+                break;
+            };
+            let (mut from, upto) = (at.max(first - 1), last.min(projected));
+            let stretch = Open {
+                after: from,
+                upto,
+                ..open
+            };
+            while from < upto {
+                from = self.read_of(stretch, numbers, from, READ_ONE).await?;
+            }
+            at = upto;
+        }
+        let mut at = open.after.max(projected);
+        while at < open.upto {
+            at = self.read_of(open, numbers, at, READ_BYTES).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_of(
+        &mut self,
+        open: Open,
+        numbers: &[NhsNumber],
+        at: u64,
+        bytes: usize,
+    ) -> Result<u64, StoreError> {
+        let of = |patient: NhsNumber| numbers.contains(&patient);
+        self.look(open.stream.pair.source, &[open], of, at, bytes).await
+    }
+
+    async fn read(
+        &mut self,
+        source: OdsCode,
+        streams: &[Open],
+        at: u64,
+        bytes: usize,
+    ) -> Result<u64, StoreError> {
+        self.look(source, streams, |_| true, at, bytes).await
+    }
+
+    /// Looks at the batches beyond a seq; how far that came.
+    async fn look(
+        &mut self,
+        source: OdsCode,
+        streams: &[Open],
+        of: impl Fn(NhsNumber) -> bool,
+        at: u64,
+        bytes: usize,
+    ) -> Result<u64, StoreError> {
+        let rows = self.store.read_log(source, at, bytes).await?;
+        let Some(through) = rows.last().map(|row| row.last_seq) else {
             return Err(StoreError::Corrupt(format!(
                 "the log of {source} ends before its head"
             )));
-        }
+        };
         for row in rows {
-            let batch = read_row(row).map_err(|error| StoreError::Corrupt(error.to_string()))?;
-            add(&batch, numbers, (after, upto), seqs);
-            at = batch.last_seq();
+            self.row(row, streams, &of)?;
         }
+        Ok(through)
     }
-    Ok(())
-}
 
-fn add(batch: &Batch, numbers: &[NhsNumber], (after, upto): (u64, u64), seqs: &mut Runs) {
-    let versions = batch
-        .entries()
-        .filter(|entry| matches!(entry.op, Op::Create | Op::Amend) && entry.seq > after && entry.seq <= upto);
-    for entry in versions {
-        if entry
-            .subject
-            .is_some_and(|subject| numbers.contains(&subject.patient))
-        {
-            seqs.insert(entry.seq, entry.seq);
+    fn row(
+        &mut self,
+        row: LogRow,
+        streams: &[Open],
+        of: &impl Fn(NhsNumber) -> bool,
+    ) -> Result<(), StoreError> {
+        let committed = row.at;
+        let batch: &Batch = &*read_row(row).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        // That a record is gone discloses nothing.
+        let versions = batch
+            .entries()
+            .filter(|entry| matches!(entry.op, Op::Create | Op::Amend));
+        for entry in versions {
+            let Some(subject) = entry.subject.filter(|subject| of(subject.patient)) else {
+                continue;
+            };
+            let due = streams
+                .iter()
+                .filter(|open| entry.seq > open.after && entry.seq <= open.upto);
+            for open in due {
+                if self.allowed.may_have_gone(open.stream, &subject, committed) {
+                    let cause = PerhapsCause::UncleanStart;
+                    self.perhaps.perhaps(open.stream, cause, entry.seq, entry.seq);
+                }
+            }
         }
+        Ok(())
     }
 }
 

@@ -79,6 +79,24 @@ impl Book {
                 .any(|terms| before(terms) == Decision::Forward)
     }
 
+    /// Whether a grant of the pair may have carried an amendment at some time since everything before the terms now,
+    /// and those of which the change is not through yet, was through: an end that has passed and a suspension may
+    /// have come after it went.
+    pub fn may_have_gone(&self, pair: Pair, grant: GrantId, subject: &Subject, now: i64) -> bool {
+        let opened = self.of_pair(pair).iter().find(|(g, _)| *g == grant);
+        let emergency = opened.map(|(_, emergency)| *emergency);
+        // Of an access whose end has passed its last moment counts.
+        let now = emergency.map_or(now, |e| now.min(e.window.until - 1).max(e.window.from));
+        let of_now = Terms::of(&self.terms(pair), self.policy());
+        let mut terms = [of_now]
+            .into_iter()
+            .chain(self.former_terms(pair).iter().copied());
+        terms.any(|terms| {
+            let carrier = Carrier::new(self, pair, terms.without_end(), emergency).if_none_were_suspended();
+            carrier.decide(subject, now) == Decision::Forward
+        })
+    }
+
     /// The pairs of which a half was ever set and that have no grant in force, and why nothing of them goes.
     pub fn without_grant(&self, now: i64) -> Vec<(Pair, Reason)> {
         let without = self.pairs().filter(|(_, terms)| terms.grant.is_none());

@@ -18,7 +18,7 @@ use crate::{
 const PAGE_PATIENTS: u32 = 8192;
 
 /// The book of a deployment.
-pub(super) async fn book(store: &dyn Store, now: i64) -> Result<Book, StoreError> {
+pub async fn book(store: &dyn Store, now: i64) -> Result<Book, StoreError> {
     let deployment = store.deployment().await?;
     let units = store.units(now).await?;
     let agreements = store.agreements(None).await?;

@@ -43,6 +43,7 @@ pub use changes::Changes;
 pub use connection::Connection;
 pub use feed::Feed;
 pub use ledger::ImpossibleReceipt;
+pub use load::book as book_of_store;
 pub use revoker::{
     DeliveryStatus, HalfInForce, InForce, PairCounts, PairReceipt, Receipt, Revoker, UnitInForce,
     WordsInForce,

@@ -75,6 +75,7 @@ impl Store for FakeStore {
                 LogRow {
                     first_seq,
                     last_seq,
+                    at: group.at,
                     header,
                     body,
                 },

@@ -1,24 +1,34 @@
 //! What is entered of a daemon that was killed.
 
-use handfast_proto::amendment::{Amendment, Subject};
+use std::sync::Arc;
+
+use handfast_proto::{
+    amendment::{Amendment, Confidentiality, Subject},
+    audit::Runs,
+    v1::PatientWordValue,
+};
 
 use super::*;
 use crate::{
-    consent::{GrantId, Side},
+    consent::{GrantId, Policy, Side},
     store::{
-        AppendGroup, EmergencyGrants as _, JoinedNumbers, OpenEmergency, SqliteStore, Stated, With,
+        AppendGroup, Deployment, EmergencyGrants as _, JoinedNumbers, LogBatch, OpenEmergency,
+        PatientStore as _, SqliteStore, Stated, With,
         conformance::{
             kit::{
                 HILL, Outbox, T0, WARD, deployment, group, jobs, join, ods, pair, register, subject, turn,
             },
             outbox::{amendment, project_all},
-            patients_kit::{ann, ben, cleo},
+            patients_kit::{about, ann, ben, cleo, say, word},
         },
     },
 };
 
 /// What a batch of the log holds at most.
 const BATCH: u64 = 50;
+
+/// When words are said, beside the kit's beginning; the kit's batches are committed before.
+const SAID: i64 = 1_000;
 
 /// Amendments of which every tenth is [`ann`]'s, and the others [`cleo`]'s.
 fn mixed(seqs: std::ops::RangeInclusive<u64>) -> Vec<Amendment> {
@@ -31,19 +41,41 @@ fn mixed(seqs: std::ops::RangeInclusive<u64>) -> Vec<Amendment> {
     seqs.map(of).collect()
 }
 
+fn private(made: &mut Amendment) {
+    let confidentiality = Confidentiality::from_bits(1).unwrap();
+    made.subject = made.subject.map(|subject| Subject {
+        confidentiality,
+        ..subject
+    });
+}
+
+fn batches(outbox: &mut Outbox, amendments: &[Amendment]) -> Vec<Arc<LogBatch>> {
+    let chunks = amendments.chunks(BATCH as usize);
+    chunks.map(|batch| outbox.batch_of(batch)).collect()
+}
+
 async fn publish(store: &SqliteStore, outbox: &mut Outbox, amendments: &[Amendment]) {
-    for batch in amendments.chunks(BATCH as usize) {
-        store.append(&group(vec![outbox.batch_of(batch)])).await.unwrap();
+    for batch in batches(outbox, amendments) {
+        store.append(&group(vec![batch])).await.unwrap();
     }
+}
+
+async fn made(dir: &std::path::Path) -> SqliteStore {
+    let deployment = Deployment {
+        policy: Policy::UnlessDissented,
+        ..deployment()
+    };
+    let store = SqliteStore::create(dir, &deployment).await.unwrap();
+    for unit in [HILL, WARD] {
+        register(&store, unit).await.unwrap();
+    }
+    store
 }
 
 /// An access to [`ann`]'s records, opened at seq 200 of 220; 120 of them are projected, and one of her records was
 /// published under another number.
 async fn killed(dir: &std::path::Path) -> (SqliteStore, GrantId) {
-    let store = SqliteStore::create(dir, &deployment()).await.unwrap();
-    for unit in [HILL, WARD] {
-        register(&store, unit).await.unwrap();
-    }
+    let store = made(dir).await;
     let mut outbox = Outbox::new(HILL);
     publish(&store, &mut outbox, &mixed(1..=120)).await;
     project_all(&store, HILL).await;
@@ -69,10 +101,11 @@ async fn killed(dir: &std::path::Path) -> (SqliteStore, GrantId) {
         until: T0 + 1_000,
     };
     let opened = store.open_emergency(&open, &With::nothing()).await.unwrap();
-    let mut later = mixed(201..=220);
+    let mut later = mixed(201..=240);
     later[4].subject = later[4].subject.map(|s| Subject { patient: ben(), ..s });
     // That a record is gone discloses nothing.
     (later[9].op, later[9].payload) = (Op::Retract, bytes::Bytes::new());
+    private(&mut later[29]);
     publish(&store, &mut outbox, &later).await;
     (store, opened[0].grant)
 }
@@ -87,6 +120,16 @@ fn tens(seqs: std::ops::RangeInclusive<u64>) -> Runs {
 fn add(to: &mut Disclosures, stream: Stream, seqs: &Runs) {
     let each = seqs.iter();
     each.for_each(|(first, last)| to.perhaps(stream, PerhapsCause::UncleanStart, first, last));
+}
+
+async fn found(store: &SqliteStore) -> Disclosures {
+    let mut all = Disclosures::default();
+    let keep = async |some| {
+        all.merge(some);
+        Ok(())
+    };
+    in_doubt(store, T0 + 2_000, keep).await.unwrap();
+    all
 }
 
 #[tokio::test]
@@ -106,29 +149,123 @@ async fn of_an_emergency_access_only_its_patients_amendments_are_in_doubt() {
         stream(Some(job.unwrap().id))
     };
     let mut expected = Disclosures::default();
+    // One was retracted, and one is private: no access opens it.
     let mut live = Runs::of(205, 205);
-    live.insert(220, 220);
+    [220, 240].iter().for_each(|seq| live.insert(*seq, *seq));
     add(&mut expected, stream(None), &live);
     let mut of_ann = tens(10..=200);
-    of_ann.insert(220, 220);
+    [220, 240].iter().for_each(|seq| of_ann.insert(*seq, *seq));
     add(&mut expected, job_of(ann()), &of_ann);
     add(&mut expected, job_of(ben()), &Runs::of(205, 205));
-    assert_eq!(in_doubt(&store, T0).await.unwrap(), expected);
+    assert_eq!(found(&store).await, expected);
+}
+
+/// Both hands of a pair are joined over 100 amendments, of which some are private, and then 100 more come.
+async fn joined(store: &SqliteStore) -> (Outbox, GrantId) {
+    let mut outbox = Outbox::new(HILL);
+    let some_private = |mut amendments: Vec<Amendment>| {
+        amendments.iter_mut().step_by(7).for_each(private);
+        amendments
+    };
+    publish(store, &mut outbox, &some_private(mixed(1..=100))).await;
+    let grant = join(store, pair(HILL, WARD)).await;
+    publish(store, &mut outbox, &some_private(mixed(101..=200))).await;
+    (outbox, grant)
+}
+
+/// The seqs of [`joined`] that are not private.
+fn open_ones(seqs: std::ops::RangeInclusive<u64>, of: impl Fn(u64) -> bool) -> Runs {
+    let mut runs = Runs::default();
+    let each = seqs.filter(|seq| (seq - 1) % 100 % 7 != 0 && of(*seq));
+    each.for_each(|seq| runs.insert(seq, seq));
+    runs
+}
+
+fn live(grant: GrantId) -> Stream {
+    Stream {
+        pair: pair(HILL, WARD),
+        grant,
+        job: None,
+    }
+}
+
+async fn catch_up(store: &SqliteStore, grant: GrantId) -> Stream {
+    let all = jobs(store, WARD).await;
+    let job = all.iter().find(|job| job.grant == grant).unwrap().id;
+    Stream {
+        job: Some(job),
+        ..live(grant)
+    }
 }
 
 #[tokio::test]
-async fn of_an_agreement_everything_that_is_due_is_in_doubt() {
+async fn of_an_agreement_what_was_withheld_is_not_in_doubt() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, _) = killed(dir.path()).await;
-    let mut expected = in_doubt(&store, T0).await.unwrap();
-    let grant = join(&store, pair(HILL, WARD)).await;
-    let all = jobs(&store, WARD).await;
-    let catch_up = all.iter().find(|job| job.grant == grant).unwrap().id;
-    let stream = Stream {
-        pair: pair(HILL, WARD),
-        grant,
-        job: Some(catch_up),
+    let store = made(dir.path()).await;
+    let no = word(HILL, ann(), Side::ShareOut, PatientWordValue::No, 0);
+    say(&store, no).await;
+    let (_, grant) = joined(&store).await;
+    let mut expected = Disclosures::default();
+    let of_cleo = |seq: u64| !seq.is_multiple_of(10);
+    add(&mut expected, live(grant), &open_ones(101..=200, of_cleo));
+    let catch_up = catch_up(&store, grant).await;
+    add(&mut expected, catch_up, &open_ones(1..=100, of_cleo));
+    assert_eq!(found(&store).await, expected);
+}
+
+#[tokio::test]
+async fn what_may_have_gone_before_a_dissent_is_in_doubt_and_what_came_after_it_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = made(dir.path()).await;
+    let (mut outbox, grant) = joined(&store).await;
+    let no = word(HILL, ann(), Side::ShareOut, PatientWordValue::No, SAID);
+    assert_eq!(no.at, T0 + SAID);
+    let follows = about(pair(HILL, WARD), ann());
+    store.record_words(&[no], &follows).await.unwrap();
+    let after = AppendGroup {
+        at: T0 + SAID + 1,
+        ..group(batches(&mut outbox, &mixed(201..=230)))
     };
-    add(&mut expected, stream, &Runs::of(1, 220));
-    assert_eq!(in_doubt(&store, T0).await.unwrap(), expected);
+    store.append(&after).await.unwrap();
+    let mut expected = Disclosures::default();
+    let mut of_live = open_ones(101..=200, |_| true);
+    let later = (201..=230_u64).filter(|seq| !seq.is_multiple_of(10));
+    later.for_each(|seq| of_live.insert(seq, seq));
+    add(&mut expected, live(grant), &of_live);
+    let catch_up = catch_up(&store, grant).await;
+    add(&mut expected, catch_up, &open_ones(1..=100, |_| true));
+    // The job that follows from the dissent looks at what is current, and begins with the dissent.
+    assert_eq!(found(&store).await, expected);
+}
+
+#[tokio::test]
+async fn a_long_backlog_is_given_on_in_parts() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = made(dir.path()).await;
+    let (mut outbox, grant) = joined(&store).await;
+    let mut all = open_ones(101..=200, |_| true);
+    // Every other one is private, so that each takes a run of its own.
+    let many = 5 * MAX_RUNS as u64;
+    for first in (201..201 + many).step_by(6_400) {
+        let mut made = mixed(first..=first + 6_399);
+        made.iter_mut().step_by(2).for_each(private);
+        let seqs = (first + 1..first + 6_400).step_by(2);
+        seqs.for_each(|seq| all.insert(seq, seq));
+        let group = group(batches(&mut outbox, &made));
+        store.append(&group).await.unwrap();
+    }
+    let (mut parts, mut merged) = (Vec::new(), Disclosures::default());
+    let keep = async |some: Disclosures| {
+        parts.push(some.runs());
+        merged.merge(some);
+        Ok(())
+    };
+    in_doubt(&store, T0, keep).await.unwrap();
+    assert!(parts.len() >= 2, "{parts:?}");
+    assert!(parts.iter().all(|runs| *runs < 2 * MAX_RUNS), "{parts:?}");
+    let mut expected = Disclosures::default();
+    add(&mut expected, live(grant), &all);
+    let catch_up = catch_up(&store, grant).await;
+    add(&mut expected, catch_up, &open_ones(1..=100, |_| true));
+    assert_eq!(merged, expected);
 }

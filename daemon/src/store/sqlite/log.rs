@@ -40,7 +40,7 @@ pub(super) async fn read(
     after: u64,
     max_bytes: usize,
 ) -> Result<Vec<LogRow>, StoreError> {
-    let sql = "SELECT first_seq, last_seq, header_len, data FROM log
+    let sql = "SELECT first_seq, last_seq, at, header_len, data FROM log
                WHERE source = ?1 AND last_seq > ?2 ORDER BY last_seq";
     let mut rows = sqlx::query(sql)
         .bind(source.as_str())
@@ -61,6 +61,7 @@ pub(super) async fn read(
         batches.push(LogRow {
             first_seq: row.count("first_seq")?,
             last_seq: row.count("last_seq")?,
+            at: row.column("at")?,
             header: data.slice(..header_len),
             body: data.slice(header_len..),
         });

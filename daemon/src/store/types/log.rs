@@ -116,6 +116,8 @@ pub struct LogRow {
     pub first_seq: u64,
     /// The seq of its last amendment.
     pub last_seq: u64,
+    /// When it was committed.
+    pub at: i64,
     /// The encoded header.
     pub header: Bytes,
     /// The payloads.
