@@ -31,11 +31,12 @@ use crate::{
         Identities, OwnLeaf, PatientConsentsService, PeopleService, PolicyService, UnaryRates, UnitsService,
         bind, reflection, server_config,
     },
+    ingest::Projector,
     lifecycle::{Lifecycle, Signals, Stage},
     random::{OsRandom, Random},
     sharing::{
-        Agreements, Caseload, Context, Days, KeptAlerts, PatientConsents, People, PolicyDesk, StatusBoard,
-        TokenMint, Units,
+        Agreements, Caseload, Context, Days, KeptAlerts, PatientConsents, People, PolicyDesk, Projected,
+        StatusBoard, TokenMint, Units,
     },
     state_dir::StateDir,
     store::{SqliteStore, Store},
@@ -142,10 +143,10 @@ impl Ground {
     /// The data path, the acts on it, and a service each.
     async fn services(&self, lifecycle: &mut Lifecycle) -> anyhow::Result<Routes> {
         let changes = Arc::new(Changes::default());
-        let (sync, delivery) = self.data_path(&changes, lifecycle).await?;
+        let (sync, delivery, projector) = self.data_path(&changes, lifecycle).await?;
         let mut routes = RoutesBuilder::default();
         routes.add_service(SyncServer::new(sync).max_decoding_message_size(MAX_SYNC_MESSAGE_BYTES));
-        let acts = self.acts(delivery, changes).await?;
+        let acts = self.acts(delivery, projector, changes).await?;
         self.add_acts(&mut routes, &acts);
         self.add_audit(&mut routes, &acts);
         self.add_alerts(&mut routes, &acts, lifecycle).await?;
@@ -165,7 +166,12 @@ impl Ground {
     }
 
     /// What the acts of people and units stand on.
-    async fn acts(&self, delivery: Delivery, changes: Arc<Changes>) -> anyhow::Result<Context> {
+    async fn acts(
+        &self,
+        delivery: Delivery,
+        projector: Projector,
+        changes: Arc<Changes>,
+    ) -> anyhow::Result<Context> {
         let deployment = self.store.deployment().await.context("read the deployment")?;
         let tokens = TokenMint::new(
             *self.authority.fingerprint(),
@@ -189,6 +195,7 @@ impl Ground {
             tokens,
             deployment: Arc::new(deployment),
             days,
+            projected: Projected::new(Arc::clone(&self.store), projector),
         })
     }
 

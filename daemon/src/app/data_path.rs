@@ -9,17 +9,18 @@ use super::{Ground, nonzero};
 use crate::{
     delivery::{Changes, Delivery, DeliveryParts},
     grpc::{SyncParts, SyncService},
-    ingest::{Publishers, Rate, RateLimit, committer, projector},
+    ingest::{Projector, Publishers, Rate, RateLimit, committer, projector},
     lifecycle::{Lifecycle, Stage},
 };
 
 impl Ground {
-    /// Starts the data path's tasks. The service over it, and the delivery side, that acts stand on.
+    /// Starts the data path's tasks. The service over it, and the delivery side and the projection, that
+    /// acts stand on.
     pub(super) async fn data_path(
         &self,
         changes: &Arc<Changes>,
         lifecycle: &mut Lifecycle,
-    ) -> anyhow::Result<(SyncService, Delivery)> {
+    ) -> anyhow::Result<(SyncService, Delivery, Projector)> {
         let limits = &self.config.limits;
         let committed = Arc::new(Notify::new());
         let (committer, committing) = committer(
@@ -37,7 +38,7 @@ impl Ground {
             clock: Arc::clone(&self.clock),
             scribe: self.audit.scribe().clone(),
             committer: committer.clone(),
-            projector,
+            projector: projector.clone(),
             publishers: Arc::clone(&publishers),
             changes: Arc::clone(changes),
             drain: limits.drain_ms.as_millis(),
@@ -67,7 +68,7 @@ impl Ground {
         run(lifecycle, "erasing of payloads", erasing);
         let ending = delivery.clone().run_expiry(hard);
         run(lifecycle, "ending of what has run out", ending);
-        Ok((sync, delivery))
+        Ok((sync, delivery, projector))
     }
 }
 

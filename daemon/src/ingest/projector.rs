@@ -67,7 +67,7 @@ const REST: Duration = Duration::from_millis(20);
 const REST_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 /// Waits for the projection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Projector {
     through: Arc<Mutex<HashMap<OdsCode, watch::Sender<u64>>>>,
 }
@@ -88,7 +88,7 @@ impl Projector {
         let _through = through.wait_for(|t| *t >= seq).await;
     }
 
-    fn set(&self, source: OdsCode, seq: u64) {
+    pub(crate) fn set(&self, source: OdsCode, seq: u64) {
         self.through
             .lock()
             .entry(source)
@@ -114,9 +114,7 @@ pub fn projector(
     store: Arc<dyn Store>,
     committed: Arc<Notify>,
 ) -> (Projector, ProjectorTask) {
-    let projector = Projector {
-        through: Arc::default(),
-    };
+    let projector = Projector::default();
     let task = ProjectorTask {
         projector: projector.clone(),
         committer,

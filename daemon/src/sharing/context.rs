@@ -8,7 +8,7 @@ use handfast_proto::{
     limits::MAX_TEXT_CHARS,
 };
 
-use super::{ActError, Caller, Days, TokenMint};
+use super::{ActError, Caller, Days, Projected, TokenMint};
 use crate::{
     audit::{AuditLog, Event},
     clock::Clock,
@@ -79,6 +79,8 @@ pub struct Context {
     pub deployment: Arc<Deployment>,
     /// Days of its zone.
     pub days: Days,
+    /// What answers are read from that follows the log.
+    pub projected: Projected,
 }
 
 impl Context {

@@ -128,7 +128,7 @@ impl PolicyDesk {
         if ways.is_empty() {
             return Ok(Vec::new());
         }
-        walk(&*self.ctx.store, source, |row| {
+        walk(&self.ctx, source, |row| {
             for way in &mut ways {
                 let was = way.before.decide(&row.subject, now) == Decision::Forward;
                 let is = way.after.decide(&row.subject, now) == Decision::Forward;

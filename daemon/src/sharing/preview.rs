@@ -129,7 +129,7 @@ impl Counting<'_> {
         let before = before.map(|terms| self.under(terms));
         let after = self.under(after);
         let (mut begins, mut ends, mut strangers) = (Tally::default(), Tally::default(), Tally::default());
-        walk(&*ctx.store, self.asked.pair.source, |row| {
+        walk(ctx, self.asked.pair.source, |row| {
             let was = before.as_ref().is_some_and(|way| self.goes(way, row));
             match (was, self.goes(&after, row)) {
                 (false, true) => {
@@ -161,7 +161,7 @@ impl Counting<'_> {
             ..way
         };
         let mut would = Tally::default();
-        walk(&*ctx.store, self.asked.pair.source, |row| {
+        walk(ctx, self.asked.pair.source, |row| {
             if self.goes(&way, row) {
                 would.add(row);
             }

@@ -9,8 +9,8 @@ use handfast_proto::{
     ids::{NhsNumber, OdsCode},
 };
 
-use super::ActError;
-use crate::store::{Store, SubjectCount};
+use super::{ActError, Context};
+use crate::store::SubjectCount;
 
 /// Rows of the store in one page of a walk.
 const PAGE_ROWS: u32 = 10_000;
@@ -65,16 +65,17 @@ impl Tally {
     }
 }
 
-/// Shows `each` every row of a source, those of a patient together. What the projection has not caught up
-/// with is not among them.
+/// Shows `each` every row of a source, those of a patient together, once the projection has caught up with what the
+/// source has published.
 pub(super) async fn walk(
-    store: &dyn Store,
+    ctx: &Context,
     source: OdsCode,
     mut each: impl FnMut(&SubjectCount) + Send,
 ) -> Result<(), ActError> {
+    ctx.projected.all_of(source).await?;
     let mut after = None;
     loop {
-        let page = store.subject_counts(source, after, PAGE_ROWS).await?;
+        let page = ctx.store.subject_counts(source, after, PAGE_ROWS).await?;
         let Some(last) = page.last() else { return Ok(()) };
         after = Some(last.subject.patient);
         page.iter().for_each(&mut each);

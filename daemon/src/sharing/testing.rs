@@ -22,14 +22,15 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::{
-    ActError, Agreements, Alerts, Caller, Connections, Context, Days, ScopeChange, SelfClaim, SetHalf,
-    TokenMint,
+    ActError, Agreements, Alerts, Caller, Connections, Context, Days, Projected, ScopeChange, SelfClaim,
+    SetHalf, TokenMint,
 };
 use crate::{
     audit,
     clock::{Clock, ManualClock},
     consent::{Facts, GrantId, Pair, Patients, Policy, Side},
     delivery::Changes,
+    ingest::Projector,
     random::Random,
     store::{
         AgreementRow, Deployment, NewPerson, NewToken, NewUnit, PersonRow, RecordVersion, Role, SqliteStore,
@@ -90,7 +91,9 @@ impl World {
         let audit = audit::testing::log(&store, &(Arc::clone(&clock) as _)).await;
         let closed = Arc::new(Closed::default());
         let alerted = Arc::new(Alerted::default());
+        let projected = Projected::new(Arc::clone(&store), Projector::default());
         let ctx = Context {
+            projected,
             store,
             revoker: Arc::clone(&revoker) as _,
             connections: Arc::clone(&closed) as _,
