@@ -186,7 +186,10 @@ async fn a1_what_a_killed_daemon_may_have_handed_over_is_entered() -> anyhow::Re
         let found = ward.town.deployment.ctl(officer, &args).await?.ok()?.json()?;
         let handed = found["handed_over"].as_array().context("what was handed over")?;
         let named = |name: &str| handed.iter().any(|one| one["record"] == name);
-        ensure!(named("Observation/o2-0"), "what may have gone is missing: {found}");
+        ensure!(
+            named("Observation/o2-0"),
+            "what may have gone is missing: {found}"
+        );
         ensure!(
             !named("Observation/o2-2"),
             "what was withheld is said to have perhaps gone: {found}"

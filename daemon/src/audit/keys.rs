@@ -22,6 +22,10 @@ pub(super) fn keys_of(row: &EntryRow) -> EntryKeys {
         at: leaf.as_ref().map_or(row.entry.at, |leaf| leaf.at),
         units,
         handed: leaf.as_ref().and_then(handed),
+        withheld: matches!(
+            leaf.as_ref().and_then(|leaf| leaf.event.as_ref()),
+            Some(Event::Withheld(_))
+        ),
     }
 }
 

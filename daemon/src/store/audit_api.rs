@@ -9,7 +9,7 @@ use handfast_proto::{
 
 use super::{
     error::StoreError,
-    types::{EntryKeys, EntryQuery, EntryRow, ErasePersonal, NewEntry, With},
+    types::{EntryKeys, EntryQuery, EntryRow, ErasePersonal, NewEntry, ToldStretches, With},
 };
 
 /// What is durable of the audit log. Indexes count from 0.
@@ -73,8 +73,8 @@ pub trait AuditStore: Send + Sync + 'static {
     /// The indexes of entries, the newest first.
     async fn find_entries(&self, query: &EntryQuery) -> Result<Vec<u64>, StoreError>;
 
-    /// The indexes of entries that may say something of seqs from `first` to `last` of a source, to one
-    /// recipient or any: rising, at most `limit`. None is left out; whether one does say something of a seq
+    /// The indexes of entries that may say something of seqs from `first` to `last` of a source, that it went to one
+    /// recipient, or anything at all: rising, at most `limit`. None is left out; whether one does say something of a seq
     /// stands in the entry.
     async fn entries_of_seqs(
         &self,
@@ -83,6 +83,22 @@ pub trait AuditStore: Send + Sync + 'static {
         seqs: (u64, u64),
         limit: u32,
     ) -> Result<Vec<u64>, StoreError>;
+
+    /// Up to which seq of a source's stream entries may say that something went, or perhaps went, to a recipient; 0:
+    /// nothing did.
+    async fn told_through(&self, source: OdsCode, recipient: OdsCode) -> Result<u64, StoreError>;
+
+    /// Of the next `blocks` blocks of a source's stream beyond `after` of which entries say that something went, or
+    /// perhaps went, to a recipient: the stretches that hold amendments about these patients. Others may be among
+    /// them; none is left out up to where the source is projected.
+    async fn stretches_told(
+        &self,
+        source: OdsCode,
+        recipient: OdsCode,
+        patients: &[NhsNumber],
+        after: u64,
+        blocks: u32,
+    ) -> Result<ToldStretches, StoreError>;
 
     /// Stretches of a source's stream beyond `after`, in order, that hold amendments about a patient: first and
     /// last seq, at most `limit`. Others may be among them; none is left out up to where the source is

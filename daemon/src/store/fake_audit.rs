@@ -7,7 +7,7 @@ use handfast_proto::{
 };
 
 use super::{
-    AuditStore, EntryKeys, EntryQuery, EntryRow, ErasePersonal, NewEntry, StoreError, With,
+    AuditStore, EntryKeys, EntryQuery, EntryRow, ErasePersonal, NewEntry, StoreError, ToldStretches, With,
     fake::{FakeStore, absent},
 };
 
@@ -80,6 +80,21 @@ impl AuditStore for FakeStore {
         _: (u64, u64),
         _: u32,
     ) -> Result<Vec<u64>, StoreError> {
+        absent()
+    }
+
+    async fn told_through(&self, _: OdsCode, _: OdsCode) -> Result<u64, StoreError> {
+        absent()
+    }
+
+    async fn stretches_told(
+        &self,
+        _: OdsCode,
+        _: OdsCode,
+        _: &[NhsNumber],
+        _: u64,
+        _: u32,
+    ) -> Result<ToldStretches, StoreError> {
         absent()
     }
 

@@ -35,7 +35,7 @@ pub use types::{
     EntryRow, ErasePersonal, Erased, FactsRow, HalfChange, HalfOutcome, HalfRow, HalfScope, Head, Hello,
     IssuedToken, Job, JobId, JobKind, JoinedNumbers, LogBatch, LogRow, NewEntry, NewJob, NewPerson, NewToken,
     NewUnit, Of, OpenEmergency, PairState, PartialWithdrawals, PersonRow, RecipientReceipt, RecordVersion,
-    Role, Stated, SubjectCount, Subscription, TokenHash, UnitChange, UnitKind, UnitRow, UnitState,
-    UnitStateOutcome, With, WithdrawalReceipt, WithdrawalRow, WithdrawalState, WordChange, WordOutcome,
-    WordRow, is_erased,
+    Role, Stated, SubjectCount, Subscription, TokenHash, ToldStretches, UnitChange, UnitKind, UnitRow,
+    UnitState, UnitStateOutcome, With, WithdrawalReceipt, WithdrawalRow, WithdrawalState, WordChange,
+    WordOutcome, WordRow, is_erased,
 };

@@ -64,6 +64,16 @@ pub struct Found {
     pub handed_over: Vec<HandedOver>,
     /// Where to go on; empty: that was all.
     pub next: String,
+    /// Whether more entries speak of one stretch of a stream than one answer looks at.
+    pub cut_off: bool,
+}
+
+impl Search {
+    /// Whether it asks for something that was handed over.
+    pub(super) fn asks_for(&self, handed: &HandedOver) -> bool {
+        let kind = self.kinds.is_empty() || self.kinds.contains(&handed.kind);
+        kind && handed.at >= self.from && handed.at < end_of(self.to)
+    }
 }
 
 /// The part of an entry that a reader sees; `None` where that is nothing.

@@ -12,6 +12,7 @@ use super::{
     desk::AuditDesk,
     ends::{End, ends_of},
     handed::{HandedOver, Version},
+    received::Asked,
 };
 use crate::{
     audit::withheld_reason,
@@ -171,25 +172,35 @@ impl AuditDesk {
         Ok(current)
     }
 
-    /// The last version of each of the patient's records, and what was handed over of any.
+    /// The last version of each of the patient's records, and what was handed over of any; to the recipient's people
+    /// of what arrived.
     async fn history(
         &self,
         own: OdsCode,
         pair: Pair,
         numbers: &[NhsNumber],
     ) -> Result<(BTreeMap<RecordId, Version>, Vec<HandedOver>), ActError> {
+        let too_many =
+            ActError::Refused("more versions than one answer can explain: search for the patient instead");
+        if own == pair.recipient {
+            let asked = Asked {
+                source: pair.source,
+                own,
+                numbers,
+            };
+            let received = self.all_received(asked, MAX_VERSIONS).await?.ok_or(too_many)?;
+            return Ok((received.arrived, received.handed));
+        }
+        self.ctx.projected.all_of(own).await?;
         let (mut versions, mut handed) = (BTreeMap::new(), Vec::new());
         let (mut after, mut seen) = (0, 0);
         while let Some(stretch) = self.stretch_of(pair.source, numbers, after).await? {
             let of = self.versions(pair.source, Some(numbers), stretch, after).await?;
             seen += of.len();
-            if seen > MAX_VERSIONS {
-                let why = "more versions than one answer can explain: search for the patient instead";
-                return Err(ActError::Refused(why));
+            let (from, cut_off) = self.handed_of_stretch(own, numbers, stretch, after).await?;
+            if seen > MAX_VERSIONS || cut_off {
+                return Err(too_many);
             }
-            let from = self
-                .handed_of_stretch(own, pair.source, numbers, stretch, after)
-                .await?;
             handed.extend(from.into_iter().filter(|h| h.recipient == pair.recipient));
             versions.extend(of.into_iter().map(|version| (version.record.clone(), version)));
             after = stretch.1;
@@ -286,6 +297,13 @@ fn as_received(mut record: ExplainedRecord, handed: &[&HandedOver]) -> Option<Ex
     record.seq = newest.seq;
     record.category = newest.category;
     record.retracted = newest.op == Op::Retract;
+    let arrived_at = handed.iter().filter(|h| arrived(h)).map(|h| h.entry).max();
+    if handed
+        .iter()
+        .any(|h| h.op == Op::Remove && Some(h.entry) > arrived_at)
+    {
+        record.standing = Standing::Withdrawn;
+    }
     record.withheld = WithheldReason::Unspecified;
     record.events.retain(|event| event.kind != AuditKind::Withheld);
     Some(record)

@@ -230,7 +230,7 @@ impl AuditDesk {
             let after = if row.index == at.entry { at.after } else { 0 };
             let discloses = matches!(row.entry.kind, AuditKind::Disclosed | AuditKind::PerhapsDisclosed);
             let (handed_over, more) = match reader {
-                Reader::Unit(_) if discloses => self.handed_of_entry(&entry, after).await?,
+                Reader::Unit(own) if discloses => self.handed_of_entry(own, &entry, after).await?,
                 _ => (Vec::new(), None),
             };
             records += handed_over.len();

@@ -13,7 +13,8 @@ use handfast_proto::{
 
 use super::{
     desk::AuditDesk,
-    entries::{Found, Search, SeenEntry, end_of},
+    entries::{Found, Search, SeenEntry},
+    received::{Asked, MAX_BLOCKS},
     token::Place,
 };
 use crate::{consent::GrantId, ingest::read_row, sharing::ActError, store::StoreError};
@@ -26,11 +27,8 @@ pub(super) const MAX_HANDED: usize = 1_000;
 /// Seqs of a source's stream read at once for one entry.
 const SEQS_AT_ONCE: u64 = 1_000;
 
-/// Versions in one answer that is not read in parts.
-const MAX_ALL_HANDED: usize = 50_000;
-
 /// Entries looked at for one stretch.
-const MAX_ENTRIES_OF_STRETCH: u32 = 20_000;
+pub(super) const MAX_ENTRIES_OF_STRETCH: u32 = 20_000;
 
 /// One version of a record and what an entry says of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -75,7 +73,7 @@ pub(super) struct Version {
 }
 
 /// What an entry says of some seqs.
-struct Said {
+pub(super) struct Said {
     entry: u64,
     at: i64,
     recipient: OdsCode,
@@ -83,12 +81,13 @@ struct Said {
     job: u64,
     kind: AuditKind,
     withheld: WithheldReason,
-    removals: bool,
-    runs: Runs,
+    /// Only the record's id went.
+    pub(super) removals: bool,
+    pub(super) runs: Runs,
 }
 
 impl Said {
-    fn of(&self, source: OdsCode, version: Version) -> HandedOver {
+    pub(super) fn of(&self, source: OdsCode, version: Version) -> HandedOver {
         HandedOver {
             source,
             recipient: self.recipient,
@@ -119,68 +118,68 @@ impl AuditDesk {
     ) -> Result<Option<Place>, ActError> {
         self.ctx.audit.index().caught_up().await?;
         let numbers = self.numbers_of(own, patient).await?;
-        let mut stretches = 0;
+        let mut blocks = MAX_BLOCKS;
         for source in self.sources().await?.into_iter().filter(|source| *source >= from) {
             if source != from {
                 after = 0;
             }
-            loop {
-                let left = MAX_STRETCHES.saturating_sub(stretches);
-                if left == 0 || found.handed_over.len() >= MAX_HANDED {
-                    return Ok(Some(Place::Handed(source, after)));
-                }
-                let next = self.stretch_of(source, &numbers, after).await?;
-                let Some(stretch) = next else { break };
-                stretches += 1;
-                let handed = self
-                    .handed_of_stretch(own, source, &numbers, stretch, after)
-                    .await?;
-                let within = |h: &HandedOver| h.at >= search.from && h.at < end_of(search.to);
-                let kinds = &search.kinds;
-                let wanted = handed
-                    .into_iter()
-                    .filter(|h| kinds.is_empty() || kinds.contains(&h.kind));
-                found.handed_over.extend(wanted.filter(within));
-                after = stretch.1;
+            let next = if source == own {
+                self.own_page(own, &numbers, after, search, found).await?
+            } else {
+                let asked = Asked {
+                    source,
+                    own,
+                    numbers: &numbers,
+                };
+                self.received_page(asked, after, &mut blocks, search, found)
+                    .await?
+            };
+            if let Some(after) = next {
+                return Ok(Some(Place::Handed(source, after)));
             }
         }
         Ok(None)
     }
 
-    /// Everything that was handed over of a patient's records to or from the reader's unit, and whether that is
-    /// all: an answer holds so much and no more.
-    pub(super) async fn all_handed(
+    /// Adds what the reader's own unit handed over beyond a seq; where to go on, if that was not all.
+    async fn own_page(
         &self,
         own: OdsCode,
-        patient: NhsNumber,
+        numbers: &[NhsNumber],
+        mut after: u64,
         search: &Search,
-    ) -> Result<(Vec<HandedOver>, bool), ActError> {
-        let mut found = Found::default();
-        let mut all = Vec::new();
-        let mut place = self.sources().await?.into_iter().min().map(|source| (source, 0));
-        while let Some(from) = place {
-            let next = self.handed_page(own, patient, from, search, &mut found).await?;
-            all.append(&mut found.handed_over);
-            if all.len() > MAX_ALL_HANDED {
-                return Ok((all, false));
+        found: &mut Found,
+    ) -> Result<Option<u64>, ActError> {
+        self.ctx.projected.all_of(own).await?;
+        let mut stretches = 0;
+        while let Some(stretch) = self.stretch_of(own, numbers, after).await? {
+            if stretches >= MAX_STRETCHES || found.handed_over.len() >= MAX_HANDED {
+                return Ok(Some(after));
             }
-            place = match next {
-                Some(Place::Handed(source, after)) => Some((source, after)),
-                _ => None,
-            };
+            stretches += 1;
+            let (handed, cut_off) = self.handed_of_stretch(own, numbers, stretch, after).await?;
+            found.cut_off |= cut_off;
+            found
+                .handed_over
+                .extend(handed.into_iter().filter(|h| search.asks_for(h)));
+            after = stretch.1;
         }
-        Ok((all, true))
+        Ok(None)
     }
 
     /// Versions that an entry says something of, whosever they are, by seq from beyond `after` on; and the seq to go
-    /// on beyond, where there may be more.
+    /// on beyond, where there may be more. To another unit than the source no removals: the wire named a record, and
+    /// not what its source says of it.
     pub(super) async fn handed_of_entry(
         &self,
+        own: OdsCode,
         entry: &SeenEntry,
         after: u64,
     ) -> Result<(Vec<HandedOver>, Option<u64>), ActError> {
         let mut handed = Vec::new();
-        let said: Vec<Said> = say(entry.index, &entry.leaf).collect();
+        let is_own = entry.leaf.source == own.as_str();
+        let said = say(entry.index, &entry.leaf).filter(|said| is_own || !said.removals);
+        let said: Vec<Said> = said.collect();
         let (Ok(source), false) = (entry.leaf.source.parse::<OdsCode>(), said.is_empty()) else {
             return Ok((handed, None));
         };
@@ -226,28 +225,26 @@ impl AuditDesk {
         Ok(next)
     }
 
-    /// What the entries that the reader may see say of a patient's versions in a stretch beyond `after`.
+    /// What the entries say of a patient's versions in a stretch of the reader's own stream beyond `after`, and
+    /// whether there are more entries than are looked at.
     pub(super) async fn handed_of_stretch(
         &self,
         own: OdsCode,
-        source: OdsCode,
         numbers: &[NhsNumber],
         stretch: (u64, u64),
         after: u64,
-    ) -> Result<Vec<HandedOver>, ActError> {
-        let versions = self.versions(source, Some(numbers), stretch, after).await?;
+    ) -> Result<(Vec<HandedOver>, bool), ActError> {
+        let versions = self.versions(own, Some(numbers), stretch, after).await?;
         if versions.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), false));
         }
-        // Of another unit's stream only what came to the reader's own.
-        let recipient = (source != own).then_some(own);
-        let said = self.said_of(source, recipient, stretch).await?;
+        let (said, cut_off) = self.said_of(own, None, stretch).await?;
         let mut handed = Vec::new();
         for version in &versions {
             let of = said.iter().filter(|said| said.runs.contains(version.seq));
-            handed.extend(of.map(|said| said.of(source, version.clone())));
+            handed.extend(of.map(|said| said.of(own, version.clone())));
         }
-        Ok(handed)
+        Ok((handed, cut_off))
     }
 
     /// The versions of a patient's records (`None`: of everyone's) in a stretch beyond `after`, by seq.
@@ -270,16 +267,19 @@ impl AuditDesk {
         Ok(versions)
     }
 
-    async fn said_of(
+    /// What entries say of a stretch, to one recipient or to anyone, and whether there are more entries than are looked
+    /// at.
+    pub(super) async fn said_of(
         &self,
         source: OdsCode,
         recipient: Option<OdsCode>,
         stretch: (u64, u64),
-    ) -> Result<Vec<Said>, ActError> {
+    ) -> Result<(Vec<Said>, bool), ActError> {
         let store = &self.ctx.store;
         let indexes = store
             .entries_of_seqs(source, recipient, stretch, MAX_ENTRIES_OF_STRETCH)
             .await?;
+        let cut_off = indexes.len() >= MAX_ENTRIES_OF_STRETCH as usize;
         let mut said = Vec::new();
         for row in store.audit_entries_at(&indexes).await? {
             // One that cannot be read is for the check of the log to say.
@@ -291,7 +291,7 @@ impl AuditDesk {
                 say(row.index, &leaf).filter(|s| recipient.is_none() || s.kind != AuditKind::Withheld),
             );
         }
-        Ok(said)
+        Ok((said, cut_off))
     }
 }
 

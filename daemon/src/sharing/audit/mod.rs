@@ -10,6 +10,7 @@ mod handed;
 mod pages;
 mod patients;
 mod purposes;
+mod received;
 mod report;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,17 @@
-//! A patient in the log: under which numbers, and in which units' streams.
+//! A patient in the log: under which numbers, in which units' streams, and what became of all of it.
 
 use handfast_proto::ids::{NhsNumber, OdsCode};
 
-use super::{desk::AuditDesk, entries::Search};
+use super::{
+    desk::AuditDesk,
+    entries::{Found, Search},
+    handed::HandedOver,
+    token::Place,
+};
 use crate::{audit::Reader, consent::UnitPatients, sharing::ActError};
+
+/// Versions in one answer that is not read in parts.
+const MAX_ALL_HANDED: usize = 50_000;
 
 impl AuditDesk {
     /// The patient's numbers, as far as the reader's own unit said that they are one patient's, and no other
@@ -43,5 +51,30 @@ impl AuditDesk {
             return Ok(None);
         }
         Ok(self.sources().await?.into_iter().min())
+    }
+
+    /// Everything that was handed over of a patient's records to or from the reader's unit, and whether that is
+    /// all: an answer holds so much and no more.
+    pub(super) async fn all_handed(
+        &self,
+        own: OdsCode,
+        patient: NhsNumber,
+        search: &Search,
+    ) -> Result<(Vec<HandedOver>, bool), ActError> {
+        let mut found = Found::default();
+        let mut all = Vec::new();
+        let mut place = self.sources().await?.into_iter().min().map(|source| (source, 0));
+        while let Some(from) = place {
+            let next = self.handed_page(own, patient, from, search, &mut found).await?;
+            all.append(&mut found.handed_over);
+            if all.len() > MAX_ALL_HANDED || found.cut_off {
+                return Ok((all, false));
+            }
+            place = match next {
+                Some(Place::Handed(source, after)) => Some((source, after)),
+                _ => None,
+            };
+        }
+        Ok((all, true))
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-fn patient(number: u64) -> NhsNumber {
+pub(super) fn patient(number: u64) -> NhsNumber {
     NhsNumber::from_u64(number).unwrap()
 }
 
@@ -220,13 +220,14 @@ pub(crate) async fn heads_and_subtrees_are_kept<B: Backend>() {
     assert_ne!(have[0].1, empty_root());
 }
 
-fn keys(index: u64, kind: AuditKind, units: &[&str]) -> EntryKeys {
+pub(super) fn keys(index: u64, kind: AuditKind, units: &[&str]) -> EntryKeys {
     EntryKeys {
         index,
         kind,
         at: T0 + i64::try_from(index).unwrap(),
         units: units.iter().map(|unit| ods(unit)).collect(),
         handed: None,
+        withheld: false,
     }
 }
 
@@ -289,7 +290,7 @@ pub(crate) async fn entries_are_found_by_unit_kind_and_time<B: Backend>() {
     assert_eq!(find(page).await, [1]);
 }
 
-fn all_of(runs: &[(u64, u64)]) -> Runs {
+pub(super) fn all_of(runs: &[(u64, u64)]) -> Runs {
     let mut all = Runs::default();
     runs.iter().for_each(|(first, last)| all.insert(*first, *last));
     all

@@ -26,6 +26,7 @@ pub(crate) mod statements;
 pub(crate) mod subscriptions;
 pub(crate) mod suite;
 pub(crate) mod tokens;
+pub(crate) mod told;
 pub(crate) mod units;
 pub(crate) mod withdrawals;
 pub(crate) mod words;

@@ -38,6 +38,9 @@ macro_rules! conformance_suite {
                 heads_and_subtrees_are_kept, entries_are_found_by_unit_kind_and_time,
                 entries_are_found_by_seq, a_patients_seqs_are_found, a_full_store_enters_nothing,
             }
+            told::{
+                what_was_told_is_found_by_whom_and_what_was_withheld_is_not,
+            }
             caseloads::{
                 patients_are_put_on_caseloads_and_taken_off, a_caseload_needs_its_unit,
                 the_policy_is_changed_with_what_follows,

@@ -15,13 +15,16 @@ use super::{
 use crate::store::{EntryKeys, EntryQuery, StoreError};
 
 /// Seqs in one block.
-const BLOCK_SEQS: u64 = 64;
+pub(super) const BLOCK_SEQS: u64 = 64;
 
 /// Rows in one insert.
 const INSERT_ROWS: [usize; 3] = [256, 64, 8];
 
 /// In place of a unit: every entry but those about what was handed over and withheld.
 const EVERY_UNIT: &str = "";
+
+/// In place of a recipient: what was withheld is not for them to find.
+const NOBODY: &str = "";
 
 static INSERT_UNITS: LazyLock<Shapes> = LazyLock::new(|| {
     let head = "INSERT OR REPLACE INTO audit_unit (unit, idx, kind, at) VALUES";
@@ -72,14 +75,14 @@ pub(super) async fn forget(conn: &mut SqliteConnection) -> Result<(), StoreError
     Ok(())
 }
 
-struct UnitRow {
-    unit: String,
-    index: i64,
-    kind: i32,
-    at: i64,
+pub(super) struct UnitRow {
+    pub(super) unit: String,
+    pub(super) index: i64,
+    pub(super) kind: i32,
+    pub(super) at: i64,
 }
 
-fn unit_rows(keys: &[EntryKeys]) -> Result<Vec<UnitRow>, StoreError> {
+pub(super) fn unit_rows(keys: &[EntryKeys]) -> Result<Vec<UnitRow>, StoreError> {
     let mut rows = Vec::with_capacity(keys.len() * 2);
     for key in keys {
         let index = int(key.index)?;
@@ -113,20 +116,25 @@ async fn insert_units(conn: &mut SqliteConnection, rows: &[UnitRow]) -> Result<(
     Ok(())
 }
 
-type BlockRow<'k> = (&'k OdsCode, i64, &'k OdsCode, i64);
+pub(super) type BlockRow<'k> = (&'k OdsCode, i64, &'k str, i64);
 
-fn block_rows(keys: &[EntryKeys]) -> Result<Vec<BlockRow<'_>>, StoreError> {
+pub(super) fn block_rows(keys: &[EntryKeys]) -> Result<Vec<BlockRow<'_>>, StoreError> {
     let mut rows = Vec::new();
     for key in keys {
         let Some((pair, runs)) = &key.handed else {
             continue;
         };
         let index = int(key.index)?;
+        let recipient = if key.withheld {
+            NOBODY
+        } else {
+            pair.recipient.as_str()
+        };
         let mut next = 0;
         for (first, last) in runs.iter() {
             // Runs rise: two of them may lie in one block.
             for block in (first / BLOCK_SEQS).max(next)..=last / BLOCK_SEQS {
-                rows.push((&pair.source, int(block)?, &pair.recipient, index));
+                rows.push((&pair.source, int(block)?, recipient, index));
                 next = block + 1;
             }
         }
@@ -145,7 +153,7 @@ async fn insert_blocks(conn: &mut SqliteConnection, rows: &[BlockRow<'_>]) -> Re
                 insert
                     .bind(source.as_str())
                     .bind(*block)
-                    .bind(recipient.as_str())
+                    .bind(*recipient)
                     .bind(*index)
             });
         insert.execute(&mut *conn).await.map_err(fault)?;

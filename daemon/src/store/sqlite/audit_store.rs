@@ -7,7 +7,9 @@ use handfast_proto::{
 };
 
 use super::{audit, audit_tree, store::SqliteStore};
-use crate::store::{AuditStore, EntryKeys, EntryQuery, EntryRow, ErasePersonal, NewEntry, StoreError, With};
+use crate::store::{
+    AuditStore, EntryKeys, EntryQuery, EntryRow, ErasePersonal, NewEntry, StoreError, ToldStretches, With,
+};
 
 #[async_trait]
 impl AuditStore for SqliteStore {
@@ -85,6 +87,23 @@ impl AuditStore for SqliteStore {
     ) -> Result<Vec<u64>, StoreError> {
         self.records()
             .entries_of_seqs(source, recipient, seqs, limit)
+            .await
+    }
+
+    async fn told_through(&self, source: OdsCode, recipient: OdsCode) -> Result<u64, StoreError> {
+        self.records().told_through(source, recipient).await
+    }
+
+    async fn stretches_told(
+        &self,
+        source: OdsCode,
+        recipient: OdsCode,
+        patients: &[NhsNumber],
+        after: u64,
+        blocks: u32,
+    ) -> Result<ToldStretches, StoreError> {
+        self.records()
+            .stretches_told((source, recipient), patients, after, blocks)
             .await
     }
 

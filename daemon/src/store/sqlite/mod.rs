@@ -38,6 +38,7 @@ mod shapes;
 mod store;
 mod subscriptions;
 mod terms;
+mod told;
 mod units;
 mod values;
 mod withdrawals;

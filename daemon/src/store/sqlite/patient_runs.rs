@@ -7,6 +7,7 @@ use handfast_proto::ids::{NhsNumber, OdsCode};
 use sqlx::SqliteConnection;
 
 use super::{
+    audit_index::BLOCK_SEQS,
     database::Database,
     fault::fault,
     shapes::Shapes,
@@ -14,8 +15,8 @@ use super::{
 };
 use crate::store::{RecordVersion, StoreError};
 
-/// Seqs in one stretch.
-const RUN_SEQS: u64 = 64;
+/// Seqs in one stretch: none goes beyond a block of the audit log's index.
+const RUN_SEQS: u64 = BLOCK_SEQS;
 
 /// Rows in one insert.
 const INSERT_ROWS: [usize; 2] = [64, 8];
@@ -100,6 +101,32 @@ pub(super) async fn forget(conn: &mut SqliteConnection, source: OdsCode) -> Resu
         .await
         .map_err(fault)?;
     Ok(())
+}
+
+/// The same of the stretches in some blocks of as many seqs, which stand in a JSON array.
+pub(super) async fn of_patient_in(
+    records: &Database,
+    source: OdsCode,
+    patient: NhsNumber,
+    after: u64,
+    blocks: &str,
+) -> Result<Vec<(u64, u64)>, StoreError> {
+    let sql = "SELECT run.first_seq, run.last_seq FROM json_each(?1) AS block
+               CROSS JOIN patient_run AS run ON run.source = (SELECT id FROM source WHERE ods = ?2)
+                 AND run.first_seq BETWEEN block.value * ?3 AND block.value * ?3 + ?3 - 1
+               WHERE run.last_seq > ?4 AND instr(run.patients, ?5) > 0";
+    let rows = sqlx::query(sql)
+        .bind(blocks)
+        .bind(source.as_str())
+        .bind(int(RUN_SEQS)?)
+        .bind(int(after)?)
+        .bind(bytes(patient.as_u64()).to_vec())
+        .fetch_all(records.readers())
+        .await
+        .map_err(fault)?;
+    rows.iter()
+        .map(|row| Ok((row.count("first_seq")?, row.count("last_seq")?)))
+        .collect()
 }
 
 /// Stretches that hold amendments about a patient. The bytes of two numbers beside one another may look like a

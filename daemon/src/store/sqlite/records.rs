@@ -12,9 +12,11 @@ use sqlx::SqliteConnection;
 
 use super::{
     audit, audit_index, current, current::Erased, database::Database, erasures::Erasure, fault::fault, log,
-    patient_runs, places, places::Places, projection, settings::RECORDS,
+    patient_runs, places, places::Places, projection, settings::RECORDS, told,
 };
-use crate::store::{CurrentRecord, EntryKeys, EntryQuery, Head, Of, RecordVersion, StoreError, SubjectCount};
+use crate::store::{
+    CurrentRecord, EntryKeys, EntryQuery, Head, Of, RecordVersion, StoreError, SubjectCount, ToldStretches,
+};
 
 /// Beside the file: it was found damaged while in use and is to be made anew when opened next.
 const DAMAGED_SUFFIX: &str = ".damaged";
@@ -177,6 +179,22 @@ impl Records {
         limit: u32,
     ) -> Result<Vec<u64>, StoreError> {
         let result = audit_index::of_seqs(&self.file, source, recipient, seqs, limit).await;
+        result.inspect_err(|error| self.note_damage(error))
+    }
+
+    pub(super) async fn told_through(&self, source: OdsCode, recipient: OdsCode) -> Result<u64, StoreError> {
+        let result = told::through(&self.file, source, recipient).await;
+        result.inspect_err(|error| self.note_damage(error))
+    }
+
+    pub(super) async fn stretches_told(
+        &self,
+        of: (OdsCode, OdsCode),
+        patients: &[NhsNumber],
+        after: u64,
+        blocks: u32,
+    ) -> Result<ToldStretches, StoreError> {
+        let result = told::stretches(&self.file, of, patients, after, blocks).await;
         result.inspect_err(|error| self.note_damage(error))
     }
 

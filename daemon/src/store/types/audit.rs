@@ -77,4 +77,17 @@ pub struct EntryKeys {
     pub units: Vec<OdsCode>,
     /// Of what was handed over or withheld: of which pair, and which seqs.
     pub handed: Option<(Pair, Runs)>,
+    /// Whether that was withheld: then the recipient does not find it.
+    pub withheld: bool,
+}
+
+/// Stretches of a source's stream that a recipient was told of: first and last seq, in order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ToldStretches {
+    /// Those that were asked for.
+    pub stretches: Vec<(u64, u64)>,
+    /// How many blocks were looked at.
+    pub looked_at: u32,
+    /// Where to go on beyond; `None`: that was all.
+    pub through: Option<u64>,
 }

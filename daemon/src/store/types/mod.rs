@@ -24,7 +24,7 @@ pub use alerts::{
     AlertId, AlertKind, AlertQuery, AlertRow, AlertState, AlertsOf, HandOff, HandedOff, NewAlert, ReviewRow,
     Target,
 };
-pub use audit::{EntryKeys, EntryQuery, EntryRow, ErasePersonal, NewEntry};
+pub use audit::{EntryKeys, EntryQuery, EntryRow, ErasePersonal, NewEntry, ToldStretches};
 pub use deployment::Deployment;
 pub use emergencies::{EmergencyRow, OpenEmergency};
 pub use log::{

@@ -51,11 +51,26 @@ impl Told {
 
     /// Appends a batch of changes and projects it: record, patient, what it does.
     pub(super) async fn publish(&mut self, changes: &[(&str, NhsNumber, Op)]) {
+        let changes = changes
+            .iter()
+            .map(|(record, patient, op)| (*record, of(*patient), *op));
+        let versions = self.append(&changes.collect::<Vec<_>>()).await;
+        self.project(&versions).await;
+    }
+
+    /// The same of records with a category and marks.
+    pub(super) async fn publish_as(&mut self, changes: &[(&str, Subject, Op)]) {
+        let versions = self.append(changes).await;
+        self.project(&versions).await;
+    }
+
+    /// Appends a batch of changes, and leaves it to whoever projects.
+    pub(super) async fn append(&mut self, changes: &[(&str, Subject, Op)]) -> Vec<RecordVersion> {
         let (first, before) = (self.next, self.chain);
         let mut builder = BatchBuilder::new(first);
         let mut versions = Vec::new();
-        for (record, patient, op) in changes {
-            let change = amendment(record, *patient, *op);
+        for (record, subject, op) in changes {
+            let change = amendment(record, *subject, *op);
             self.chain = self.chain.extend(self.next, &change);
             builder.push(&change);
             versions.push(RecordVersion {
@@ -79,12 +94,26 @@ impl Told {
             at: self.now(),
             ..AppendGroup::default()
         };
+        self.world.ctx.store.append(&group).await.unwrap();
+        versions
+    }
+
+    /// Projects what was appended last.
+    pub(super) async fn project(&self, versions: &[RecordVersion]) {
         let store = &self.world.ctx.store;
-        store.append(&group).await.unwrap();
-        store
-            .project(self.source, &versions, self.next - 1)
-            .await
-            .unwrap();
+        store.project(self.source, versions, self.next - 1).await.unwrap();
+    }
+
+    /// Enters that removals by record id are durable at Z00202.
+    pub(super) async fn removed(&self, first: u64, last: u64) {
+        let event = Disclosed {
+            pair: self.to("Z00202"),
+            grant: self.grant,
+            job: None,
+            runs: &Runs::default(),
+            removals: &Runs::of(first, last),
+        };
+        self.enter(&Actor::Daemon, &event).await;
     }
 
     /// Enters that seqs are durable at a recipient.
@@ -128,16 +157,21 @@ impl Told {
     }
 }
 
-fn amendment(record: &str, patient: NhsNumber, op: Op) -> Amendment {
+/// An observation of a patient's that is not marked.
+pub(super) fn of(patient: NhsNumber) -> Subject {
+    Subject {
+        patient,
+        category: Category::Observations,
+        confidentiality: Confidentiality::NORMAL,
+    }
+}
+
+fn amendment(record: &str, subject: Subject, op: Op) -> Amendment {
     let bare = op == Op::Retract;
     Amendment {
         op,
         record: record.parse().unwrap(),
-        subject: Some(Subject {
-            patient,
-            category: Category::Observations,
-            confidentiality: Confidentiality::NORMAL,
-        }),
+        subject: Some(subject),
         former: None,
         author: Text::default(),
         recorded_at: 1,

@@ -4,4 +4,6 @@ mod explaining;
 mod exporting;
 mod kit;
 mod reading;
+mod received;
 mod tampering;
+mod waiting;
