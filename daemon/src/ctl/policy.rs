@@ -7,7 +7,7 @@ use handfast_proto::v1::{
     PreviewPolicyRequest, SetPolicyRequest, SetPolicyResponse, policy_client::PolicyClient,
 };
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     args::PolicyCommand,
@@ -22,6 +22,9 @@ use super::{
 
 /// How long to wait before asking again whether it is in force.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// How long setting it waits to be told what that would change.
+const BEFORE_IT_IS_SET: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(
     command: PolicyCommand,
@@ -38,23 +41,8 @@ pub(super) async fn run(
             Ok(Exit::Done)
         }
         PolicyCommand::Preview { policy } => {
-            let mut request = PreviewPolicyRequest {
-                policy: PolicyValue::from(policy).into(),
-                after: String::new(),
-            };
-            let mut pairs = Vec::new();
-            loop {
-                let page = connection
-                    .call("preview the policy", client.preview(request.clone()))
-                    .await?;
-                pairs.extend(page.pairs);
-                if page.next.is_empty() {
-                    break;
-                }
-                out.note(&format!("counted up to unit {}", page.next));
-                request.after = page.next;
-            }
-            let policy = request.policy();
+            let policy = PolicyValue::from(policy);
+            let pairs = preview(policy, connection, out).await?;
             out.answer(|| preview_text(policy, &pairs), || preview_json(policy, &pairs))?;
             Ok(Exit::Done)
         }
@@ -64,20 +52,52 @@ pub(super) async fn run(
                 policy: PolicyValue::from(policy).into(),
                 reason,
             };
-            let what = format!("set the policy {}", terms::policy(request.policy()));
+            let policy = request.policy();
+            let before = timeout(BEFORE_IT_IS_SET, preview(policy, connection, out)).await;
+            let before = before.ok().transpose()?;
+            out.note(&before.as_ref().map_or_else(
+                || "What it changes could not be counted in time. See 'policy preview'.".to_owned(),
+                |pairs| preview_text(policy, pairs),
+            ));
+            let what = format!("set the policy {}", terms::policy(policy));
             let mut set = connection.call(&what, client.set(request.clone())).await?;
             while set.in_force() == InForce::Pending && Instant::now() < until {
                 sleep(ASK_AGAIN_AFTER).await;
                 let next = connection.call(&what, client.set(request.clone())).await?;
                 set.in_force = next.in_force;
             }
-            out.answer(|| set_text(&set), || set_json(&set))?;
+            out.answer(|| set_text(&set), || set_json(&set, before.as_deref()))?;
             Ok(if set.in_force() == InForce::Yes {
                 Exit::Done
             } else {
                 Exit::Pending
             })
         }
+    }
+}
+
+/// What a policy would begin and end, in all pairs.
+async fn preview(
+    policy: PolicyValue,
+    connection: &Connection,
+    out: &mut Out,
+) -> Result<Vec<PolicyPairPreview>, CtlError> {
+    let mut client = PolicyClient::new(connection.channel());
+    let mut request = PreviewPolicyRequest {
+        policy: policy.into(),
+        after: String::new(),
+    };
+    let mut pairs = Vec::new();
+    loop {
+        let page = connection
+            .call("preview the policy", client.preview(request.clone()))
+            .await?;
+        pairs.extend(page.pairs);
+        if page.next.is_empty() {
+            return Ok(pairs);
+        }
+        out.note(&format!("counted up to unit {}", page.next));
+        request.after = page.next;
     }
 }
 
@@ -157,11 +177,12 @@ fn set_text(set: &SetPolicyResponse) -> String {
     lines.join("\n")
 }
 
-fn set_json(set: &SetPolicyResponse) -> Value {
+fn set_json(set: &SetPolicyResponse, before: Option<&[PolicyPairPreview]>) -> Value {
     json!({
         "policy": terms::policy(set.policy()),
         "in_force": if set.in_force() == InForce::Yes { "yes" } else { "pending" },
         "receipts": pairs_json(&set.receipts),
+        "preview": before.map(|pairs| preview_json(set.policy(), pairs)),
     })
 }
 
@@ -201,7 +222,10 @@ mod tests {
             receipts: Vec::new(),
         };
         assert!(set_text(&set).starts_with("PENDING: the policy is explicit"));
-        assert_eq!(set_json(&set)["in_force"], "pending");
+        let json = set_json(&set, Some(&[]));
+        assert_eq!(json["in_force"], "pending");
+        assert_eq!(json["preview"]["pairs"], json!([]));
+        assert_eq!(set_json(&set, None)["preview"], Value::Null);
         set.in_force = InForce::Yes.into();
         assert!(set_text(&set).starts_with("The policy is explicit, in force"));
     }

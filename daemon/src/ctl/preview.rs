@@ -71,6 +71,13 @@ pub(super) fn sends(recipient: &str, preview: &PreviewAgreementResponse) -> Opti
     Some(format!("It sends {}, {strangers}.", amount(begins)))
 }
 
+/// That it is not known what a half that was just turned on sends.
+pub(super) fn not_counted_in_time() -> String {
+    "How much it sends, and of how many patients who are not on the recipient's caseload, could not be counted in \
+     time. See 'agreement preview'."
+        .to_owned()
+}
+
 /// What a half that was just narrowed ends, in a sentence; `None` where it ends nothing that is counted.
 pub(super) fn removes(recipient: &str, preview: &PreviewAgreementResponse) -> Option<String> {
     let ends = preview.ends.as_ref().filter(|counts| counts.records > 0)?;

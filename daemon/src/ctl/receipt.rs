@@ -83,9 +83,19 @@ impl Turned {
         match &self.answer.receipt {
             Some(receipt) => lines.extend(receipt_lines(&self.recipient.to_string(), receipt, self.grant())),
             None if self.on => {}
-            None => lines.push("No grant was in force: nothing was being forwarded.".to_owned()),
+            None => {
+                lines.push(
+                    "No grant of the agreement was in force: nothing was being forwarded by it.".to_owned(),
+                );
+            }
         }
         lines.extend(self.withdrawal().map(|w| self.withdrawal_line(w)));
+        if !self.on && self.side == Side::ShareOut {
+            let to = self.recipient;
+            lines.push(format!(
+                "What emergency accesses at {to} opened of it, if there were any, ends and is removed as well."
+            ));
+        }
         let notices = self.answer.agreement.iter().flat_map(|a| &a.notices);
         lines.extend(notices.map(|n| format!("note: {}.", scope::notice(n))));
         lines.join("\n")
@@ -102,6 +112,9 @@ impl Turned {
         let sends = previewed.clone().filter_map(|p| preview::sends(&recipient, p));
         let removes = previewed.filter_map(|p| preview::removes(&recipient, p));
         let mut lines: Vec<String> = sends.chain(removes).collect();
+        if self.preview.is_none() && self.grant() != 0 {
+            lines.push(preview::not_counted_in_time());
+        }
         if self.is_narrowed() && !self.counts_removals() {
             lines.push(preview::removal(&format!("What {recipient} holds outside it")));
         }

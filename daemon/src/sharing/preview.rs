@@ -1,6 +1,7 @@
 //! What turning a half would begin and end, in numbers, without turning it.
 //!
-//! Counts by the agreement alone: what an emergency access carries meanwhile counts as not flowing. The
+//! Counts by the agreement alone: what an emergency access carries meanwhile counts as not flowing. That it ends
+//! with the source's half is said whether or not there is one, which is not for administrators to know. The
 //! invariants of I1, each by who asks:
 //!
 //! - The source's people are not told what patients said at the recipient about sharing in: everyone counts
@@ -148,7 +149,7 @@ impl Counting<'_> {
             ends: ends.counts(),
             not_on_caseload: strangers.counts().all.patients,
             once_both: None,
-            not_counted: self.words_not_counted(),
+            not_counted: self.not_counted(),
         })
     }
 
@@ -179,6 +180,18 @@ impl Counting<'_> {
             not_counted,
             ..Preview::default()
         })
+    }
+
+    fn not_counted(&self) -> String {
+        let half = &self.asked.half;
+        let ends = self.asked.side == Side::ShareOut && (!half.on || half.ended(self.now));
+        let opened = ends.then(|| {
+            let to = self.asked.pair.recipient;
+            format!("what emergency accesses at {to} opened, if there are any, is withdrawn as well and not counted")
+        });
+        let words = Some(self.words_not_counted()).filter(|words| !words.is_empty());
+        let all: Vec<String> = words.into_iter().chain(opened).collect();
+        all.join("; ")
     }
 
     fn words_not_counted(&self) -> String {

@@ -245,10 +245,12 @@ async fn i1_the_source_is_not_told_what_patients_said_at_the_recipient() {
         numbers(&plain(&world, "bob", Side::ShareIn, false).await.ends),
         (0, 0)
     );
-    assert_eq!(
-        numbers(&plain(&world, "ann", Side::ShareOut, false).await.ends),
-        (2, 4)
-    );
+    let off = plain(&world, "ann", Side::ShareOut, false).await;
+    assert_eq!(numbers(&off.ends), (2, 4));
+    let emergencies = "what emergency accesses at Z00202 opened";
+    assert!(off.not_counted.contains(emergencies), "{}", off.not_counted);
+    let into = plain(&world, "bob", Side::ShareIn, false).await;
+    assert!(!into.not_counted.contains(emergencies), "they go on");
 }
 
 #[tokio::test]

@@ -50,7 +50,8 @@ fn a_receipt_in_words() {
          Grant 12 has ended.\n\
          Z00303 received everything that was handed over up to seq 812.\n\
          Nothing else was on its way.\n\
-         Withdrawal confirmed: Z00303 removed 120 of Z00101's records (2026-11-23 00:00:01 UTC)."
+         Withdrawal confirmed: Z00303 removed 120 of Z00101's records (2026-11-23 00:00:01 UTC).\n\
+         What emergency accesses at Z00303 opened of it, if there were any, ends and is removed as well."
     );
 }
 
@@ -130,6 +131,8 @@ fn a_half_that_was_narrowed_says_what_of_it_was_on_its_way() {
     assert_eq!(
         text,
         "share-out of Z00101 → Z00303 is on. Both halves are on: grant 13 goes on for less than before.\n\
+         How much it sends, and of how many patients who are not on the recipient's caseload, could not be counted \
+         in time. See 'agreement preview'.\n\
          What Z00303 holds outside it is being removed, or is as soon as its agent \
          is connected. See 'agreement list'.\n\
          Grant 13 goes on for the rest.\n\
