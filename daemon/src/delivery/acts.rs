@@ -138,9 +138,11 @@ impl Delivery {
             };
             pairs.insert(pair, counts);
         }
-        // Without a grant nothing is even looked at: the whole stream is withheld, for one reason.
+        // Without a grant nothing is even looked at: all that came since the last one is withheld, for one reason.
         for (pair, reason) in book.without_grant(self.inner.clock.now_ms()) {
             let head = heads.iter().find(|(source, _)| *source == pair.source);
+            let head = head.map_or(0, |(_, head)| *head);
+            let withheld = self.inner.fence.counters.of(pair).without_grant(reason, head);
             let none = PairCounts {
                 pair,
                 grant: None,
@@ -148,7 +150,7 @@ impl Delivery {
                 forwarded: 0,
                 withheld: Vec::new(),
             };
-            pairs.entry(pair).or_insert(none).withheld = vec![(reason, head.map_or(0, |(_, head)| *head))];
+            pairs.entry(pair).or_insert(none).withheld = withheld;
         }
         pairs.into_values().collect()
     }

@@ -80,6 +80,18 @@ impl PairCounters {
             withheld,
         )
     }
+
+    /// The reasons, once a grant has ended, or where there was none: all that came since, up to `head`, is withheld
+    /// for one reason.
+    pub(super) fn without_grant(&self, reason: Reason, head: u64) -> Vec<(Reason, u64)> {
+        let (_, cursor, mut withheld) = self.read();
+        let since = head.saturating_sub(self.decided.load(Ordering::Relaxed).max(cursor));
+        match withheld.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, count)) => *count += since,
+            None => withheld.push((reason, since)),
+        }
+        withheld
+    }
 }
 
 /// The counts of all pairs.
@@ -105,6 +117,27 @@ impl Counters {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_a_grant_what_came_since_it_ended_is_withheld_and_nothing_that_went() {
+        let counters = PairCounters::default();
+        assert_eq!(
+            counters.without_grant(Reason::ShareInOff, 7),
+            [(Reason::ShareInOff, 7)],
+            "there never was one"
+        );
+        counters.withheld(Reason::NotOnCaseload, 4);
+        counters.decided(8);
+        counters.cursor(9);
+        assert_eq!(
+            counters.without_grant(Reason::ShareInOff, 12),
+            [(Reason::NotOnCaseload, 1), (Reason::ShareInOff, 3)]
+        );
+        assert_eq!(
+            counters.without_grant(Reason::NotOnCaseload, 12),
+            [(Reason::NotOnCaseload, 4)]
+        );
+    }
 
     #[test]
     fn what_is_looked_at_again_is_not_counted_again() {

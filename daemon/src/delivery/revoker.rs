@@ -180,7 +180,7 @@ pub struct PairCounts {
     pub cursor: u64,
     /// Amendments handed over.
     pub forwarded: u64,
-    /// Amendments not handed over, by reason. Without a grant: the source's whole stream so far, for the reason
-    /// that the gate gives.
+    /// Amendments not handed over, by reason. Without a grant all that the source recorded since the last one is
+    /// among them (where the daemon has not seen one: its whole stream), for the reason that the gate gives.
     pub withheld: Vec<(Reason, u64)>,
 }
