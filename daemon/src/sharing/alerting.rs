@@ -12,6 +12,7 @@ use handfast_proto::{
 use super::{ActError, Alerts, Caller, Context, SelfClaim};
 use crate::{
     audit::{Actor, NotEntered, Scribe, events::Alerted},
+    consent::{PatientWord, Side},
     delivery::Changes,
     store::{AlertKind, NewAlert, NewEntry, Store, With},
 };
@@ -89,13 +90,18 @@ fn of_claim(claim: &SelfClaim) -> NewAlert {
 }
 
 impl Context {
-    /// Alerts every one of these units that a caller records a patient's dissent for all of them.
+    /// Alerts every one of these units that a caller records a patient's dissent for all of them: where that is in
+    /// force on these sides already, as when it is asked for again, there is nothing to alert it of.
     pub(super) async fn alert_dissent_everywhere(
         &self,
         caller: &Caller,
         patient: NhsNumber,
         units: &[OdsCode],
+        sides: &[Side],
     ) -> Result<(), ActError> {
+        let book = self.revoker.book();
+        let says_no = |unit: OdsCode, side: &Side| book.facts(unit, patient).word(*side) == PatientWord::No;
+        let is_new = |unit: &&OdsCode| !sides.iter().all(|side| says_no(**unit, side));
         let alert = |unit: &OdsCode| NewAlert {
             kind: AlertKind::DissentEverywhere,
             unit: *unit,
@@ -106,7 +112,10 @@ impl Context {
             note: String::new(),
             at: self.clock.now_ms(),
         };
-        let alerts: Vec<NewAlert> = units.iter().map(alert).collect();
+        let alerts: Vec<NewAlert> = units.iter().filter(is_new).map(alert).collect();
+        if alerts.is_empty() {
+            return Ok(());
+        }
         self.raise(caller, &alerts).await
     }
 

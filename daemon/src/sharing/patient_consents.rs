@@ -154,11 +154,14 @@ impl PatientConsents {
         let by = caller.name();
         let units: Vec<OdsCode> = taking_part.map(|u| u.ods).collect();
         let changes: Vec<WordChange> = units.iter().flat_map(|u| said.at(*u, &by, now)).collect();
-        let (ctx, said_at, sides) = (self.ctx.clone(), said.said_at, said.sides().count().max(1));
+        let (ctx, said_at) = (self.ctx.clone(), said.said_at);
+        let about: Vec<Side> = said.sides().map(|(side, _)| side).collect();
+        let sides = about.len().max(1);
         let (caller, patient) = (caller.clone(), said.patients.first().copied());
         detached(async move {
             if let Some(patient) = patient {
-                ctx.alert_dissent_everywhere(&caller, patient, &units).await?;
+                ctx.alert_dissent_everywhere(&caller, patient, &units, &about)
+                    .await?;
             }
             let all = changes.len() / sides;
             let mut in_force = InForce {

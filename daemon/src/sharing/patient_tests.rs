@@ -11,6 +11,7 @@ use super::{
 use crate::{
     consent::{GrantId, PatientWord, Side},
     delivery::{PairReceipt, Receipt},
+    store::{AlertQuery, AlertsOf},
 };
 
 const HOUR_MS: i64 = 3_600_000;
@@ -266,6 +267,46 @@ async fn an_objection_everywhere_is_a_no_at_every_unit_in_bounded_steps() {
         .await
         .unwrap();
     assert!(seen.iter().all(|w| w.change.by.is_empty()));
+}
+
+#[tokio::test]
+async fn an_objection_everywhere_alerts_each_unit_once_however_often_it_is_asked_for() {
+    let world = World::new().await;
+    let consents = PatientConsents::new(world.ctx.clone());
+    let pam = world.caller("pam").await;
+    let alerts = async || {
+        let mut all = Vec::new();
+        for unit in ["Z00101", "Z00202", "Z00303"] {
+            let query = AlertQuery {
+                of: AlertsOf::Unit(ods(unit), None),
+                open: true,
+                before: None,
+                limit: 10,
+            };
+            all.push(world.ctx.store.alerts(&query).await.unwrap().len());
+        }
+        all
+    };
+    let no = || said(PatientWordValue::No);
+    world.revoker.pending.store(true, Ordering::Relaxed);
+    for _ in 0..3 {
+        let recorded = consents.record_everywhere(&pam, no()).await.unwrap();
+        assert!(!recorded.in_force.in_force);
+    }
+    assert_eq!(alerts().await, [1, 1, 1]);
+    // About another side, or where the patient has said otherwise since, it is another matter.
+    let yes = said(PatientWordValue::Ended);
+    world.clock.advance(10);
+    consents.record(&pam, None, yes).await.unwrap();
+    world.clock.advance(10);
+    consents.record_everywhere(&pam, no()).await.unwrap();
+    assert_eq!(alerts().await, [2, 1, 1]);
+    let both = SaidWords {
+        share_in: Some(PatientWordValue::No),
+        ..no()
+    };
+    consents.record_everywhere(&pam, both).await.unwrap();
+    assert_eq!(alerts().await, [3, 2, 2]);
 }
 
 #[tokio::test]
