@@ -127,7 +127,7 @@ fn asked(asked: RequestAccessRequest) -> Result<AskAccess, Status> {
             .parse()
             .map_err(|e| Status::invalid_argument(format!("patient: {e}")))?,
         sources: sources.collect::<Result<_, _>>()?,
-        ground: ground.map_err(|e| Status::invalid_argument(format!("alert_reason: {e}")))?,
+        ground,
         note: asked.note,
         seconds: asked.seconds,
     })

@@ -9,7 +9,7 @@ use handfast_proto::{
 };
 use parking_lot::Mutex;
 
-use super::{ActError, AskAccess, Caller, Context};
+use super::{ActError, AskAccess, Caller, Context, emergency::GROUND};
 use crate::{
     audit::events::{Alerted, EmergencyEnded, EmergencyRefused, EmergencyReviewed},
     consent::Pair,
@@ -103,7 +103,8 @@ impl Default for Refusals {
 }
 
 impl Refusals {
-    /// Enters an attempt that was refused for what it is or whose it is; one that made no sense is none.
+    /// Enters an attempt that was refused for what it is or whose it is, or for an alert type and a reason that do
+    /// not go together; one that made no sense is none.
     pub(super) async fn enter(
         &self,
         ctx: &Context,
@@ -113,7 +114,10 @@ impl Refusals {
     ) -> Result<(), ActError> {
         let refused = matches!(
             error,
-            ActError::Denied | ActError::Refused(_) | ActError::TooMany(_)
+            ActError::Denied
+                | ActError::Refused(_)
+                | ActError::TooMany(_)
+                | ActError::Invalid { field: GROUND, .. }
         );
         let Caller::Person {
             id,

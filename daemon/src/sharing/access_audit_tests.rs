@@ -2,7 +2,8 @@
 
 use handfast_proto::{
     audit::kind_of,
-    v1::{AuditKind, AuditLeaf},
+    emergency::Ground,
+    v1::{AuditKind, AuditLeaf, ScrAlertReason, ScrAlertType},
 };
 use prost::Message as _;
 
@@ -127,6 +128,27 @@ async fn refused_attempts_are_entered_and_cannot_fill_the_log() {
     })
     .await;
     assert_eq!(kinds, [], "what makes no sense is no attempt");
+    let mut groundless = asked(&[]);
+    groundless.ground = Ground::new(ScrAlertType::Access, ScrAlertReason::Other);
+    let kinds = entered(&world, async {
+        let refused = access.ask(&dora, groundless).await.unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                ActError::Invalid {
+                    field: "alert_reason",
+                    ..
+                }
+            ),
+            "{refused:?}"
+        );
+    })
+    .await;
+    assert_eq!(
+        kinds,
+        [AuditKind::EmergencyRefused],
+        "a reason that does not go with its type"
+    );
 
     let kinds = entered(&world, async {
         for _ in 0..200 {

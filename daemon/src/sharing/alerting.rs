@@ -8,6 +8,7 @@ use handfast_proto::{
     ids::{Holder, NhsNumber, OdsCode, PersonId},
     v1::AlertStep,
 };
+use jiff::Timestamp;
 
 use super::{ActError, Alerts, Caller, Context, SelfClaim};
 use crate::{
@@ -71,11 +72,20 @@ fn raised(scribe: &Scribe, alert: &NewAlert, actor: &Actor) -> Result<NewEntry, 
     scribe.entry(alert.at, actor, &event)
 }
 
-/// One alert a claim: of a single patient it names the patient, of more it says how many.
+/// One alert a claim: of a single patient it names the patient, of more it says how many and where they are named.
 fn of_claim(claim: &SelfClaim) -> NewAlert {
     let (patient, note) = match claim.patients.as_slice() {
         [one] => (Some(*one), claim.reason.clone()),
-        all => (None, format!("{} patients: {}", all.len(), claim.reason)),
+        all => {
+            let at =
+                Timestamp::from_millisecond(claim.at).map_or_else(|_| String::new(), |at| at.to_string());
+            let note = format!(
+                "{} patients, whom the audit log names in entries of the kind caseload from {at} on: {}",
+                all.len(),
+                claim.reason
+            );
+            (None, note)
+        }
     };
     NewAlert {
         kind: AlertKind::SelfClaimed,

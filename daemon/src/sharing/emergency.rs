@@ -12,7 +12,9 @@ use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc};
 use futures::{FutureExt as _, Stream};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use handfast_proto::{
-    emergency::{DEFAULT_ACCESS_SECONDS, Ground, MAX_ACCESS_SECONDS, MAX_LISTED, MAX_NAMED_SOURCES},
+    emergency::{
+        DEFAULT_ACCESS_SECONDS, Ground, MAX_ACCESS_SECONDS, MAX_LISTED, MAX_NAMED_SOURCES, NotAGround,
+    },
     ids::{NhsNumber, OdsCode, PersonId},
 };
 
@@ -32,6 +34,9 @@ use crate::{
 /// People of whom is remembered how often they asked, until those who were quiet are forgotten.
 const REMEMBERED_PEOPLE: usize = 1024;
 
+/// The field of a request that is refused for its alert type and reason.
+pub(super) const GROUND: &str = "alert_reason";
+
 /// An emergency access is asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AskAccess {
@@ -39,8 +44,8 @@ pub struct AskAccess {
     pub patient: NhsNumber,
     /// Which units' records; empty: of all that share out towards the caller's.
     pub sources: Vec<OdsCode>,
-    /// Alert type and reason.
-    pub ground: Ground,
+    /// Alert type and reason, or that they do not go together.
+    pub ground: Result<Ground, NotAGround>,
     /// Why, in the clinician's words.
     pub note: String,
     /// For how long; 0: [`DEFAULT_ACCESS_SECONDS`].
@@ -112,6 +117,9 @@ impl EmergencyAccess {
     async fn check(&self, caller: &Caller, asked: &AskAccess) -> Result<(NewAccess, Vec<OdsCode>), ActError> {
         let (person, recipient) = clinician(caller).ok_or(ActError::Denied)?;
         self.within_rate(&person)?;
+        let ground = asked
+            .ground
+            .map_err(|why| ActError::invalid(GROUND, why.to_string()))?;
         let note = required("note", &asked.note)?;
         let seconds = seconds(asked.seconds)?;
         let named = named(&asked.sources, recipient)?;
@@ -128,7 +136,7 @@ impl EmergencyAccess {
             person,
             patient: asked.patient,
             sources,
-            ground: asked.ground,
+            ground,
             note,
             at,
             until: at.saturating_add(i64::from(seconds) * 1000),

@@ -35,7 +35,7 @@ pub(super) fn asked(sources: &[&str]) -> AskAccess {
     AskAccess {
         patient: "9990000018".parse().unwrap(),
         sources: sources.iter().map(|code| ods(code)).collect(),
-        ground: Ground::new(ScrAlertType::Access, ScrAlertReason::AccessEmergency).unwrap(),
+        ground: Ground::new(ScrAlertType::Access, ScrAlertReason::AccessEmergency),
         note: " Unconscious on arrival ".to_owned(),
         seconds: 0,
     }
