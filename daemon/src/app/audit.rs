@@ -12,7 +12,7 @@ use tonic::service::RoutesBuilder;
 use super::{Ground, in_doubt::in_doubt};
 use crate::{
     audit::{
-        Actor, AuditLog, AuditTree, CheckError, Disclosures, RefusalsTask, Scribe, check_log,
+        Actor, AuditLog, AuditTree, CheckError, Disclosures, RefusalsTask, Scribe, check_index, check_log,
         events::DaemonChanged,
     },
     clock::Clock,
@@ -82,7 +82,11 @@ async fn ended_uncleanly(store: &dyn Store) -> Result<bool, StoreError> {
 /// Checks what the log holds from before. What is wrong is said and stops nothing: records must flow, and whoever
 /// changed the log must not be able to stop them by that.
 async fn check(tree: AuditTree, store: Arc<dyn Store>) {
-    match check_log(store.as_ref(), &tree.public_key(), tree.trust_domain()).await {
+    let mut checked = check_log(store.as_ref(), &tree.public_key(), tree.trust_domain()).await;
+    if checked.is_ok() {
+        checked = check_index(store.as_ref()).await.and(checked);
+    }
+    match checked {
         Ok(found) => tracing::info!(
             entries = found.entries,
             signed = found.signed,

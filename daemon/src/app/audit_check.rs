@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use handfast_proto::merkle::PublicKey;
 
 use crate::{
-    audit::check_log,
+    audit::{check_index, check_log},
     random::OsRandom,
     state_dir::{StateDir, read},
     store::{SqliteStore, Store as _},
@@ -26,8 +26,9 @@ pub async fn check_audit(state_dir: &Path, public_key: Option<&Path>) -> anyhow:
     let store = SqliteStore::open(dir.root()).await.context("open the store")?;
     let deployment = store.deployment().await.context("read the deployment")?;
     let checked = check_log(&store, &key, &deployment.trust_domain).await;
+    let found_by = check_index(&store).await;
     store.close().await;
-    match checked {
+    match found_by.and(checked) {
         Ok(found) => Ok(format!(
             "The audit log holds: {} entries, {} of them under a signed head; none changed, moved, added or left \
              out.\n",

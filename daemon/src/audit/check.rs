@@ -1,6 +1,6 @@
 //! Checks the log in the store against itself and against the heads that were signed over it: every value of
-//! every row. What an exported file cannot show (by what an entry is found, and the kept subtrees) is checked
-//! here alone.
+//! every row. What an exported file cannot show (the patient an entry is found by, and the kept subtrees) is checked
+//! here alone; what else entries are found by, beside it.
 //!
 //! The log may grow and be erased in meanwhile: what was there at the beginning must be there, and reads to its
 //! end, where the entry about an erasure stands behind what it erased.
@@ -49,6 +49,17 @@ pub enum CheckError {
     #[error("a kept hash over audit entries {from} to {to} is not theirs")]
     Subtree {
         /// The first.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
+    /// What entries are found by is not what they say.
+    #[error(
+        "what audit entries from {from} to {to} are found by is not what they say: take records.db away while the \
+         daemon is stopped, and it is made anew"
+    )]
+    Index {
+        /// The first that may be meant.
         from: u64,
         /// The last.
         to: u64,

@@ -9,7 +9,7 @@ use handfast_proto::{
 
 use super::{
     error::StoreError,
-    types::{EntryKeys, EntryQuery, EntryRow, ErasePersonal, NewEntry, ToldStretches, With},
+    types::{EntryKeys, EntryQuery, EntryRow, ErasePersonal, IndexSums, NewEntry, ToldStretches, With},
 };
 
 /// What is durable of the audit log. Indexes count from 0.
@@ -69,6 +69,12 @@ pub trait AuditStore: Send + Sync + 'static {
     /// Makes entries up to `through` findable. May be less durable than the rest: what is lost is asked for
     /// again.
     async fn index_audit(&self, keys: &[EntryKeys], through: u64) -> Result<(), StoreError>;
+
+    /// Sums over the rows that entries with these keys are found by.
+    fn sums_of(&self, keys: &[EntryKeys]) -> Result<IndexSums, StoreError>;
+
+    /// Sums over the rows that entries below `through` are found by as they stand. Reads all of them.
+    async fn audit_index_sums(&self, through: u64) -> Result<IndexSums, StoreError>;
 
     /// The indexes of entries, the newest first.
     async fn find_entries(&self, query: &EntryQuery) -> Result<Vec<u64>, StoreError>;

@@ -7,7 +7,8 @@ use handfast_proto::{
 };
 
 use super::{
-    AuditStore, EntryKeys, EntryQuery, EntryRow, ErasePersonal, NewEntry, StoreError, ToldStretches, With,
+    AuditStore, EntryKeys, EntryQuery, EntryRow, ErasePersonal, IndexSums, NewEntry, StoreError,
+    ToldStretches, With,
     fake::{FakeStore, absent},
 };
 
@@ -66,6 +67,14 @@ impl AuditStore for FakeStore {
     }
 
     async fn index_audit(&self, _: &[EntryKeys], _: u64) -> Result<(), StoreError> {
+        absent()
+    }
+
+    fn sums_of(&self, _: &[EntryKeys]) -> Result<IndexSums, StoreError> {
+        absent()
+    }
+
+    async fn audit_index_sums(&self, _: u64) -> Result<IndexSums, StoreError> {
         absent()
     }
 

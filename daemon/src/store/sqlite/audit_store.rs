@@ -6,9 +6,10 @@ use handfast_proto::{
     merkle::{Node, SignedHead, TreeHash},
 };
 
-use super::{audit, audit_tree, store::SqliteStore};
+use super::{audit, audit_tree, index_sums, store::SqliteStore};
 use crate::store::{
-    AuditStore, EntryKeys, EntryQuery, EntryRow, ErasePersonal, NewEntry, StoreError, ToldStretches, With,
+    AuditStore, EntryKeys, EntryQuery, EntryRow, ErasePersonal, IndexSums, NewEntry, StoreError,
+    ToldStretches, With,
 };
 
 #[async_trait]
@@ -72,6 +73,14 @@ impl AuditStore for SqliteStore {
 
     async fn index_audit(&self, keys: &[EntryKeys], through: u64) -> Result<(), StoreError> {
         self.records().index_audit(keys, through).await
+    }
+
+    fn sums_of(&self, keys: &[EntryKeys]) -> Result<IndexSums, StoreError> {
+        index_sums::of_keys(keys)
+    }
+
+    async fn audit_index_sums(&self, through: u64) -> Result<IndexSums, StoreError> {
+        self.records().audit_index_sums(through).await
     }
 
     async fn find_entries(&self, query: &EntryQuery) -> Result<Vec<u64>, StoreError> {

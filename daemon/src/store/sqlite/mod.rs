@@ -25,6 +25,7 @@ mod expiry;
 mod fault;
 mod grants;
 mod hand_off;
+mod index_sums;
 mod jobs;
 mod log;
 mod patient_runs;

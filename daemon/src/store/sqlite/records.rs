@@ -11,11 +11,12 @@ use handfast_proto::ids::{NhsNumber, OdsCode, RecordId};
 use sqlx::SqliteConnection;
 
 use super::{
-    audit, audit_index, current, current::Erased, database::Database, erasures::Erasure, fault::fault, log,
-    patient_runs, places, places::Places, projection, settings::RECORDS, told,
+    audit, audit_index, current, current::Erased, database::Database, erasures::Erasure, fault::fault,
+    index_sums, log, patient_runs, places, places::Places, projection, settings::RECORDS, told,
 };
 use crate::store::{
-    CurrentRecord, EntryKeys, EntryQuery, Head, Of, RecordVersion, StoreError, SubjectCount, ToldStretches,
+    CurrentRecord, EntryKeys, EntryQuery, Head, IndexSums, Of, RecordVersion, StoreError, SubjectCount,
+    ToldStretches,
 };
 
 /// Beside the file: it was found damaged while in use and is to be made anew when opened next.
@@ -179,6 +180,11 @@ impl Records {
         limit: u32,
     ) -> Result<Vec<u64>, StoreError> {
         let result = audit_index::of_seqs(&self.file, source, recipient, seqs, limit).await;
+        result.inspect_err(|error| self.note_damage(error))
+    }
+
+    pub(super) async fn audit_index_sums(&self, through: u64) -> Result<IndexSums, StoreError> {
+        let result = index_sums::kept(&self.file, through).await;
         result.inspect_err(|error| self.note_damage(error))
     }
 

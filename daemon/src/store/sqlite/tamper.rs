@@ -16,6 +16,16 @@ impl SqliteStore {
         write.finish(Ok(rows)).await.unwrap()
     }
 
+    /// Runs a statement on the projection's file; how many rows it changed.
+    pub(crate) async fn tampered_records(&self, statement: &str) -> u64 {
+        let mut write = self.records().file().write().await.unwrap();
+        let done = sqlx::query(AssertSqlSafe(statement.to_owned()))
+            .execute(write.conn())
+            .await;
+        let rows = done.unwrap().rows_affected();
+        write.finish(Ok(rows)).await.unwrap()
+    }
+
     /// Runs statements on the main file, with what guards the audit log taken away first.
     pub(crate) async fn tamper(&self, statements: &[String]) {
         let guards = [

@@ -6,6 +6,7 @@ mod alerts;
 mod audit;
 mod deployment;
 mod emergencies;
+mod index_sums;
 mod log;
 mod patients;
 mod people;
@@ -27,6 +28,7 @@ pub use alerts::{
 pub use audit::{EntryKeys, EntryQuery, EntryRow, ErasePersonal, NewEntry, ToldStretches};
 pub use deployment::Deployment;
 pub use emergencies::{EmergencyRow, OpenEmergency};
+pub use index_sums::{IndexSums, SUMMED_ENTRIES};
 pub use log::{
     AppendGroup, CatchUpMove, CurrentRecord, CursorMove, Head, LogBatch, LogRow, Of, RecipientReceipt,
     RecordVersion, SubjectCount, WithdrawalReceipt, is_erased,

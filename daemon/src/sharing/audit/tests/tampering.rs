@@ -10,7 +10,8 @@ use super::{
     kit::Told,
 };
 use crate::{
-    audit::{AuditTree, CheckError, check_log},
+    audit::{AuditTree, CheckError, check_index, check_log},
+    consent::Reason,
     store::{AuditStore as _, SqliteStore, Store},
 };
 
@@ -206,6 +207,92 @@ async fn a_row_that_is_gone_added_or_moved_is_found() {
             continue;
         }
         assert!(noticed.is_err(), "{sql}: {noticed:?}");
+    }
+}
+
+/// Both statements of a change of each row that entries are found by.
+async fn changes_of_the_index(store: &SqliteStore) -> Vec<(String, String)> {
+    let mut changes = Vec::new();
+    let mut number = |table: &str, row: &str, column: &str| {
+        for (there, back) in [('+', '-'), ('-', '+')] {
+            let set =
+                |sign, row: &str| format!("UPDATE {table} SET {column} = {column} {sign} 1 WHERE {row}");
+            changes.push((set(there, row), set(back, row)));
+        }
+    };
+    number("audit_indexed", "one = 1", "through");
+    let entries = store.audit_entries(0, usize::MAX).await.unwrap();
+    for index in 0..entries.len() {
+        for table in ["audit_unit", "audit_block"] {
+            let row = format!("idx = {index}");
+            let moved = "idx >= 1000".to_owned();
+            changes.push((
+                format!("UPDATE {table} SET idx = idx + 1000 WHERE {row}"),
+                format!("UPDATE {table} SET idx = idx - 1000 WHERE {moved}"),
+            ));
+        }
+        let row = format!("idx = {index}");
+        for (table, columns) in [
+            ("audit_unit", ["kind", "at"]),
+            ("audit_block", ["block", "block"]),
+        ] {
+            for column in columns {
+                let set = |sign| format!("UPDATE {table} SET {column} = {column} {sign} 100000 WHERE {row}");
+                changes.push((set('+'), set('-')));
+            }
+        }
+        for (table, column) in [
+            ("audit_unit", "unit"),
+            ("audit_block", "source"),
+            ("audit_block", "recipient"),
+        ] {
+            changes.push((
+                format!("UPDATE {table} SET {column} = {column} || 'x' WHERE {row}"),
+                format!(
+                    "UPDATE {table} SET {column} = substr({column}, 1, length({column}) - 1) WHERE {row}"
+                ),
+            ));
+        }
+    }
+    changes
+}
+
+#[tokio::test]
+async fn each_row_that_entries_are_found_by_is_covered() {
+    let told = Told::new().await;
+    dissent(&told).await;
+    told.disclosed("Z00202", 1, 300).await;
+    told.withheld(Reason::PrivateEntry, 301, 301).await;
+    told.world.ctx.audit.index().caught_up().await.unwrap();
+    let checked = async || check_index(&*told.world.ctx.store).await;
+    checked().await.unwrap();
+    let store = SqliteStore::open(told.world.dir()).await.unwrap();
+    let mut made = 0;
+    for (there, back) in changes_of_the_index(&store).await {
+        if store.tampered_records(&there).await == 0 {
+            continue;
+        }
+        made += 1;
+        let found = checked().await;
+        assert!(found.is_err(), "{there}");
+        store.tampered_records(&back).await;
+        assert!(checked().await.is_ok(), "taken back: {back}");
+    }
+    assert!(made > 30, "{made}");
+    let adds = "INSERT INTO audit_block (source, block, recipient, idx) VALUES ('Z00101', 77, 'Z00303', 3)";
+    for gone in ["audit_unit", "audit_block"] {
+        let sql = format!("DELETE FROM {gone} WHERE idx = (SELECT max(idx) FROM {gone})");
+        for sql in [sql.as_str(), adds] {
+            store.tampered_records(sql).await;
+            assert!(checked().await.is_err(), "{sql}");
+            let anew = "UPDATE audit_indexed SET through = 0";
+            for table in ["audit_unit", "audit_block"] {
+                store.tampered_records(&format!("DELETE FROM {table}")).await;
+            }
+            store.tampered_records(anew).await;
+            told.world.ctx.audit.index().caught_up().await.unwrap();
+            checked().await.unwrap();
+        }
     }
 }
 
