@@ -49,6 +49,8 @@ mod policy_tests;
 #[cfg(test)]
 mod preview_tests;
 #[cfg(test)]
+mod shared_access_tests;
+#[cfg(test)]
 mod test_revoker;
 #[cfg(test)]
 mod testing;
