@@ -28,7 +28,8 @@ pub async fn check_audit(state_dir: &Path, public_key: Option<&Path>) -> anyhow:
     let checked = check_log(&store, &key, &deployment.trust_domain).await;
     let found_by = check_index(&store).await;
     store.close().await;
-    match found_by.and(checked) {
+    // An entry that was changed is found by something else too: the entry is named.
+    match checked.and_then(|found| found_by.map(|()| found)) {
         Ok(found) => Ok(format!(
             "The audit log holds: {} entries, {} of them under a signed head; none changed, moved, added or left \
              out.\n",

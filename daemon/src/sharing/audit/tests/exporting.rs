@@ -182,7 +182,12 @@ async fn what_the_daemon_ended_and_who_read_of_a_patient_can_be_erased_too() {
         leaf.is_some_and(|l| kind_of(l) == AuditKind::AuditRead && l.unit == "Z00202")
     });
     let fields: Vec<Vec<AuditField>> = reads
-        .map(|e| e.values.iter().map(|v| v.field()).collect())
+        .map(|e| {
+            e.values
+                .iter()
+                .map(handfast_proto::v1::AuditValue::field)
+                .collect()
+        })
         .collect();
     assert!(!fields[0].contains(&AuditField::Patient) && fields[1].contains(&AuditField::Patient));
     assert!(fields[0].contains(&AuditField::Actor) && fields[0].contains(&AuditField::Reason));
