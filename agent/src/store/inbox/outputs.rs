@@ -6,7 +6,7 @@ use sqlx::{Connection as _, Row as _};
 
 use super::{columns::count, error::InboxError, model::OutputSpec, open::Inbox};
 
-/// The kind of output that marks what it writes.
+/// The kind of output that marks what it writes; behind it stands where it writes.
 const MARKS: &str = "fhir";
 
 impl Inbox {
@@ -55,7 +55,7 @@ impl Inbox {
         }
         tx.commit().await?;
         writer.state.has_outputs = !specs.is_empty();
-        writer.state.unmarked = specs.iter().any(|s| s.kind != MARKS);
+        writer.state.unmarked = specs.iter().any(|s| s.kind.split(' ').next() != Some(MARKS));
         writer.clean = true;
         drop(guard);
         let kept: HashSet<&str> = specs.iter().map(|s| s.name.as_str()).collect();

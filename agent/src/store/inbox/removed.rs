@@ -192,8 +192,12 @@ mod tests {
     #[tokio::test]
     async fn where_what_is_written_is_marked_nothing_is_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let inbox = removed(folder.path(), &ManualClock::at(NOON), "fhir").await;
+        let clock = ManualClock::at(NOON);
+        let inbox = removed(folder.path(), &clock, "fhir http://ehr.example/fhir").await;
         assert!(!known(&inbox, "Observation/1", PAYLOAD).await);
+        assert!(!inbox.writer().await.unwrap().state.unmarked);
+        inbox.writer().await.unwrap().clean = false;
+        assert!(!inbox.writer().await.unwrap().state.unmarked, "read again");
     }
 
     #[tokio::test]

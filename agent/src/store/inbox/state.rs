@@ -51,7 +51,7 @@ impl State {
     pub(super) async fn load(conn: &mut SqliteConnection) -> Result<Self, InboxError> {
         let select = "SELECT store_id, session, durable, last_change, epoch, residue, tag_key, \
                       EXISTS (SELECT 1 FROM output) AS has_outputs, \
-                      EXISTS (SELECT 1 FROM output WHERE kind <> 'fhir') AS unmarked FROM meta";
+                      EXISTS (SELECT 1 FROM output WHERE kind || ' ' NOT LIKE 'fhir %') AS unmarked FROM meta";
         let row = match sqlx::query(select).fetch_optional(&mut *conn).await? {
             Some(row) if row.try_get::<Option<Vec<u8>>, _>("tag_key")?.is_some() => row,
             _ => {
