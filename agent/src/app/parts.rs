@@ -11,7 +11,7 @@ use crate::{
     clock::Clock,
     config::{Config, OutputKind},
     identity::CurrentIdentity,
-    input::InputContext,
+    input::{InputContext, follow_copies},
     lifecycle::{Supervisor, watchdog},
     link::{
         Connector,
@@ -125,7 +125,7 @@ impl Parts {
         tasks.spawn("the downlink", endless(downlink::run(downlink, tasks.stop())));
     }
 
-    /// Those that only look on.
+    /// Those that look on, and keep in step.
     pub(super) fn start_watchers(
         &self,
         tasks: &mut Supervisor,
@@ -148,6 +148,14 @@ impl Parts {
             stop.run_until_cancelled(inbox.keep_clean()).await;
         };
         tasks.spawn("the cleaning of the inbox", endless(clean));
+        let (following, stop) = (
+            follow_copies(self.inbox.clone(), Arc::clone(&self.outbox)),
+            tasks.stop(),
+        );
+        let following = async move {
+            stop.run_until_cancelled(following).await;
+        };
+        tasks.spawn("the following of received patients", endless(following));
         tasks.spawn("the watchdog", endless(watchdog(tasks.stop())));
     }
 }

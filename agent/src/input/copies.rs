@@ -158,7 +158,7 @@ pub(super) fn place_word(version: &mut Version, patients: &[HeldCopy]) {
 }
 
 /// The numbers of those whose these are.
-fn numbers(patients: &[HeldCopy]) -> Vec<NhsNumber> {
+pub(super) fn numbers(patients: &[HeldCopy]) -> Vec<NhsNumber> {
     let mut numbers: Vec<_> = patients.iter().filter_map(|p| p.patient).collect();
     numbers.sort_unstable();
     numbers.dedup();

@@ -4,6 +4,7 @@ mod api;
 mod copies;
 mod directory;
 mod fhir;
+mod following;
 mod take;
 
 #[cfg(test)]
@@ -18,3 +19,4 @@ mod words_tests;
 pub use api::{Input, InputContext, InputError};
 pub use directory::{DirectoryInput, DirectorySettings};
 pub use fhir::{FhirInput, FhirSettings};
+pub use following::follow_copies;

@@ -246,7 +246,8 @@ enum Kind {
     Plain,
 }
 
-fn looked_at(record: &RecordId) -> CopyOf {
+/// As what it is asked for in the inbox.
+pub(super) fn looked_at(record: &RecordId) -> CopyOf {
     if is_derived_id(record.id()) {
         CopyOf::Target(record.clone())
     } else {

@@ -4,12 +4,13 @@
 //! count alike; another unit's Patient published because a Consent names it.
 
 use handfast_proto::{
+    amendment::Op,
     statement::Statement,
     v1::PatientWordValue::{self, Ended, No, Yes},
 };
 use serde_json::{Value, json};
 
-use super::copies_testing::*;
+use super::{copies_testing::*, following::follow};
 use crate::{
     codec::fhir::NHS_NUMBER_SYSTEM,
     store::{
@@ -100,6 +101,28 @@ async fn a_word_about_a_patient_written_out_here_is_said_of_their_number() {
     // Of whom nothing was ever known, it is not said.
     let never = consent("n", called(&copy_id("Patient/never")), "deny");
     assert_eq!(stand.send(&never).await, Outcome::Waiting(WaitReason::NotSeen));
+}
+
+#[tokio::test]
+async fn a_word_follows_the_number_that_the_source_relies_on() {
+    let stand = Stand::holding(&[&patient("p")]).await;
+    let copy = write_out(&stand, "Patient/p").await;
+    stand.send(&consent("yes", called(&copy), "permit")).await;
+    let text = patient("p").to_string();
+    let amended = [(7, Op::Amend, "Patient/p", text.as_str())];
+    stand
+        .receive(vec![of_patient(OTHER_PATIENT, A, 1, 0, &amended)])
+        .await;
+    let (inbox, outbox) = (&stand.inbox, &stand.ctx.outbox);
+    follow(inbox, outbox).await.unwrap();
+    let expected = [word(NUMBER, Yes), word(NUMBER, Ended), word(OTHERS_NUMBER, Yes)];
+    assert_eq!(words(&stand).await, expected);
+    follow(inbox, outbox).await.unwrap();
+    assert_eq!(words(&stand).await.len(), 3);
+    // One who is not held any more stays who they were.
+    stand.receive(vec![withdraw(A, 9, 1)]).await;
+    follow(inbox, outbox).await.unwrap();
+    assert_eq!(words(&stand).await.len(), 3);
 }
 
 #[tokio::test]

@@ -6,7 +6,10 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use handfast_proto::{amendment::Amendment, ids::RecordId};
+use handfast_proto::{
+    amendment::Amendment,
+    ids::{NhsNumber, RecordId},
+};
 use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -18,6 +21,7 @@ use super::{
     own, reader, schema,
     shared::Shared,
     summary, waiting,
+    words::{self, CopysWord},
     writer::Writer,
 };
 use crate::{clock::Clock, codec::fhir::Change};
@@ -215,6 +219,18 @@ impl Outbox {
     /// is on its way already for an earlier such request. What is not held is passed over.
     pub async fn send_again(&self, records: Vec<RecordId>) -> Result<(), OutboxError> {
         self.ask(Work::SendAgain(records), 0).await.map(|_| ())
+    }
+
+    /// The Consents that count for the number under which another unit's Patient was received.
+    pub async fn copys_words(&self) -> Result<Vec<CopysWord>, OutboxError> {
+        let mut conn = self.readers.acquire().await?;
+        words::of_copies(&mut conn).await
+    }
+
+    /// The Patient whom such a Consent names was received under another number: it counts for that one, durably; a
+    /// denial for both.
+    pub async fn follow_copy(&self, consent: RecordId, number: NhsNumber) -> Result<(), OutboxError> {
+        self.ask(Work::FollowCopy(consent, number), 0).await.map(|_| ())
     }
 
     /// The daemon says that the statement of this seq is in force, or that this is pending. Made durable here

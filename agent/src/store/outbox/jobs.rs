@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use handfast_proto::{amendment::Amendment, ids::RecordId};
+use handfast_proto::{
+    amendment::Amendment,
+    ids::{NhsNumber, RecordId},
+};
 use sqlx::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
@@ -36,6 +39,8 @@ pub(super) enum Work {
     Push(Vec<Amendment>),
     /// The versions held of these, because the daemon asks for them.
     SendAgain(Vec<RecordId>),
+    /// The Patient whom a Consent names was received under another number.
+    FollowCopy(RecordId, NhsNumber),
     Welcome(DaemonHead),
 }
 
@@ -96,6 +101,10 @@ pub(super) async fn work(
         }
         Work::SendAgain(records) => {
             unit.send_again(records, on_their_way).await?;
+            Ok(Done::Pushed)
+        }
+        Work::FollowCopy(record, number) => {
+            unit.follow_copy(record, *number).await?;
             Ok(Done::Pushed)
         }
         Work::Welcome(_) => Err(OutboxError::Closed),

@@ -34,3 +34,4 @@ pub use model::{
     Unsent, WaitReason, Welcomed,
 };
 pub use numbering::Outgoing;
+pub use words::CopysWord;

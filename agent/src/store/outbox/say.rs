@@ -264,6 +264,22 @@ impl UnitOfWork<'_> {
         })
     }
 
+    /// The Patient whom a Consent names was received under another number.
+    pub(super) async fn follow_copy(
+        &mut self,
+        record: &RecordId,
+        number: NhsNumber,
+    ) -> Result<(), OutboxError> {
+        if words::copys_number(self.conn, record).await?.is_none() {
+            // It was taken anew meanwhile, or is gone.
+            return Ok(());
+        }
+        let mut numbers = words::numbers(self.conn, record).await?;
+        words::point(self.conn, record, Some((number, true))).await?;
+        numbers.push(number);
+        self.say(&numbers).await.map(|_| ())
+    }
+
     /// Says what is due to these numbers; gives the seq of the last statement.
     pub(super) async fn say(&mut self, numbers: &[NhsNumber]) -> Result<Option<u64>, OutboxError> {
         let mut numbers = numbers.to_vec();

@@ -207,6 +207,39 @@ pub(super) async fn copys_number(
     found.map(nhs_number).transpose()
 }
 
+/// A Consent that counts for the number of another unit's Patient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopysWord {
+    /// The Consent.
+    pub record: RecordId,
+    /// The Patient, as the Consent names it.
+    pub patient: RecordId,
+    /// The number under which it was received.
+    pub number: NhsNumber,
+}
+
+/// Every one of those.
+pub(super) async fn of_copies(conn: &mut SqliteConnection) -> Result<Vec<CopysWord>, OutboxError> {
+    let rows = sqlx::query(
+        "SELECT w.record, w.number, r.patient_id FROM word_of AS w CROSS JOIN record AS r ON r.name = w.record
+         WHERE w.current = ? AND r.held = 1 AND r.patient_id IS NOT NULL ORDER BY w.record",
+    )
+    .bind(COPYS)
+    .fetch_all(conn)
+    .await?;
+    let damaged = || OutboxError::Damaged("a Consent's name or its Patient's is invalid".to_owned());
+    rows.iter()
+        .map(|row| {
+            let (record, patient): (String, String) = (row.try_get("record")?, row.try_get("patient_id")?);
+            Ok(CopysWord {
+                record: record.parse().map_err(|_| damaged())?,
+                patient: RecordId::new("Patient", &patient).map_err(|_| damaged())?,
+                number: nhs_number(row.try_get("number")?)?,
+            })
+        })
+        .collect()
+}
+
 /// A Consent counts for nobody any more.
 pub(super) async fn forget(conn: &mut SqliteConnection, record: &RecordId) -> Result<(), OutboxError> {
     sqlx::query("DELETE FROM word_of WHERE record = ?")
