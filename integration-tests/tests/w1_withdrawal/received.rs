@@ -42,6 +42,10 @@ async fn w1_a_consent_about_somebody_only_received_takes_effect() -> anyhow::Res
         .await?;
     scene.shows(&scene.only(|k, _| k == 0 || k == 3)?).await?;
 
+    scene
+        .status(IN, "two words are in force", |s| in_force(s, 2))
+        .await?;
+
     // And by the id under which a server has the copy.
     let server = FhirServer::start(Records::new()).await?;
     let agent = &scene.town.house(IN)?.agent;
