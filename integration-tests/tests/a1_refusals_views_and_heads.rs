@@ -64,7 +64,7 @@ async fn a1_refused_calls_are_entered_for_those_whose_people_made_them() -> anyh
         &told.officer,
         "call-refused",
         "was refused Audit.Search",
-        "of Z00001",
+        "a-unit-admin",
     )
     .await?;
     // Somebody who has left: no unit of theirs is in force, and its officers are told all the same.
