@@ -155,8 +155,8 @@ async fn the_log_is_written_in_every_form_and_proven_after_an_erasure() -> anyho
     let erased = audit(of_patient(&["erase", "--before", "2199-01-01"]))
         .await?
         .json()?;
-    // The patient's word, and the removals that it made due.
-    ensure!(erased["entries"] == 2, "{erased}");
+    // The patient's word, the removals that it made due, and of those who read about the patient, whom they read of.
+    ensure!(erased["entries"] == 6, "{erased}");
     let after = audit(of_patient(&["search"])).await?.json()?;
     ensure!(!kinds(&after).contains(&"patient-word"), "{after}");
     let (log, _) = told.export("erased.hfaudit").await?;

@@ -156,6 +156,34 @@ fn what_former_terms_let_through_while_they_held_may_be_held() {
 }
 
 #[test]
+fn what_an_access_let_through_while_it_lasted_may_have_gone() {
+    let only = only_an_emergency();
+    let gone =
+        |book: &Book, grant, whose, now| book.may_have_gone(pair(1, 2), GrantId(grant), &allergy(whose), now);
+    for now in [-1, NOW, OVER, 10 * OVER] {
+        assert!(gone(&only, 9, 0, now), "at {now}");
+        assert!(!gone(&only, 9, 1, now), "another patient's, at {now}");
+        assert!(!gone(&only, 8, 0, now), "another grant's, at {now}");
+    }
+    let suspended = only.with_unit(unit(1), Standing::Suspended);
+    assert!(gone(&suspended, 9, 0, NOW), "before the suspension");
+    let narrow = PairTerms {
+        share_out: HalfTerms {
+            scope: Scope {
+                categories: CategorySet::NONE,
+                ..Scope::EVERYTHING
+            },
+            ..HalfTerms::ON
+        },
+        ..on(1)
+    };
+    let narrowed = book().with_pair(pair(1, 2), narrow);
+    assert!(gone(&book(), 1, 0, NOW) && !gone(&narrowed, 1, 0, NOW));
+    let wide = [unless_dissented(on(1))];
+    assert!(gone(&narrowed.with_former_terms(pair(1, 2), &wide), 1, 0, NOW));
+}
+
+#[test]
 fn a_pair_without_a_grant_says_which_of_the_first_three_rows_fails() {
     let half = |share_out, share_in| PairTerms {
         share_out,
