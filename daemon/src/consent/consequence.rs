@@ -80,13 +80,16 @@ pub fn of_patient(before: &Book, after: &Book, pair: Pair, patient: NhsNumber, n
             before.allows_but_for_suspension(pair, &subject, now),
             after.allows_but_for_suspension(pair, &subject, now),
         );
-        let forwards = |book: &Book, terms: &Terms| {
+        let decide = |book: &Book, terms: &Terms| {
             let under = book.under(pair, terms.without_end()).if_none_were_suspended();
-            under.decide(&subject, now) == Decision::Forward
+            under.decide(&subject, now)
         };
         // Each by itself: the job of one change takes away what the job of the next is to bring back.
         let mut former = after.former_terms(pair).iter();
-        let looked_at_otherwise = former.any(|terms| forwards(before, terms) != forwards(after, terms));
+        let looked_at_otherwise = former.any(|terms| {
+            let went = decide(before, terms) == Decision::Forward;
+            went != (decide(after, terms) == Decision::Forward)
+        });
         Difference {
             touches: then != went || looked_at_otherwise,
             ends: then && !went,
