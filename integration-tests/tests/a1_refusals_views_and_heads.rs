@@ -1,8 +1,8 @@
 //! A1: refused calls are in the log, a view that a recipient's agent reports is, and heads are signed and published
 //! without anybody asking for one.
 //!
-//! Detects, each seen with that taken out: a refused call of somebody who can be named that is not entered, or not for
-//! their own unit's officers to see; refused calls of nobody in particular that are not counted; a reported view that
+//! Meant to detect: a refused call of somebody who can be named that is not entered, or not for their own unit's
+//! officers to see; refused calls of nobody in particular that are not counted; a reported view that
 //! does not come to the log, to the report in words or to its page; heads that are signed only when asked for; and a
 //! published head that cannot be verified.
 
