@@ -1,9 +1,13 @@
 //! What may have been handed over when the daemon ended out of order: beyond each grant's cursor, and in each job
 //! beyond what was received.
 //!
-//! Invariants: it is never too little; of what was withheld it is nothing, because whoever it was withheld from
-//! reads these entries; of an emergency access, and of a job over one patient, it is that patient's amendments and
-//! nobody else's. Bounded in memory: what was found is given on as soon as it is much.
+//! Invariants: it is never too little, but in one case; of what was withheld it is nothing, because whoever it was
+//! withheld from reads these entries; of an emergency access, and of a job over one patient, it is that patient's
+//! amendments and nobody else's. Bounded in memory: what was found is given on as soon as it is much.
+//!
+//! The one case: an emergency access had followed its patient to another number, something was then recorded under the
+//! number that was left, and the daemon was killed before what went until then was received. Whether that number was the
+//! patient's alone is not known of the past, and naming another patient to the recipient would be worse.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -150,8 +150,14 @@ pub(in crate::ctl) struct ExportArgs {
     pub(in crate::ctl) of: PatientIfAny,
     #[command(flatten)]
     pub(in crate::ctl) between: Between,
-    #[command(flatten)]
-    pub(in crate::ctl) reason: Reason,
+    /// Why; it is entered in the log. A whole log, which is sealed but for what is its reader's, may go without
+    #[arg(
+        long,
+        env = "HANDFAST_REASON",
+        required_if_eq("format", "fhir"),
+        value_name = "TEXT"
+    )]
+    pub(in crate::ctl) reason: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -27,6 +27,9 @@ use crate::ctl::{
 
 const WHAT: &str = "export the audit log";
 
+/// The reason that is entered where a whole log is exported and none is given.
+const OF_A_WHOLE_LOG: &str = "an export of the log";
+
 /// How long the daemon may be silent within an export.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -42,7 +45,7 @@ pub(super) async fn export(
         ExportFormat::Fhir => ExportForm::Entries,
     };
     let request = ExportAuditRequest {
-        reason: args.reason.reason.clone(),
+        reason: args.reason.clone().unwrap_or_else(|| OF_A_WHOLE_LOG.to_owned()),
         form: form.into(),
         patient: patient_if_any(&args.of)?,
         from: args.between.since.unwrap_or(0),
