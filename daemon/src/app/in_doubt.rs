@@ -1,5 +1,5 @@
 //! What may have been handed over when the daemon ended out of order: beyond each grant's cursor, and in each job
-//! beyond what was received.
+//! beyond what was received, as far as it is committed that either may have gone (its reach).
 //!
 //! Invariants: it is never too little, but in one case; of what was withheld it is nothing, because whoever it was
 //! withheld from reads these entries; of an emergency access, and of a job over one patient, it is that patient's
@@ -20,8 +20,9 @@ use handfast_proto::{
 use self::allowed::Allowed;
 use crate::{
     audit::{Disclosures, Stream},
+    consent::GrantId,
     ingest::read_row,
-    store::{JobKind, LogRow, Store, StoreError},
+    store::{JobId, JobKind, LogRow, ReachMove, Store, StoreError},
 };
 
 mod allowed;
@@ -61,10 +62,9 @@ where
         perhaps: Disclosures::default(),
     };
     for (source, streams) in everyones {
-        let mut at = streams.iter().map(|open| open.after).min().unwrap_or(0);
-        let upto = streams.iter().map(|open| open.upto).max().unwrap_or(0);
-        while at < upto {
-            at = found.read(source, &streams, at, READ_BYTES).await?;
+        let mut at = 0;
+        while let Some(next) = next(&streams, at) {
+            at = found.read(source, &streams, next, READ_BYTES).await?;
             found.give_on(MAX_RUNS, &mut keep).await?;
         }
     }
@@ -73,6 +73,12 @@ where
         found.give_on(MAX_RUNS, &mut keep).await?;
     }
     found.give_on(0, &mut keep).await
+}
+
+/// From where on something of one of the streams is in doubt, at a seq or beyond it.
+fn next(streams: &[Open], at: u64) -> Option<u64> {
+    let due = streams.iter().filter(|open| open.upto > at);
+    due.map(|open| open.after.max(at)).min()
 }
 
 /// What was under way: of everybody's records, by source, and of one patient's, with the patient's numbers.
@@ -90,6 +96,13 @@ async fn open(store: &dyn Store, now: i64) -> Result<UnderWay, StoreError> {
         None => everyones.entry(open.stream.pair.source).or_default().push(open),
     };
     for unit in store.units(now).await? {
+        let reaches = store.reaches(unit.ods).await?.into_iter();
+        let reaches: HashMap<(GrantId, Option<JobId>), ReachMove> =
+            reaches.map(|reach| ((reach.grant, reach.job), reach)).collect();
+        let reach = |grant, job| {
+            let reach: Option<&ReachMove> = reaches.get(&(grant, job));
+            reach.map_or((0, 0), |reach| (reach.from, reach.upto))
+        };
         let (pairs, jobs) = store.recipient_jobs(unit.ods).await?;
         for state in pairs {
             let (pair, grant) = (state.pair, state.grant);
@@ -100,7 +113,7 @@ async fn open(store: &dyn Store, now: i64) -> Result<UnderWay, StoreError> {
                     job: None,
                 },
                 after: state.cursor,
-                upto: head(pair.source),
+                upto: head(pair.source).min(reach(grant, None).1),
             };
             let known = numbers.get(&pair.source);
             let all = |patient| known.map_or_else(|| vec![patient], |known| known.numbers_of(patient));
@@ -119,6 +132,8 @@ async fn open(store: &dyn Store, now: i64) -> Result<UnderWay, StoreError> {
                 grant: job.grant,
                 job: Some(job.id),
             };
+            let (from, reach) = reach(job.grant, Some(job.id));
+            let (after, upto) = (after.max(from), upto.min(reach));
             add(Open { stream, after, upto }, patient.map(|patient| vec![patient]));
         }
     }

@@ -117,6 +117,8 @@ pub(super) struct Chosen {
     pub(super) job: Option<(JobId, Over)>,
     /// Everything up to this seq is dealt with by them.
     pub(super) through: u64,
+    /// Up to which seq it is known that more of it is to go soon.
+    pub(super) ahead: u64,
     /// What the job left out up to there, since it last chose something.
     pub(super) left_out: LeftOut,
     pub(super) counters: Arc<PairCounters>,
@@ -201,6 +203,7 @@ mod tests {
             mask: Mask::NONE,
             job: Some((JobId(5), Over::Everything)),
             through: 3,
+            ahead: 3,
             left_out: LeftOut::default(),
             counters: Arc::default(),
         };

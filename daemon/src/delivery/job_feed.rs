@@ -332,6 +332,7 @@ impl Run {
             mask,
             job: Some((self.job, self.over)),
             through,
+            ahead: self.wanted.back().copied().unwrap_or(through),
             left_out: LeftOut::take(&mut self.left_out, through),
             counters: Arc::clone(&serves.counters),
         }

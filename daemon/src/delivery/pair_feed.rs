@@ -124,6 +124,7 @@ impl PairFeed {
             mask,
             job: None,
             through: self.position,
+            ahead: self.position,
             left_out: LeftOut::default(),
             counters: Arc::clone(&self.serves.counters),
         })))

@@ -1,5 +1,7 @@
 //! Chooses what a subscription sends next: withdrawals first, then each grant in turn. Runs ahead of the
 //! transport by a few candidates, none of which has been handed over yet.
+//!
+//! Invariant (A1): what it gives on of amendments lies within the reach of their stream; see [`Reach`].
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -14,7 +16,7 @@ use handfast_proto::{
 use tokio::sync::mpsc;
 
 use super::{
-    candidate::{Candidate, Take, Withdraw},
+    candidate::{Candidate, Chosen, Take, Withdraw},
     job_feed::Serves,
     pair_feed::{Next, PairFeed, Sources},
     stands::{is_plain, stands},
@@ -22,7 +24,7 @@ use super::{
 };
 use crate::{
     consent::{Book, GrantId, Pair, Standing, Verdict},
-    ingest::{Committer, Moves},
+    ingest::{Committer, Moves, Reach},
     store::{Job, JobId, JobKind, PairState, StoreError},
 };
 
@@ -42,6 +44,8 @@ pub(super) struct Pump {
     pub(super) sources: Sources,
     pub(super) out: mpsc::Sender<Candidate>,
     pub(super) feeds: BTreeMap<Grant, PairFeed>,
+    /// How far what the feeds choose may be handed over, by grant and job.
+    pub(super) reaches: HashMap<(GrantId, Option<JobId>), Arc<Reach>>,
     /// Grants whose marker was sent, and withdrawals that were, on this subscription.
     pub(super) fenced: HashSet<Grant>,
     pub(super) withdrawn: HashSet<JobId>,
@@ -104,8 +108,10 @@ impl Pump {
                 Next::Again => any = true,
                 Next::Send(candidate) => {
                     any = true;
-                    if matches!(candidate, Candidate::Passed(_)) {
-                        self.committer.has_room().await;
+                    match &candidate {
+                        Candidate::Batch(chosen) => self.within_reach(chosen).await,
+                        Candidate::Passed(_) => self.committer.has_room().await,
+                        _ => {}
                     }
                     if self.out.send(candidate).await.is_err() {
                         return Ok(Err(Over));
@@ -119,6 +125,22 @@ impl Pump {
         Ok(Ok(any))
     }
 
+    /// Waits until it is committed that a stream may be handed over as far as what was chosen goes.
+    async fn within_reach(&mut self, chosen: &Chosen) {
+        let job = chosen.job.map(|(job, _)| job);
+        let reach = self.reach(chosen.grant, job);
+        let last = chosen.batch.last_seq();
+        // What a job looks up first may lie far beyond where it began; of a live feed its cursor says where it stands.
+        let from = job.map_or(0, |_| chosen.batch.first_seq() - 1);
+        reach.ask(from, last.max(chosen.ahead), &self.committer);
+        reach.covers(from, last).await;
+    }
+
+    fn reach(&mut self, grant: GrantId, job: Option<JobId>) -> Arc<Reach> {
+        let reach = self.reaches.entry((grant, job));
+        Arc::clone(reach.or_insert_with(|| Reach::new(grant, job)))
+    }
+
     /// Brings the grants in line with the store: what has ended is fenced, withdrawals go out, what began is
     /// taken up. A grant that stands keeps its place.
     async fn reload(&mut self, pairs: &[PairState], jobs: &[Job]) -> Result<(), ()> {
@@ -130,6 +152,10 @@ impl Pump {
         self.feeds.retain(|_, feed| !dropped.contains(&feed.serves.take));
         self.let_go(&book, pairs).await?;
         self.withdraw(jobs).await?;
+        self.reaches.retain(|(grant, job), _| match job {
+            Some(job) => jobs.iter().any(|due| due.id == *job),
+            None => pairs.iter().any(|state| state.grant == *grant),
+        });
         let mut of_grant: HashMap<GrantId, Vec<Job>> = HashMap::new();
         jobs.iter()
             .for_each(|job| of_grant.entry(job.grant).or_default().push(*job));
@@ -139,6 +165,9 @@ impl Pump {
             if book.verdict(state.pair, state.grant) == Verdict::InForce {
                 let due = of_grant.get(&state.grant).map(Vec::as_slice).unwrap_or_default();
                 self.take_up(state).reload(due, settled);
+                // Before there is anything to hand over, so that the first of it need not wait.
+                self.reach(state.grant, None)
+                    .ask(0, state.cursor, &self.committer);
             }
         }
         Ok(())

@@ -155,6 +155,7 @@ impl Inner {
             sources: self.sources.clone(),
             out,
             feeds: BTreeMap::new(),
+            reaches: HashMap::new(),
             fenced: HashSet::new(),
             withdrawn: HashSet::new(),
             told,

@@ -143,6 +143,7 @@ impl CommitterTask {
         };
         match appended {
             Ok(words) => {
+                moves.are_committed();
                 // The consents first: what follows in these batches goes by them.
                 let in_force = prepared.map(|p| p.committed(&words));
                 self.committed(taken, heads, in_force);

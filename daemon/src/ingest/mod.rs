@@ -11,6 +11,7 @@ mod heads;
 mod moves;
 mod projector;
 mod rate;
+mod reach;
 mod session;
 #[cfg(test)]
 mod statement_tests;
@@ -26,6 +27,7 @@ pub use heads::Heads;
 pub use moves::Moves;
 pub use projector::{Caseloads, Projecting, Projector, ProjectorTask, Run, projector, read_row};
 pub use rate::{Rate, RateLimit};
+pub use reach::Reach;
 pub use session::{HelloRefused, Notice, OutboxHello, Progress, Publishers, Session, SessionEnd, Welcome};
 pub use statements::{BadStatement, Prepared, Statements, Stating};
 pub use tail::{Tail, Tails};

@@ -1,12 +1,13 @@
-//! Cursor moves, the progress of jobs, receipts and what is to be entered of disclosures, waiting for the next
+//! Cursor moves, the progress of jobs, receipts, how far streams may be handed over and what is to be entered of disclosures, waiting for the next
 //! commit. Merged as they come, so what waits is bounded by the number of pairs, jobs and recipients.
 //!
 //! Invariant (A1): a disclosure is entered with the cursor that records its receipt.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use handfast_proto::ids::OdsCode;
 
+use super::reach::{Reach, Stretch};
 use crate::{
     audit::{Disclosures, NotEntered, Scribe},
     consent::{GrantId, Pair},
@@ -20,6 +21,9 @@ pub struct Moves {
     catch_ups: HashMap<JobId, CatchUpMove>,
     receipts: HashMap<OdsCode, RecipientReceipt>,
     withdrawals: HashMap<JobId, WithdrawalReceipt>,
+    reaches: HashMap<(GrantId, Option<JobId>), (Arc<Reach>, Stretch)>,
+    /// A feed waits for one of the reaches.
+    urgent: bool,
     /// What was disclosed, withheld or is in doubt.
     pub disclosures: Disclosures,
 }
@@ -31,6 +35,7 @@ impl Moves {
             && self.catch_ups.is_empty()
             && self.receipts.is_empty()
             && self.withdrawals.is_empty()
+            && self.reaches.is_empty()
             && self.disclosures.is_empty()
     }
 
@@ -38,6 +43,15 @@ impl Moves {
     pub fn of_disclosures(disclosures: Disclosures) -> Self {
         Self {
             disclosures,
+            ..Self::default()
+        }
+    }
+
+    /// Only how far a stream may be handed over; `urgent`: a feed waits for it.
+    pub(super) fn of_reach(reach: Arc<Reach>, stretch: Stretch, urgent: bool) -> Self {
+        Self {
+            reaches: HashMap::from([(reach.of(), (reach, stretch))]),
+            urgent,
             ..Self::default()
         }
     }
@@ -81,9 +95,21 @@ impl Moves {
         self.catch_ups.values().filter(|to| to.complete).map(|to| to.job)
     }
 
-    /// Whether somebody waits for it: a job or a withdrawal of which the recipient has the end.
+    /// Whether a feed stands still until it is committed.
+    pub(super) fn is_urgent(&self) -> bool {
+        self.urgent
+    }
+
+    /// They were committed.
+    pub(super) fn are_committed(&self) {
+        self.reaches
+            .values()
+            .for_each(|(reach, stretch)| reach.is_committed(*stretch));
+    }
+
+    /// Whether somebody waits for it: a feed, or who asked for a job or a withdrawal of which the recipient has the end.
     pub(super) fn is_awaited(&self) -> bool {
-        !self.withdrawals.is_empty() || self.jobs_over().next().is_some()
+        !self.withdrawals.is_empty() || !self.reaches.is_empty() || self.jobs_over().next().is_some()
     }
 
     /// Adds what came later.
@@ -100,6 +126,9 @@ impl Moves {
             .withdrawals
             .into_values()
             .for_each(|receipt| self.withdrawal(receipt));
+        // A later one of the same subscription holds the earlier; of an earlier subscription the doubt is entered.
+        self.reaches.extend(later.reaches);
+        self.urgent |= later.urgent;
         self.disclosures.merge(later.disclosures);
     }
 
@@ -115,6 +144,11 @@ impl Moves {
         group.catch_ups = self.catch_ups.values().copied().collect();
         group.receipts = self.receipts.values().copied().collect();
         group.withdrawals_received = self.withdrawals.values().copied().collect();
+        group.reaches = self
+            .reaches
+            .values()
+            .map(|(reach, stretch)| reach.moved(*stretch))
+            .collect();
         group
             .with
             .audit

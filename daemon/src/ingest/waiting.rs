@@ -2,7 +2,7 @@
 //! the same cursors and entered the same grants each time would cost more than the batches in it.
 //!
 //! Invariants: nothing waits longer than [`MOVES_LINGER`] for a commit to begin, and what a job or a withdrawal
-//! came to goes with the very next; what is taken out is committed as a whole, so that a disclosure is entered with
+//! came to, and how far a stream may go, with the very next; what is taken out is committed as a whole, so that a disclosure is entered with
 //! the cursor that records its receipt (A1). What waits is not in force: after a crash it counts as never received.
 
 use std::time::Duration;
@@ -30,7 +30,12 @@ impl Waiting {
         if moves.is_empty() {
             return;
         }
-        self.due.get_or_insert(now + MOVES_LINGER);
+        let due = if moves.is_urgent() {
+            now
+        } else {
+            now + MOVES_LINGER
+        };
+        self.due = Some(self.due.map_or(due, |first| first.min(due)));
         self.awaited |= moves.is_awaited();
         self.moves.merge(moves);
     }

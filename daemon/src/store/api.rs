@@ -239,6 +239,10 @@ pub trait Store: PatientStore + AccessStore + AuditStore + EmergencyGrants + Sen
         recipient: OdsCode,
     ) -> Result<(Vec<super::PairState>, Vec<Job>), StoreError>;
 
+    /// Between which seqs anything was handed over to a recipient, of each grant in force and each job that is not over.
+    /// See [`super::ReachMove`].
+    async fn reaches(&self, recipient: OdsCode) -> Result<Vec<super::ReachMove>, StoreError>;
+
     /// The withdrawal, or the reconcile, of this number that the recipient is yet to confirm.
     async fn unconfirmed(&self, recipient: OdsCode, job: JobId) -> Result<Option<Job>, StoreError>;
 

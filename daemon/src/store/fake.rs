@@ -266,6 +266,10 @@ impl Store for FakeStore {
         absent()
     }
 
+    async fn reaches(&self, _: OdsCode) -> Result<Vec<super::ReachMove>, StoreError> {
+        absent()
+    }
+
     async fn unconfirmed(&self, _: OdsCode, _: JobId) -> Result<Option<Job>, StoreError> {
         absent()
     }

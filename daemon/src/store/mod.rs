@@ -34,7 +34,7 @@ pub use types::{
     CurrentRecord, CursorMove, DeadLetterRow, Deployment, Did, EmergencyRow, Enters, EntryKeys, EntryQuery,
     EntryRow, ErasePersonal, Erased, FactsRow, HalfChange, HalfOutcome, HalfRow, HalfScope, Head, Hello,
     IndexSums, IssuedToken, Job, JobId, JobKind, JoinedNumbers, LogBatch, LogRow, NewEntry, NewJob,
-    NewPerson, NewToken, NewUnit, Of, OpenEmergency, PairState, PartialWithdrawals, PersonRow,
+    NewPerson, NewToken, NewUnit, Of, OpenEmergency, PairState, PartialWithdrawals, PersonRow, ReachMove,
     RecipientReceipt, RecordVersion, Role, SUMMED_ENTRIES, Stated, SubjectCount, Subscription, TokenHash,
     ToldStretches, UnitChange, UnitKind, UnitRow, UnitState, UnitStateOutcome, With, WithdrawalReceipt,
     WithdrawalRow, WithdrawalState, WordChange, WordOutcome, WordRow, is_erased,

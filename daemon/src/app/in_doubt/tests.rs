@@ -13,7 +13,7 @@ use crate::{
     consent::{GrantId, Policy, Side},
     store::{
         AppendGroup, Deployment, EmergencyGrants as _, JoinedNumbers, LogBatch, OpenEmergency,
-        PatientStore as _, SqliteStore, Stated, With,
+        PatientStore as _, ReachMove, SqliteStore, Stated, With,
         conformance::{
             kit::{
                 HILL, Outbox, T0, WARD, deployment, group, jobs, join, ods, pair, register, subject, turn,
@@ -122,7 +122,26 @@ fn add(to: &mut Disclosures, stream: Stream, seqs: &Runs) {
     each.for_each(|(first, last)| to.perhaps(stream, PerhapsCause::UncleanStart, first, last));
 }
 
+/// Everything to this recipient may have been handed over up to a seq.
+async fn reached(store: &SqliteStore, upto: u64) {
+    let reaches = store.reaches(ods(WARD)).await.unwrap();
+    let reached = AppendGroup {
+        reaches: reaches
+            .into_iter()
+            .map(|reach| ReachMove { upto, ..reach })
+            .collect(),
+        ..group(Vec::new())
+    };
+    store.append(&reached).await.unwrap();
+}
+
+/// What is in doubt where everything may have gone.
 async fn found(store: &SqliteStore) -> Disclosures {
+    reached(store, u64::from(u32::MAX)).await;
+    found_within_reach(store).await
+}
+
+async fn found_within_reach(store: &SqliteStore) -> Disclosures {
     let mut all = Disclosures::default();
     let keep = async |some| {
         all.merge(some);
@@ -213,6 +232,47 @@ async fn of_an_agreement_what_was_withheld_is_not_in_doubt() {
 }
 
 #[tokio::test]
+async fn nothing_beyond_what_may_have_been_handed_over_is_in_doubt() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = made(dir.path()).await;
+    let (_, grant) = joined(&store).await;
+    assert_eq!(found_within_reach(&store).await, Disclosures::default());
+    reached(&store, 60).await;
+    let mut expected = Disclosures::default();
+    let catch_up = catch_up(&store, grant).await;
+    add(&mut expected, catch_up, &open_ones(1..=60, |_| true));
+    assert_eq!(found_within_reach(&store).await, expected);
+    // Of the job nothing was handed over before.
+    let from = AppendGroup {
+        reaches: vec![ReachMove {
+            grant,
+            job: catch_up.job,
+            from: 30,
+            upto: 0,
+        }],
+        ..group(Vec::new())
+    };
+    store.append(&from).await.unwrap();
+    let mut later = Disclosures::default();
+    add(&mut later, catch_up, &open_ones(31..=60, |_| true));
+    assert_eq!(found_within_reach(&store).await, later);
+    let from_the_start = AppendGroup {
+        reaches: vec![ReachMove {
+            grant,
+            job: catch_up.job,
+            from: 0,
+            upto: 0,
+        }],
+        ..group(Vec::new())
+    };
+    store.append(&from_the_start).await.unwrap();
+    reached(&store, 150).await;
+    add(&mut expected, catch_up, &open_ones(1..=100, |_| true));
+    add(&mut expected, live(grant), &open_ones(101..=150, |_| true));
+    assert_eq!(found_within_reach(&store).await, expected);
+}
+
+#[tokio::test]
 async fn what_may_have_gone_before_a_dissent_is_in_doubt_and_what_came_after_it_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let store = made(dir.path()).await;
@@ -253,6 +313,7 @@ async fn a_long_backlog_is_given_on_in_parts() {
         let group = group(batches(&mut outbox, &made));
         store.append(&group).await.unwrap();
     }
+    reached(&store, u64::from(u32::MAX)).await;
     let (mut parts, mut merged) = (Vec::new(), Disclosures::default());
     let keep = async |some: Disclosures| {
         parts.push(some.runs());

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     consent::{GrantId, Pair},
-    store::{AppendGroup, CatchUpMove, CursorMove, JobId, RecipientReceipt, Store},
+    store::{AppendGroup, CatchUpMove, CursorMove, JobId, ReachMove, RecipientReceipt, Store},
 };
 
 fn cursor_move(pair: Pair, grant: GrantId, seq: u64) -> AppendGroup {
@@ -117,6 +117,64 @@ pub(crate) async fn a_complete_catch_up_is_over<B: Backend>() {
     let withdrawal = part(store, pair(VALE, WARD)).await;
     store.append(&catch_up_move(withdrawal, 0, true)).await.unwrap();
     assert_eq!(jobs(store, WARD).await[0].id, withdrawal);
+}
+
+pub(crate) async fn a_reach_goes_forward_only<B: Backend>() {
+    let ours = pair(HILL, WARD);
+    let (backend, grant): (B, GrantId) = joined(ours).await;
+    let store = backend.store();
+    let theirs = join(store, pair(HILL, VALE)).await;
+    let (job, ..) = catch_up(store, WARD).await;
+    let reach_from = |from, job, upto| ReachMove {
+        grant,
+        job,
+        from,
+        upto,
+    };
+    let reach = |job, upto| reach_from(0, job, upto);
+    let streams = [None, Some(job)];
+    let reaches = streams.map(|job| reach(job, 0));
+    assert_eq!(store.reaches(ods(WARD)).await.unwrap(), reaches);
+    let of_others = store.reaches(ods(VALE)).await.unwrap();
+    assert!(
+        of_others
+            .iter()
+            .all(|reach| (reach.grant, reach.upto) == (theirs, 0))
+    );
+    for (live, behind, stands) in [
+        (10, 5, (10, 5)),
+        (9, 6, (10, 6)),
+        (70, 6, (70, 6)),
+        (0, 0, (70, 6)),
+    ] {
+        let moved = AppendGroup {
+            reaches: vec![
+                reach(None, live),
+                reach(Some(job), behind),
+                reach(Some(JobId(999)), 1_000),
+            ],
+            ..group(Vec::new())
+        };
+        store.append(&moved).await.unwrap();
+        let reaches = [reach(None, stands.0), reach(Some(job), stands.1)];
+        assert_eq!(store.reaches(ods(WARD)).await.unwrap(), reaches);
+    }
+    assert_eq!(store.reaches(ods(VALE)).await.unwrap(), of_others);
+    // A later subscription begins where it begins.
+    for from in [40, 7] {
+        let moved = AppendGroup {
+            reaches: vec![reach_from(from, Some(job), 3)],
+            ..group(Vec::new())
+        };
+        store.append(&moved).await.unwrap();
+        assert_eq!(
+            store.reaches(ods(WARD)).await.unwrap()[1],
+            reach_from(from, Some(job), 6)
+        );
+    }
+    let backend = backend.reopen().await;
+    let reaches = [reach(None, 70), reach_from(7, Some(job), 6)];
+    assert_eq!(backend.store().reaches(ods(WARD)).await.unwrap(), reaches);
 }
 
 pub(crate) async fn a_receipt_goes_forward_only<B: Backend>() {

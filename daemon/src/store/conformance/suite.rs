@@ -73,7 +73,7 @@ macro_rules! conformance_suite {
             }
             moves::{
                 a_cursor_goes_forward_only, a_cursor_of_another_grant_stays, a_catch_up_goes_forward_only,
-                a_complete_catch_up_is_over, a_receipt_goes_forward_only, many_moves_go_in_one_group,
+                a_complete_catch_up_is_over, a_reach_goes_forward_only, a_receipt_goes_forward_only, many_moves_go_in_one_group,
             }
             people::{
                 people_are_added_and_listed, a_role_is_changed, a_revoked_person_stays_so,

@@ -74,6 +74,16 @@ const RECEIVE_RECONCILES: &str = "
     WHERE job.id = m.id AND job.kind IN ('patient', 'changes') AND job.state = 'due'
       AND job.through <= m.through";
 
+const MOVE_REACHES: &str = "
+    UPDATE sharing_grant SET reach = m.upto
+    FROM (SELECT value ->> 0 AS id, value ->> 1 AS upto FROM json_each(?1)) AS m
+    WHERE sharing_grant.id = m.id AND sharing_grant.reach < m.upto";
+
+const MOVE_REACHES_OF_JOBS: &str = "
+    UPDATE job SET reach_from = m.begin, reach = max(job.reach, m.upto)
+    FROM (SELECT value ->> 0 AS id, value ->> 1 AS upto, value ->> 2 AS begin FROM json_each(?1)) AS m
+    WHERE job.id = m.id";
+
 const MOVE_RECEIPTS: &str = "
     UPDATE inbox SET receipted_session = m.session, receipted = m.durable
     FROM (
@@ -95,12 +105,14 @@ const RECEIVE_WITHDRAWALS: &str = "
 
 /// For the test that looks at their plans.
 #[cfg(test)]
-pub(super) const MOVES: [&str; 7] = [
+pub(super) const MOVES: [&str; 9] = [
     MOVE_HEADS,
     MOVE_CURSORS,
     MOVE_CATCH_UPS,
     END_CATCH_UPS,
     RECEIVE_RECONCILES,
+    MOVE_REACHES,
+    MOVE_REACHES_OF_JOBS,
     MOVE_RECEIPTS,
     RECEIVE_WITHDRAWALS,
 ];
@@ -145,6 +157,8 @@ async fn keep(
         (MOVE_CATCH_UPS, &moves.catch_ups.text),
         (END_CATCH_UPS, moves.ending()),
         (RECEIVE_RECONCILES, moves.ending()),
+        (MOVE_REACHES, &moves.reaches.text),
+        (MOVE_REACHES_OF_JOBS, &moves.job_reaches.text),
         (MOVE_RECEIPTS, &moves.receipts.text),
         (RECEIVE_WITHDRAWALS, &moves.received.text),
     ];
@@ -236,6 +250,8 @@ struct Moves {
     cursors: Rows,
     catch_ups: Rows,
     ends_catch_up: bool,
+    reaches: Rows,
+    job_reaches: Rows,
     receipts: Rows,
     received: Rows,
 }
@@ -244,6 +260,7 @@ impl Moves {
     fn of(group: &AppendGroup) -> Result<Self, StoreError> {
         let (mut cursors, mut catch_ups) = (Rows::default(), Rows::default());
         let (mut receipts, mut received) = (Rows::default(), Rows::default());
+        let (mut reaches, mut job_reaches) = (Rows::default(), Rows::default());
         // Codes, hexadecimal digits and numbers need no quoting. Writing to a String cannot fail.
         for m in &group.cursors {
             let (grant, seq, pair) = (int(m.grant.0)?, int(m.seq)?, m.pair);
@@ -258,6 +275,13 @@ impl Moves {
             let (job, through, complete) = (int(m.job.0)?, int(m.through)?, u8::from(m.complete));
             let _ = write!(catch_ups.next(), "[{job},{through},{complete}]");
         }
+        for m in &group.reaches {
+            let (rows, id) = match m.job {
+                Some(job) => (&mut job_reaches, int(job.0)?),
+                None => (&mut reaches, int(m.grant.0)?),
+            };
+            let _ = write!(rows.next(), "[{id},{},{}]", int(m.upto)?, int(m.from)?);
+        }
         for m in &group.receipts {
             let (session, durable) = (int(m.session)?, int(m.durable)?);
             let _ = write!(receipts.next(), r#"["{}",{session},{durable}]"#, m.recipient);
@@ -271,6 +295,8 @@ impl Moves {
             cursors: cursors.finish(),
             catch_ups: catch_ups.finish(),
             ends_catch_up: group.catch_ups.iter().any(|m| m.complete),
+            reaches: reaches.finish(),
+            job_reaches: job_reaches.finish(),
             receipts: receipts.finish(),
             received: received.finish(),
         })
@@ -290,6 +316,8 @@ impl Moves {
             &self.heads,
             &self.cursors,
             &self.catch_ups,
+            &self.reaches,
+            &self.job_reaches,
             &self.receipts,
             &self.received,
         ];

@@ -15,8 +15,8 @@ use crate::{
     store::{
         AgreementRow, AppendGroup, Certificate, ConfirmWithdrawal, CurrentRecord, DeadLetterRow, Deployment,
         HalfChange, HalfOutcome, Head, Hello, IssuedToken, Job, JobId, LogRow, NewPerson, NewToken, NewUnit,
-        Of, PairState, PersonRow, RecordVersion, Role, Store, StoreError, SubjectCount, Subscription,
-        TokenHash, UnitChange, UnitRow, UnitState, UnitStateOutcome, With, WordOutcome,
+        Of, PairState, PersonRow, ReachMove, RecordVersion, Role, Store, StoreError, SubjectCount,
+        Subscription, TokenHash, UnitChange, UnitRow, UnitState, UnitStateOutcome, With, WordOutcome,
     },
 };
 
@@ -285,6 +285,10 @@ impl Store for SqliteStore {
 
     async fn recipient_jobs(&self, recipient: OdsCode) -> Result<(Vec<PairState>, Vec<Job>), StoreError> {
         subscriptions::pairs_and_jobs(&self.main, recipient).await
+    }
+
+    async fn reaches(&self, recipient: OdsCode) -> Result<Vec<ReachMove>, StoreError> {
+        subscriptions::reaches(&self.main, recipient).await
     }
 
     async fn unconfirmed(&self, recipient: OdsCode, job: JobId) -> Result<Option<Job>, StoreError> {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     consent::GrantId,
-    store::{Hello, Job, PairState, StoreError, Subscription},
+    store::{Hello, Job, JobId, PairState, ReachMove, StoreError, Subscription},
 };
 
 /// What is known of a recipient's inbox.
@@ -173,6 +173,27 @@ pub(super) async fn pairs_and_jobs(
 ) -> Result<(Vec<PairState>, Vec<Job>), StoreError> {
     let mut read = main.read().await?;
     owed(&mut read, recipient).await
+}
+
+/// How far each stream to a recipient was handed over at most.
+pub(super) async fn reaches(main: &Database, recipient: OdsCode) -> Result<Vec<ReachMove>, StoreError> {
+    let sql = "SELECT id AS grant_id, 0 AS job, 0 AS reach_from, reach FROM sharing_grant WHERE recipient = ?1 AND ended_at IS NULL
+               UNION ALL
+               SELECT grant_id, id, reach_from, reach FROM job WHERE recipient = ?1 AND state = 'due' AND state <> 'confirmed'";
+    let rows = sqlx::query(sql)
+        .bind(recipient.as_str())
+        .fetch_all(main.readers())
+        .await
+        .map_err(fault)?;
+    let each = rows.iter().map(|row| {
+        Ok(ReachMove {
+            grant: GrantId(row.count("grant_id")?),
+            job: Some(JobId(row.count("job")?)).filter(|job| job.0 > 0),
+            from: row.count("reach_from")?,
+            upto: row.count("reach")?,
+        })
+    });
+    each.collect()
 }
 
 async fn owed(

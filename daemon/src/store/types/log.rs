@@ -40,6 +40,8 @@ pub struct AppendGroup {
     pub receipts: Vec<RecipientReceipt>,
     /// Withdrawals that the recipients' inboxes hold now.
     pub withdrawals_received: Vec<WithdrawalReceipt>,
+    /// At most one a stream.
+    pub reaches: Vec<ReachMove>,
     /// What the units' statements among the batches change, in their order.
     pub stated: Vec<Stated>,
     /// What follows from that, and what is entered beside it.
@@ -68,6 +70,20 @@ pub struct CatchUpMove {
     pub through: u64,
     /// Whether the recipient has the end marker.
     pub complete: bool,
+}
+
+/// A stream may be handed over up to a seq from the commit on; that never goes back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReachMove {
+    /// Under which grant.
+    pub grant: GrantId,
+    /// The job; `None`: the grant's live feed.
+    pub job: Option<JobId>,
+    /// Nothing up to this seq was handed over of a job since what was in doubt of it was last entered; 0 of a live feed,
+    /// of which its cursor says it.
+    pub from: u64,
+    /// Nothing beyond this seq was handed over.
+    pub upto: u64,
 }
 
 /// What a recipient's inbox has made durable.

@@ -30,8 +30,8 @@ pub use deployment::Deployment;
 pub use emergencies::{EmergencyRow, OpenEmergency};
 pub use index_sums::{IndexSums, SUMMED_ENTRIES};
 pub use log::{
-    AppendGroup, CatchUpMove, CurrentRecord, CursorMove, Head, LogBatch, LogRow, Of, RecipientReceipt,
-    RecordVersion, SubjectCount, WithdrawalReceipt, is_erased,
+    AppendGroup, CatchUpMove, CurrentRecord, CursorMove, Head, LogBatch, LogRow, Of, ReachMove,
+    RecipientReceipt, RecordVersion, SubjectCount, WithdrawalReceipt, is_erased,
 };
 pub use patients::{
     ClaimChange, ClaimRow, Erased, FactsRow, JoinedNumbers, Stated, WordChange, WordOutcome, WordRow,
