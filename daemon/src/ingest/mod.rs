@@ -9,6 +9,7 @@ mod committer_tests;
 mod compare;
 mod heads;
 mod moves;
+mod open_statements;
 mod projector;
 mod rate;
 mod session;
@@ -27,7 +28,7 @@ pub use moves::Moves;
 pub use projector::{Caseloads, Projecting, Projector, ProjectorTask, Run, projector, read_row};
 pub use rate::{Rate, RateLimit};
 pub use session::{HelloRefused, Notice, OutboxHello, Progress, Publishers, Session, SessionEnd, Welcome};
-pub use statements::{BadStatement, Prepared, Statements, Stating};
+pub use statements::{BadStatement, Prepared, Settling, Statements, Stating};
 pub use tail::{Tail, Tails};
 
 #[cfg(test)]
