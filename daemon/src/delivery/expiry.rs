@@ -57,8 +57,7 @@ impl Inner {
 
     /// Ends what has run out, in a change's turn. What was in flight is waited for, or cut, behind it: nobody
     /// asked for an answer.
-    pub(super) async fn expire(self: &Arc<Self>, _turn: &Turn) -> Result<(), StoreError> {
-        let now = self.clock.now_ms();
+    pub(super) async fn expire(self: &Arc<Self>, _turn: &Turn, now: i64) -> Result<(), StoreError> {
         let before = self.fence.book();
         if !runs_out(&before, now) {
             return Ok(());

@@ -1,5 +1,7 @@
 //! How amendments and consent changes reach recipients.
 
+#[cfg(test)]
+mod access_ends_tests;
 mod acts;
 mod candidate;
 mod caseloads;

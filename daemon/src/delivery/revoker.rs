@@ -81,14 +81,6 @@ pub trait Revoker: Send + Sync + 'static {
     /// ended with it. One that has ended already asks again.
     async fn end_access(&self, end: EndAccess, audit: Vec<NewEntry>) -> Result<InForce, StoreError>;
 
-    /// Ends emergency accesses before their time, with the same wait. One that has ended already asks again.
-    /// Those whose time is over end by themselves.
-    async fn end_emergencies(
-        &self,
-        grants: Vec<GrantId>,
-        audit: Vec<NewEntry>,
-    ) -> Result<InForce, StoreError>;
-
     /// A unit was registered, and is committed: the gate may know of it.
     fn registered(&self, ods: OdsCode);
 
