@@ -102,6 +102,7 @@ impl Inner {
         ended: &[HalfOutcome],
         go_on: &[EmergencyRow],
     ) -> InForce {
+        self.fence.counters.ended(ended);
         let mut which: Vec<Which> = ended.iter().flat_map(ended_by).collect();
         // One that has ended already asks again.
         let is_new = |grant: &GrantId| {

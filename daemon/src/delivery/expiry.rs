@@ -72,6 +72,7 @@ impl Inner {
                 return Err(error);
             }
         };
+        self.fence.counters.ended(&ended);
         let which: Vec<Which> = ended.iter().flat_map(ended_by).collect();
         let flights = self.fence.swap(|book| with_outcomes(book, &ended), &which);
         self.fence

@@ -9,6 +9,8 @@ mod changes;
 mod connection;
 mod consequences;
 mod counters;
+#[cfg(test)]
+mod counts_tests;
 mod doubt;
 mod drain;
 mod emergency_acts;

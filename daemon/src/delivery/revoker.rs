@@ -173,6 +173,6 @@ pub struct PairCounts {
     /// Amendments handed over.
     pub forwarded: u64,
     /// Amendments not handed over, by reason. Without a grant all that the source recorded since the last one is
-    /// among them (where the daemon has not seen one: its whole stream), for the reason that the gate gives.
+    /// among them (where there never was one: its whole stream), for the reason that the gate gives.
     pub withheld: Vec<(Reason, u64)>,
 }

@@ -94,6 +94,11 @@ impl Delivery {
             let of_agreements = pairs.iter().filter(|p| p.patient.is_none());
             of_agreements.for_each(|p| fence.counters.of(p.pair).cursor(p.cursor));
         }
+        // Grants that ended before this process began: what came since is what is withheld.
+        let ended = store.agreements(None).await?;
+        for row in ended.iter().filter(|row| row.ended_at_seq > 0) {
+            fence.counters.of(row.pair).decided(row.ended_at_seq);
+        }
         let inner = Inner {
             order: Order::new(Arc::clone(&fence)),
             sources: Sources {
