@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use handfast_proto::merkle::PublicKey;
 
 use crate::{
-    audit::{check_index, check_log},
+    audit::{check_index, check_log, check_stretches},
     random::OsRandom,
     state_dir::{StateDir, read},
     store::{SqliteStore, Store as _},
@@ -26,7 +26,10 @@ pub async fn check_audit(state_dir: &Path, public_key: Option<&Path>) -> anyhow:
     let store = SqliteStore::open(dir.root()).await.context("open the store")?;
     let deployment = store.deployment().await.context("read the deployment")?;
     let checked = check_log(&store, &key, &deployment.trust_domain).await;
-    let found_by = check_index(&store).await;
+    let mut found_by = check_index(&store).await;
+    if found_by.is_ok() {
+        found_by = check_stretches(&store).await;
+    }
     store.close().await;
     // An entry that was changed is found by something else too: the entry is named.
     match checked.and_then(|found| found_by.map(|()| found)) {

@@ -11,7 +11,7 @@ use std::collections::{HashMap, VecDeque};
 
 use handfast_proto::{
     audit::{Runs, check_values, decode_leaf, kind_of},
-    ids::NhsNumber,
+    ids::{NhsNumber, OdsCode},
     merkle::{Frontier, Node, PublicKey, SignedHead, TreeHash, leaf_hash},
     v1::{AuditField, AuditLeaf, AuditPersonal, AuditValue, audit_leaf::Event},
 };
@@ -60,6 +60,19 @@ pub enum CheckError {
     )]
     Index {
         /// The first that may be meant.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
+    /// What amendments about a patient are found by is not what the log says.
+    #[error(
+        "whom the amendments from {from} to {to} of {unit}'s stream are about is not what the log says where they \
+         are found by it: take records.db away while the daemon is stopped, and it is made anew"
+    )]
+    Stretch {
+        /// Whose stream.
+        unit: OdsCode,
+        /// The first seq.
         from: u64,
         /// The last.
         to: u64,

@@ -3,6 +3,7 @@
 mod actor;
 mod check;
 mod check_index;
+mod check_stretches;
 mod collected;
 pub mod events;
 mod index;
@@ -25,6 +26,7 @@ mod wire;
 pub use actor::Actor;
 pub use check::{CheckError, Checked, check_log};
 pub use check_index::check_index;
+pub use check_stretches::check_stretches;
 pub use collected::{Disclosures, Stream};
 pub use index::AuditIndex;
 pub use key_file::{new_audit_key, read_audit_key};

@@ -13,7 +13,7 @@ use super::{
     state::Delivery,
 };
 use crate::{
-    consent::{Book, GrantId, Pair, Policy, Standing},
+    consent::{Book, Pair, Policy, Standing},
     store::{
         AccessId, ClaimChange, EmergencyRow, EndAccess, HalfChange, NewEntry, OpenEmergency, OpenedSource,
         StoreError, UnitChange, WordChange,
@@ -85,15 +85,6 @@ impl Revoker for Delivery {
     async fn end_access(&self, end: EndAccess, audit: Vec<NewEntry>) -> Result<InForce, StoreError> {
         let inner = Arc::clone(&self.inner);
         to_the_end(async move { inner.end_access(end, audit).await }).await
-    }
-
-    async fn end_emergencies(
-        &self,
-        grants: Vec<GrantId>,
-        audit: Vec<NewEntry>,
-    ) -> Result<InForce, StoreError> {
-        let inner = Arc::clone(&self.inner);
-        to_the_end(async move { inner.end_emergencies(grants, audit).await }).await
     }
 
     fn registered(&self, ods: OdsCode) {

@@ -1,7 +1,8 @@
 //! What each pair has forwarded and withheld since the daemon started, for people.
 //!
-//! Invariant: of an amendment that is withheld the first decision counts, once: what is looked at again after
-//! a break, and what a job passes over, does not.
+//! Invariants: of an amendment that is withheld the first decision counts, once: what is looked at again after
+//! a break, and what a job passes over, does not; what came while a grant was in force does not count as withheld
+//! because it ended since, whichever process saw that.
 
 use std::{
     collections::HashMap,
@@ -13,7 +14,10 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::consent::{Pair, Reason};
+use crate::{
+    consent::{Pair, Reason},
+    store::HalfOutcome,
+};
 
 /// One pair's counts.
 #[derive(Debug)]
@@ -81,7 +85,7 @@ impl PairCounters {
         )
     }
 
-    /// The reasons, once a grant has ended, or where there was none: all that came since, up to `head`, is withheld
+    /// The reasons, once a grant has ended, or where there never was one: all that came since, up to `head`, is withheld
     /// for one reason.
     pub(super) fn without_grant(&self, reason: Reason, head: u64) -> Vec<(Reason, u64)> {
         let (_, cursor, mut withheld) = self.read();
@@ -103,6 +107,15 @@ pub(super) struct Counters {
 impl Counters {
     pub(super) fn of(&self, pair: Pair) -> Arc<PairCounters> {
         Arc::clone(self.pairs.lock().entry(pair).or_default())
+    }
+
+    /// Agreements' grants have ended.
+    pub(super) fn ended<'o>(&self, outcomes: impl IntoIterator<Item = &'o HalfOutcome>) {
+        for outcome in outcomes {
+            if let Some((_, cursor)) = outcome.ended {
+                self.of(outcome.agreement.pair).decided(cursor);
+            }
+        }
     }
 
     pub(super) fn all(&self) -> Vec<(Pair, Arc<PairCounters>)> {

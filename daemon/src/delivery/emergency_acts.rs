@@ -40,30 +40,6 @@ impl Inner {
         Ok(opened)
     }
 
-    /// Ends emergency accesses. Not cancellation-safe: runs in a task of its own.
-    pub(super) async fn end_emergencies(
-        self: Arc<Self>,
-        grants: Vec<GrantId>,
-        audit: Vec<NewEntry>,
-    ) -> Result<InForce, StoreError> {
-        let turn = self.begin().await?;
-        let (book, now) = (self.fence.book(), self.clock.now_ms());
-        let meant = book.emergencies().filter(|(grant, _)| grants.contains(grant));
-        let pairs: Vec<Pair> = meant.map(|(_, emergency)| emergency.pair).collect();
-        // Whoever ends them enters that they did.
-        let with = With::audit(audit).and(self.pairs_end(now).entered(grants.clone()));
-        let ended = match self.store.end_emergencies(&grants, now, &with).await {
-            Ok(ended) => ended,
-            Err(error) => {
-                if matches!(error, StoreError::Failed(_)) {
-                    self.is_unsure(pairs);
-                }
-                return Err(error);
-            }
-        };
-        Ok(self.settle_accesses(turn, &grants, &ended, &[]).await)
-    }
-
     /// Has grants that are open carry an access. Not cancellation-safe: runs in a task of its own.
     pub(super) async fn carry_access(
         self: Arc<Self>,
@@ -93,11 +69,9 @@ impl Inner {
         end: EndAccess,
         audit: Vec<NewEntry>,
     ) -> Result<InForce, StoreError> {
-        let turn = self.begin().await?;
-        let end = EndAccess {
-            at: self.clock.now_ms(),
-            ..end
-        };
+        // What else is over at that moment has ended, and is entered, before it.
+        let (turn, at) = self.begin_at().await?;
+        let end = EndAccess { at, ..end };
         let ended = match self.store.end_access(&end, &With::audit(audit)).await {
             Ok(ended) => ended,
             Err(error) => {
@@ -128,6 +102,7 @@ impl Inner {
         ended: &[HalfOutcome],
         go_on: &[EmergencyRow],
     ) -> InForce {
+        self.fence.counters.ended(ended);
         let mut which: Vec<Which> = ended.iter().flat_map(ended_by).collect();
         // One that has ended already asks again.
         let is_new = |grant: &GrantId| {

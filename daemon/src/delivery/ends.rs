@@ -44,8 +44,6 @@ pub(super) struct PairsEnd {
     before: Arc<Book>,
     /// Why agreements' grants end; `None`: as their halves say.
     why: Option<GrantEnd>,
-    /// Emergency accesses of which the end is entered already.
-    entered: Vec<GrantId>,
     due: BTreeSet<Due>,
 }
 
@@ -67,7 +65,6 @@ impl Inner {
             at,
             before: self.fence.book(),
             why: None,
-            entered: Vec::new(),
             due: BTreeSet::new(),
         }
     }
@@ -96,11 +93,6 @@ impl PairsEnd {
     pub(super) fn because(self, why: GrantEnd) -> Self {
         let why = Some(why);
         Self { why, ..self }
-    }
-
-    /// The ends of these emergency accesses are entered already.
-    pub(super) fn entered(self, entered: Vec<GrantId>) -> Self {
-        Self { entered, ..self }
     }
 
     /// What is due under grants that go on.
@@ -139,7 +131,7 @@ impl PairsEnd {
             writer.enter(&GrantEnded { pair, grant, end })?;
         }
         let emergencies = outcome.emergencies_ended.iter().map(|(grant, _)| *grant);
-        for grant in emergencies.filter(|grant| !self.entered.contains(grant)) {
+        for grant in emergencies {
             let known = self
                 .before
                 .of_pair(pair)

@@ -8,9 +8,11 @@ use std::{sync::Arc, time::Duration};
 
 use handfast_proto::{
     audit::{decode_leaf, units_of},
+    emergency::Ground,
     ids::{NhsNumber, OdsCode},
     v1::{
-        AuditLeaf, Category, ConsentManner, GrantEnd, PatientWordValue, WithdrawalEvent, audit_leaf::Event,
+        AuditLeaf, Category, ConsentManner, GrantEnd, PatientWordValue, ScrAlertReason, ScrAlertType,
+        WithdrawalEvent, audit_leaf::Event,
     },
 };
 
@@ -19,11 +21,11 @@ use crate::{
     consent::{CategorySet, GrantId, Pair, Policy, Side},
     delivery::{
         Delivery, Revoker as _,
-        walk::{data_path, make_deployment},
+        walk::{clinician, data_path, make_deployment},
     },
     store::{
-        AuditStore as _, ClaimChange, HalfChange, HalfScope, OpenEmergency, SqliteStore, UnitChange,
-        UnitState, WordChange,
+        AccessStore as _, AuditStore as _, ClaimChange, EndAccess, HalfChange, HalfScope, NewAccess,
+        OpenEmergency, OpenedSource, SqliteStore, UnitChange, UnitState, With, WordChange,
     },
 };
 
@@ -188,11 +190,30 @@ async fn an_emergency_access_ends_with_the_half_that_it_rests_on() {
 #[tokio::test]
 async fn an_emergency_access_that_somebody_ends_is_theirs_to_enter() {
     let rig = rig().await;
-    let grant = rig.open(NOW + 1_000_000).await;
-    rig.delivery
-        .end_emergencies(vec![grant], Vec::new())
-        .await
-        .unwrap();
+    let until = NOW + 1_000_000;
+    let (source, grant) = (ods(2), rig.open(until).await);
+    let access = NewAccess {
+        recipient: ods(1),
+        person: clinician(ods(1)),
+        patient: patient(),
+        sources: vec![source],
+        ground: Ground::new(ScrAlertType::Access, ScrAlertReason::AccessEmergency).unwrap(),
+        note: "a test's".to_owned(),
+        at: NOW,
+        until,
+    };
+    let id = rig.store.add_access(&access, &With::nothing()).await.unwrap();
+    let carried = vec![OpenedSource { source, grant }];
+    rig.delivery.carry_access(id, carried, Vec::new()).await.unwrap();
+    let end = EndAccess {
+        id,
+        sources: vec![source],
+        by: "a test".to_owned(),
+        unit: ods(1),
+        at: NOW,
+    };
+    rig.delivery.end_access(end, Vec::new()).await.unwrap();
+    assert!(rig.delivery.book().emergencies().next().is_none());
     assert_eq!(rig.ended().await, Vec::<String>::new());
 }
 

@@ -57,8 +57,7 @@ impl Inner {
 
     /// Ends what has run out, in a change's turn. What was in flight is waited for, or cut, behind it: nobody
     /// asked for an answer.
-    pub(super) async fn expire(self: &Arc<Self>, _turn: &Turn) -> Result<(), StoreError> {
-        let now = self.clock.now_ms();
+    pub(super) async fn expire(self: &Arc<Self>, _turn: &Turn, now: i64) -> Result<(), StoreError> {
         let before = self.fence.book();
         if !runs_out(&before, now) {
             return Ok(());
@@ -73,6 +72,7 @@ impl Inner {
                 return Err(error);
             }
         };
+        self.fence.counters.ended(&ended);
         let which: Vec<Which> = ended.iter().flat_map(ended_by).collect();
         let flights = self.fence.swap(|book| with_outcomes(book, &ended), &which);
         self.fence

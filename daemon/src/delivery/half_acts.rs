@@ -68,6 +68,7 @@ impl Inner {
     fn swap_half(&self, outcome: &HalfOutcome, follows: &Consequences, narrowed: bool) -> Vec<InFlight> {
         let pair = outcome.agreement.pair;
         let mut which = ended_by(outcome);
+        self.fence.counters.ended([outcome]);
         // Also where nothing ended: whoever asks again learns of what is in flight still.
         if narrowed || which.is_empty() && !(outcome.agreement.share_out.on && outcome.agreement.share_in.on)
         {

@@ -1,5 +1,7 @@
 //! How amendments and consent changes reach recipients.
 
+#[cfg(test)]
+mod access_ends_tests;
 mod acts;
 mod candidate;
 mod caseloads;
@@ -7,6 +9,8 @@ mod changes;
 mod connection;
 mod consequences;
 mod counters;
+#[cfg(test)]
+mod counts_tests;
 mod doubt;
 mod drain;
 mod emergency_acts;

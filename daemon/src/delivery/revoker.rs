@@ -81,14 +81,6 @@ pub trait Revoker: Send + Sync + 'static {
     /// ended with it. One that has ended already asks again.
     async fn end_access(&self, end: EndAccess, audit: Vec<NewEntry>) -> Result<InForce, StoreError>;
 
-    /// Ends emergency accesses before their time, with the same wait. One that has ended already asks again.
-    /// Those whose time is over end by themselves.
-    async fn end_emergencies(
-        &self,
-        grants: Vec<GrantId>,
-        audit: Vec<NewEntry>,
-    ) -> Result<InForce, StoreError>;
-
     /// A unit was registered, and is committed: the gate may know of it.
     fn registered(&self, ods: OdsCode);
 
@@ -181,6 +173,6 @@ pub struct PairCounts {
     /// Amendments handed over.
     pub forwarded: u64,
     /// Amendments not handed over, by reason. Without a grant all that the source recorded since the last one is
-    /// among them (where the daemon has not seen one: its whole stream), for the reason that the gate gives.
+    /// among them (where there never was one: its whole stream), for the reason that the gate gives.
     pub withheld: Vec<(Reason, u64)>,
 }

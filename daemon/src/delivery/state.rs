@@ -94,6 +94,11 @@ impl Delivery {
             let of_agreements = pairs.iter().filter(|p| p.patient.is_none());
             of_agreements.for_each(|p| fence.counters.of(p.pair).cursor(p.cursor));
         }
+        // Grants that ended before this process began: what came since is what is withheld.
+        let ended = store.agreements(None).await?;
+        for row in ended.iter().filter(|row| row.ended_at_seq > 0) {
+            fence.counters.of(row.pair).decided(row.ended_at_seq);
+        }
         let inner = Inner {
             order: Order::new(Arc::clone(&fence)),
             sources: Sources {
@@ -134,10 +139,16 @@ impl Inner {
     /// Waits for a change's turn, with a book that is what the store has, and nothing in it that has run out.
     /// Cancellation-safe only before it is this one's turn.
     pub(super) async fn begin(self: &Arc<Self>) -> Result<Turn, StoreError> {
+        Ok(self.begin_at().await?.0)
+    }
+
+    /// The same, with the moment at which nothing else in the book has run out.
+    pub(super) async fn begin_at(self: &Arc<Self>) -> Result<(Turn, i64), StoreError> {
         let turn = self.order.turn().await;
         self.be_sure().await?;
-        self.expire(&turn).await?;
-        Ok(turn)
+        let now = self.clock.now_ms();
+        self.expire(&turn, now).await?;
+        Ok((turn, now))
     }
 
     /// It is not known whether a change was kept: what it was to end goes no more, and the book is read again

@@ -7,7 +7,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
-use futures::{FutureExt as _, future::BoxFuture};
+use futures::FutureExt as _;
 use handfast_proto::{
     ids::{Holder, NhsNumber, OdsCode},
     statement::{Statement, WordSide},
@@ -15,6 +15,7 @@ use handfast_proto::{
 
 use super::{
     consequences::Consequences,
+    drain::InFlight,
     order::Turn,
     patient_acts::{of_words, standing, with_words},
     state::{Delivery, Inner},
@@ -25,7 +26,7 @@ use crate::{
         events::{NumbersJoined, Viewed, WordRecorded},
     },
     consent::{Book, Pair, Side},
-    ingest::{Prepared, Statements, Stating},
+    ingest::{Prepared, Settling, Statements, Stating},
     store::{JoinedNumbers, NewEntry, Stated, StoreError, With, WordChange, WordOutcome},
 };
 
@@ -78,7 +79,7 @@ impl Prepared for Ready {
         self.with.clone()
     }
 
-    fn committed(self: Box<Self>, words: &[WordOutcome]) -> BoxFuture<'static, bool> {
+    fn committed(self: Box<Self>, words: &[WordOutcome]) -> Settling {
         let Self {
             inner,
             turn,
@@ -97,7 +98,11 @@ impl Prepared for Ready {
         }
         drop(turn);
         inner.fence.refresh(follows.recipients());
-        async move { inner.fence.drain(&flights).await.pending }.boxed()
+        let flights: Arc<[InFlight]> = flights.into();
+        Box::new(move || {
+            let (inner, flights) = (Arc::clone(&inner), Arc::clone(&flights));
+            async move { inner.fence.drain(&flights).await.pending }.boxed()
+        })
     }
 
     fn failed(self: Box<Self>, error: &StoreError) {

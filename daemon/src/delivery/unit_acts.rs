@@ -55,6 +55,7 @@ impl Inner {
         if state != UnitState::Enrolled {
             which.push(Which::Unit(ods));
         }
+        self.fence.counters.ended(&outcome.pairs);
         let now = standing(outcome.unit.state);
         let next = |book: &Book| {
             let next = book.with_unit(ods, now);

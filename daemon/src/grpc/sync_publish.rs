@@ -115,6 +115,7 @@ impl PublishStream {
             head_seq: welcome.head.seq,
             head_chain: chain.into(),
             accepted: welcome.accepted,
+            in_force_seq: welcome.in_force_seq,
         };
         self.respond(publish_response::Message::Welcome(message)).await?;
         if welcome.accepted {

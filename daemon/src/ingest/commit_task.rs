@@ -9,7 +9,6 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use futures::future::BoxFuture;
 use handfast_proto::{amendment::Batch, ids::OdsCode};
 use tokio::{
     sync::{Notify, mpsc},
@@ -20,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     committer::{Incoming, Shared},
     moves::Moves,
-    session::{Notice, SessionEnd},
-    statements::{Prepared, Statements, Stating},
+    session::{Session, SessionEnd},
+    statements::{Prepared, Settling, Statements, Stating},
 };
 use crate::{
     audit::Scribe,
@@ -40,6 +39,11 @@ const MAX_GROUP_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long the committer rests after a failed commit.
 const REST_AFTER_FAILURE: Duration = Duration::from_millis(250);
+
+/// How often it is asked whether what statements ended is settled, and how long after one answer the next: a connection
+/// that was cut is gone long before.
+const MAX_ASKED: u32 = 120;
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The task that commits.
 pub struct CommitterTask {
@@ -152,6 +156,9 @@ impl CommitterTask {
                 if let Some(prepared) = prepared {
                     prepared.failed(&error);
                 }
+                if matches!(error, StoreError::Failed(_)) {
+                    come_into_force(&taken).for_each(|(session, seq)| session.statements().is_unsure(seq));
+                }
                 self.not_committed(&taken, moves, &error).await;
             }
         }
@@ -217,12 +224,7 @@ impl CommitterTask {
         (taken, heads)
     }
 
-    fn committed(
-        &self,
-        taken: Vec<Incoming>,
-        heads: HashMap<OdsCode, Head>,
-        in_force: Option<BoxFuture<'static, bool>>,
-    ) {
+    fn committed(&self, taken: Vec<Incoming>, heads: HashMap<OdsCode, Head>, in_force: Option<Settling>) {
         let mut by_source: HashMap<OdsCode, Vec<Arc<Batch>>> = HashMap::with_capacity(heads.len());
         for item in &taken {
             by_source
@@ -230,6 +232,7 @@ impl CommitterTask {
                 .or_default()
                 .push(Arc::clone(&item.batch.batch));
         }
+        come_into_force(&taken).for_each(|(session, seq)| session.statements().committed(seq));
         self.shared.heads.advance(heads);
         for (source, batches) in by_source {
             self.shared.tails.of(source).push(batches);
@@ -269,13 +272,29 @@ impl CommitterTask {
     }
 }
 
-/// Tells those who stated something that it is in force. Bounded by the places that the statements hold.
-async fn tell(taken: Vec<Incoming>, in_force: BoxFuture<'static, bool>) {
-    let of_statements = taken.into_iter().filter_map(|i| Some((i.session, i.stating?)));
-    let of_statements: Vec<_> = of_statements.collect();
-    let pending = in_force.await;
-    for (session, stating) in of_statements.iter().filter(|(_, s)| s.0.comes_into_force()) {
-        let seq = stating.0.seq;
-        session.tell(Notice::InForce { seq, pending }).await;
+/// The statements of a group whose senders are told when they are in force.
+fn come_into_force(taken: &[Incoming]) -> impl Iterator<Item = (&Session, u64)> {
+    let of_statements = taken
+        .iter()
+        .filter_map(|i| Some((&*i.session, i.stating.as_ref()?)));
+    let told = of_statements.filter(|(_, stating)| stating.0.comes_into_force());
+    told.map(|(session, stating)| (session, stating.0.seq))
+}
+
+/// Tells those who stated something that it is in force. Bounded by the places that the statements hold until then.
+async fn tell(taken: Vec<Incoming>, settling: Settling) {
+    let taken: Vec<Incoming> = taken.into_iter().filter(|i| i.stating.is_some()).collect();
+    for _ in 0..MAX_ASKED {
+        let pending = settling().await;
+        for (session, seq) in come_into_force(&taken) {
+            session.statements().tell(seq, pending).await;
+        }
+        if !pending {
+            return;
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
     }
+    tracing::error!(
+        "what statements ended may be in flight still; their agents are told so until the daemon restarts"
+    );
 }

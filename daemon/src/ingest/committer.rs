@@ -99,7 +99,10 @@ impl Committer {
     /// Cancellation-safe: dropped before it returns, the batch was not queued.
     pub async fn offer(&self, session: &Arc<Session>, batch: LogBatch) -> Result<(), NotOffered> {
         let stating = match Stating::of(batch.source, &batch.batch)? {
-            Some(stating) => Some(Box::new((stating, session.statement().await.ok_or(Stopped)?))),
+            Some(stating) => Some(Box::new((
+                stating,
+                session.statements().place().await.ok_or(Stopped)?,
+            ))),
             None => None,
         };
         let weight = batch.batch.weight().clamp(1, MAX_UNCOMMITTED_BYTES);

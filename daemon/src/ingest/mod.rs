@@ -9,6 +9,7 @@ mod committer_tests;
 mod compare;
 mod heads;
 mod moves;
+mod open_statements;
 mod projector;
 mod rate;
 mod reach;
@@ -29,7 +30,7 @@ pub use projector::{Caseloads, Projecting, Projector, ProjectorTask, Run, projec
 pub use rate::{Rate, RateLimit};
 pub use reach::Reach;
 pub use session::{HelloRefused, Notice, OutboxHello, Progress, Publishers, Session, SessionEnd, Welcome};
-pub use statements::{BadStatement, Prepared, Statements, Stating};
+pub use statements::{BadStatement, Prepared, Settling, Statements, Stating};
 pub use tail::{Tail, Tails};
 
 #[cfg(test)]

@@ -16,15 +16,13 @@ use handfast_proto::{
     ids::{OdsCode, RecordId, StoreId},
 };
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
+use super::open_statements::OpenStatements;
 use crate::store::Head;
 
 /// Bytes of batches that one session may have on their way into the log.
 pub(super) const MAX_UNCOMMITTED_BYTES: usize = 8 * 1024 * 1024;
-
-/// Statements of one session that are not known to be in force: on their way into the log, or waited for.
-const MAX_OPEN_STATEMENTS: usize = 64;
 
 /// What an agent is told beside its acknowledgements and has not taken yet.
 const NOTICES: usize = 8;
@@ -82,7 +80,7 @@ pub struct Session {
     store: Mutex<StoreId>,
     progress: watch::Sender<Progress>,
     budget: Arc<Semaphore>,
-    statements: Arc<Semaphore>,
+    statements: Arc<OpenStatements>,
     notices: mpsc::Sender<Notice>,
     /// Until the stream that tells the agent takes it.
     told: Mutex<Option<mpsc::Receiver<Notice>>>,
@@ -104,9 +102,9 @@ impl Session {
         &self.budget
     }
 
-    /// Bounds the statements that are not known to be in force.
-    pub(super) async fn statement(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.statements).acquire_owned().await.ok()
+    /// Its source's statements that are not known to be in force.
+    pub(super) fn statements(&self) -> &Arc<OpenStatements> {
+        &self.statements
     }
 
     /// What the agent is to be told, for the one stream that tells it.
@@ -159,6 +157,8 @@ pub struct Welcome {
     pub head: Head,
     /// Whether the outbox continues it.
     pub accepted: bool,
+    /// Everything that was stated up to this seq is in force.
+    pub in_force_seq: u64,
 }
 
 /// What an outbox says of itself.
@@ -176,6 +176,8 @@ pub struct OutboxHello {
 #[derive(Debug, Default)]
 pub struct Publishers {
     live: Mutex<HashMap<OdsCode, Arc<Session>>>,
+    /// Of every unit that ever published: they outlive its sessions.
+    statements: Mutex<HashMap<OdsCode, Arc<OpenStatements>>>,
     next_id: AtomicU64,
 }
 
@@ -189,6 +191,7 @@ impl Publishers {
             }
             other.end(SessionEnd::TakenOver);
         }
+        let statements = Arc::clone(self.statements.lock().entry(source).or_default());
         let (notices, told) = mpsc::channel(NOTICES);
         let session = Arc::new(Session {
             source,
@@ -196,20 +199,22 @@ impl Publishers {
             store: Mutex::new(store),
             progress: watch::Sender::new(Progress { acked: 0, end: None }),
             budget: Arc::new(Semaphore::new(MAX_UNCOMMITTED_BYTES)),
-            statements: Arc::new(Semaphore::new(MAX_OPEN_STATEMENTS)),
+            statements,
             notices,
             told: Mutex::new(Some(told)),
         });
+        session.statements.tell_to(&session);
         live.insert(source, Arc::clone(&session));
         Ok(session)
     }
 
-    /// Answers a hello of a session, the first or one after a rebase.
+    /// Answers a hello of a session, the first or one after a rebase. `head` is read once the session is open.
     pub fn greet(&self, session: &Session, hello: &OutboxHello, head: Head) -> Welcome {
         *session.store.lock() = hello.store;
         Welcome {
             head,
             accepted: continues(hello, &head),
+            in_force_seq: session.statements.in_force_through(head.seq),
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use futures::{FutureExt as _, future::BoxFuture};
+use futures::FutureExt as _;
 use handfast_proto::{
     amendment::Batch,
     chain::Chain,
@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     committer::{Committer, NotOffered, committer},
-    session::{Notice, Publishers, Session, SessionEnd, tests::batch},
-    statements::{Prepared, Statements, Stating, tests::batch_of_statement},
+    session::{Notice, OutboxHello, Publishers, Session, SessionEnd, tests::batch},
+    statements::{Prepared, Settling, Statements, Stating, tests::batch_of_statement},
 };
 use crate::{
     audit::Scribe,
@@ -69,6 +69,8 @@ fn log(batch: Arc<Batch>) -> LogBatch {
 #[derive(Default)]
 struct Keeper {
     refuses: AtomicBool,
+    /// What they ended may be in flight still.
+    pending: Arc<AtomicBool>,
     committer: Mutex<Option<Committer>>,
     said: Arc<Mutex<Vec<String>>>,
 }
@@ -82,6 +84,7 @@ impl Statements for Keeper {
         let seqs: Vec<u64> = statements.iter().map(|stating| stating.seq).collect();
         Ok(Box::new(Ready {
             seqs,
+            pending: Arc::clone(&self.pending),
             committer: self.committer.lock().clone().unwrap(),
             said: Arc::clone(&self.said),
         }))
@@ -90,6 +93,7 @@ impl Statements for Keeper {
 
 struct Ready {
     seqs: Vec<u64>,
+    pending: Arc<AtomicBool>,
     committer: Committer,
     said: Arc<Mutex<Vec<String>>>,
 }
@@ -108,12 +112,13 @@ impl Prepared for Ready {
         With::audit(Vec::<NewEntry>::new())
     }
 
-    fn committed(self: Box<Self>, _: &[WordOutcome]) -> BoxFuture<'static, bool> {
+    fn committed(self: Box<Self>, _: &[WordOutcome]) -> Settling {
         let tail = self.committer.tails().of(source()).head();
         self.said
             .lock()
             .push(format!("{:?} with the tail at {tail}", self.seqs));
-        async { false }.boxed()
+        let pending = self.pending;
+        Box::new(move || std::future::ready(pending.load(Ordering::Relaxed)).boxed())
     }
 
     fn failed(self: Box<Self>, error: &StoreError) {
@@ -186,6 +191,57 @@ async fn a_statement_is_in_the_book_before_anything_of_its_commit_is_in_the_tail
         said[0] == "[4] with the tail at 0" || said[0] == "[4] with the tail at 3",
         "{said:?}: nothing of the statement's commit, nor what follows it"
     );
+}
+
+/// Detects a statement that came into force when its session was gone, of which its agent never hears; and one that a
+/// welcome calls in force too soon.
+#[tokio::test(start_paused = true)]
+async fn what_comes_into_force_later_is_told_to_whoever_is_there_then() {
+    let rig = rig().await;
+    let in_force = |session: &Arc<Session>| {
+        let head = rig.committer.heads().of(source());
+        let hello = OutboxHello {
+            store: session.store(),
+            acked_seq: head.seq,
+            acked_chain: head.chain,
+        };
+        rig.publishers.greet(session, &hello, head).in_force_seq
+    };
+    rig.keeper.pending.store(true, Ordering::Relaxed);
+    let session = rig.session();
+    let mut notices = session.notices().unwrap();
+    for sent in [batch(1, 3, 10), statement(4), batch(5, 2, 10)] {
+        rig.committer.offer(&session, log(sent)).await.unwrap();
+    }
+    session.watch().wait_for(|p| p.acked == 6).await.unwrap();
+    assert!(matches!(
+        notices.recv().await,
+        Some(Notice::InForce {
+            seq: 4,
+            pending: true
+        })
+    ));
+    assert_eq!(in_force(&session), 3);
+    rig.publishers.close(&session);
+    drop((session, notices));
+    let again = rig.session();
+    let mut notices = again.notices().unwrap();
+    assert_eq!(in_force(&again), 3);
+    rig.keeper.pending.store(false, Ordering::Relaxed);
+    let last = loop {
+        match notices.recv().await {
+            Some(Notice::InForce { pending: true, .. }) => {}
+            other => break other,
+        }
+    };
+    assert!(matches!(
+        last,
+        Some(Notice::InForce {
+            seq: 4,
+            pending: false
+        })
+    ));
+    assert_eq!(in_force(&again), 6);
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,10 @@ use handfast_proto::{
 
 use crate::store::{Stated, StoreError, With, WordOutcome};
 
+/// Waits, bounded, for what was in flight of what statements ended; true: it could not be established that nothing of it
+/// is in flight any more. May be asked again.
+pub type Settling = Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
+
 /// A statement in its place in a stream.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Stating {
@@ -84,8 +88,8 @@ pub trait Prepared: Send {
     fn with(&self) -> With;
 
     /// They are committed, and what became of their words. When this returns, nothing that they ended is handed
-    /// over any more; the answer says whether that could not be established in time for what was in flight.
-    fn committed(self: Box<Self>, words: &[WordOutcome]) -> BoxFuture<'static, bool>;
+    /// over any more; what was in flight is waited for by the answer.
+    fn committed(self: Box<Self>, words: &[WordOutcome]) -> Settling;
 
     /// The commit failed.
     fn failed(self: Box<Self>, error: &StoreError);

@@ -99,6 +99,7 @@ mod tests {
             },
             share_out,
             grant: None,
+            ended_at_seq: 0,
             withdrawal: None,
             partial: PartialWithdrawals::default(),
         }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::testing::START;
 use crate::{
-    consent::{Book, Facts, GrantId, PairTerms, Policy, Standing},
+    consent::{Book, Facts, PairTerms, Policy, Standing},
     delivery::{
         DeliveryStatus, HalfInForce, InForce, PairReceipt, Receipt, Revoker, UnitInForce, WordsInForce,
     },
@@ -190,20 +190,6 @@ impl Revoker for StoreRevoker {
         }
         for row in &ended.go_on {
             self.swap(|book| book.with_emergency(row.grant, row.emergency()));
-        }
-        Ok(self.in_force())
-    }
-
-    async fn end_emergencies(
-        &self,
-        grants: Vec<GrantId>,
-        audit: Vec<NewEntry>,
-    ) -> Result<InForce, StoreError> {
-        let with = With::audit(audit);
-        self.store.end_emergencies(&grants, START, &with).await?;
-        let open: Vec<_> = self.book.lock().emergencies().collect();
-        for (grant, emergency) in open.into_iter().filter(|(grant, _)| grants.contains(grant)) {
-            self.swap(|book| book.without_emergency(emergency.pair, grant));
         }
         Ok(self.in_force())
     }

@@ -47,8 +47,9 @@ pub trait AccessStore: Send + Sync + 'static {
     async fn accesses(&self, query: &AccessQuery) -> Result<Vec<AccessRow>, StoreError>;
 
     /// Ends an access before its time, and notes who did: a grant that carries others as well goes on for as long
-    /// as the longest of them that holds at `end.at`, one that carries none ends as in
-    /// [`super::EmergencyGrants::end_emergencies`]. A source that is over already stays as it is.
+    /// as the longest of them that holds at `end.at`; one that carries none ends as if its time were over: what follows
+    /// is a reconcile of the patient under the agreement's grant, or a withdrawal where none is in force. A source that
+    /// is over already stays as it is.
     /// [`StoreError::Missing`] where there is no such access.
     async fn end_access(&self, end: &EndAccess, with: &With) -> Result<AccessEnded, StoreError>;
 

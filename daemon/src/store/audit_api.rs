@@ -9,7 +9,10 @@ use handfast_proto::{
 
 use super::{
     error::StoreError,
-    types::{EntryKeys, EntryQuery, EntryRow, ErasePersonal, IndexSums, NewEntry, ToldStretches, With},
+    types::{
+        EntryKeys, EntryQuery, EntryRow, ErasePersonal, IndexSums, NewEntry, ToldStretches, With,
+        WrongStretch,
+    },
 };
 
 /// What is durable of the audit log. Indexes count from 0.
@@ -75,6 +78,10 @@ pub trait AuditStore: Send + Sync + 'static {
 
     /// Sums over the rows that entries below `through` are found by as they stand. Reads all of them.
     async fn audit_index_sums(&self, through: u64) -> Result<IndexSums, StoreError>;
+
+    /// The first of the stretches (see [`AuditStore::seqs_of_patient`]) that are not what the log says, up to where its
+    /// source is projected. Reads the whole log.
+    async fn wrong_stretch(&self) -> Result<Option<WrongStretch>, StoreError>;
 
     /// The indexes of entries, the newest first.
     async fn find_entries(&self, query: &EntryQuery) -> Result<Vec<u64>, StoreError>;

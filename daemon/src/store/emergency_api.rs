@@ -5,7 +5,7 @@ use async_trait::async_trait;
 
 use super::{
     error::StoreError,
-    types::{EmergencyRow, HalfOutcome, OpenEmergency, With},
+    types::{EmergencyRow, OpenEmergency, With},
 };
 use crate::consent::GrantId;
 
@@ -21,16 +21,6 @@ pub trait EmergencyGrants: Send + Sync + 'static {
         open: &OpenEmergency,
         with: &With,
     ) -> Result<Vec<EmergencyRow>, StoreError>;
-
-    /// Ends those of the grants that are in force, as if their time were over at `at`: what follows is a
-    /// reconcile of the patient under the agreement's grant, or a withdrawal where none is in force. One
-    /// outcome a pair.
-    async fn end_emergencies(
-        &self,
-        grants: &[GrantId],
-        at: i64,
-        with: &With,
-    ) -> Result<Vec<HalfOutcome>, StoreError>;
 
     /// Those of the grants that are emergency accesses, in force or not, by grant.
     async fn which_are_emergencies(&self, grants: &[GrantId]) -> Result<Vec<GrantId>, StoreError>;

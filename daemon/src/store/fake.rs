@@ -356,10 +356,6 @@ impl EmergencyGrants for FakeStore {
         absent()
     }
 
-    async fn end_emergencies(&self, _: &[GrantId], _: i64, _: &With) -> Result<Vec<HalfOutcome>, StoreError> {
-        absent()
-    }
-
     async fn which_are_emergencies(&self, _: &[GrantId]) -> Result<Vec<GrantId>, StoreError> {
         absent()
     }

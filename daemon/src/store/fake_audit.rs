@@ -8,7 +8,7 @@ use handfast_proto::{
 
 use super::{
     AuditStore, EntryKeys, EntryQuery, EntryRow, ErasePersonal, IndexSums, NewEntry, StoreError,
-    ToldStretches, With,
+    ToldStretches, With, WrongStretch,
     fake::{FakeStore, absent},
 };
 
@@ -71,6 +71,10 @@ impl AuditStore for FakeStore {
     }
 
     fn sums_of(&self, _: &[EntryKeys]) -> Result<IndexSums, StoreError> {
+        absent()
+    }
+
+    async fn wrong_stretch(&self) -> Result<Option<WrongStretch>, StoreError> {
         absent()
     }
 

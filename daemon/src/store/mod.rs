@@ -37,5 +37,5 @@ pub use types::{
     NewPerson, NewToken, NewUnit, Of, OpenEmergency, PairState, PartialWithdrawals, PersonRow, ReachMove,
     RecipientReceipt, RecordVersion, Role, SUMMED_ENTRIES, Stated, SubjectCount, Subscription, TokenHash,
     ToldStretches, UnitChange, UnitKind, UnitRow, UnitState, UnitStateOutcome, With, WithdrawalReceipt,
-    WithdrawalRow, WithdrawalState, WordChange, WordOutcome, WordRow, is_erased,
+    WithdrawalRow, WithdrawalState, WordChange, WordOutcome, WordRow, WrongStretch, is_erased,
 };

@@ -111,6 +111,13 @@ impl AgentProcess {
         }
     }
 
+    /// Stops its process without ending it, or lets it go on.
+    pub fn freeze(&self, frozen: bool) -> anyhow::Result<()> {
+        let process = self.process.lock();
+        let process = process.as_ref().context("the agent is not running")?;
+        if frozen { process.freeze() } else { process.thaw() }
+    }
+
     /// SIGKILL, and up again.
     pub fn restart(&self) -> anyhow::Result<()> {
         self.kill();

@@ -1,10 +1,10 @@
 //! A patient's word in the record stream: a FHIR Consent among the records of the source's system.
 
 use anyhow::ensure;
-use handfast_integration_tests::harness::{nhs_number, wait_until};
+use handfast_integration_tests::harness::{Deployment, nhs_number, wait_until};
 use serde_json::{Value, json};
 
-use crate::scene::{OUT, SOON, Scene, observation, with};
+use crate::scene::{IN, OUT, SOON, Scene, observation, with};
 
 /// A Consent of a patient, permit or deny, as given on a day.
 fn consent(id: &str, patient: u64, decision: &str, on: &str) -> String {
@@ -84,6 +84,58 @@ async fn w1_a_consent_in_the_record_stream_takes_effect_before_any_later_amendme
         !scene.town.deployment.logged().contains(&number),
         "the daemon's log has the patient's number"
     );
+    scene.town.deployment.finished();
+    Ok(())
+}
+
+/// The statements that the source's agent shows as in force, and as acknowledged alone.
+fn stand(status: &Value, in_force: u64, acknowledged: u64) -> bool {
+    let said = &status["outbox"]["statements"];
+    said["in_force"] == in_force && said["acknowledged"] == acknowledged
+}
+
+/// What is in flight to the recipient, which does nothing, keeps a word from being in force for so long: the daemon has
+/// committed it, and its agent knows no more than that.
+async fn said_to_a_frozen_recipient(scene: &mut Scene, patient: u64, before: u64) -> anyhow::Result<()> {
+    scene.town.house(IN)?.agent.freeze(true)?;
+    scene.write(vec![observation(patient, 0, 8)]).await?;
+    let deny = consent(&format!("f{patient}"), patient, "deny", "2026-03-05T10:00:00Z");
+    scene
+        .drop_lines(OUT, &format!("frozen{patient}.ndjson"), &[deny])
+        .await?;
+    scene
+        .status(OUT, "the word is the daemon's", |s| stand(s, before, 2))
+        .await
+}
+
+/// Detects a word that came into force while its agent was down, shown as acknowledged for ever; and one told to be in
+/// force by a welcome while what it ended may still arrive.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w1_an_agent_learns_what_came_into_force_while_it_was_down() -> anyhow::Result<()> {
+    let deployment = Deployment::with_options(&["--drain-ms", "60000"]).await?;
+    let mut scene = Scene::over(deployment, 3).await?;
+
+    said_to_a_frozen_recipient(&mut scene, 1, 0).await?;
+    scene.town.house(OUT)?.agent.kill();
+    scene.town.house(IN)?.agent.freeze(false)?;
+    // What follows from the word has come: it is in force, and nobody was told.
+    scene.shows(&scene.all_but(1)?).await?;
+    scene.town.house(OUT)?.agent.run()?;
+    scene
+        .status(OUT, "it learns so when it is back", |s| in_force(s, 2))
+        .await?;
+
+    said_to_a_frozen_recipient(&mut scene, 2, 2).await?;
+    let agent = &scene.town.house(OUT)?.agent;
+    agent.restart()?;
+    scene.write(vec![observation(0, 0, 8)]).await?;
+    scene
+        .status(OUT, "it is back, and the word is not in force", |s| {
+            s["outbox"]["unacknowledged"] == 0 && s["uplink"]["state"] == "connected" && stand(s, 2, 2)
+        })
+        .await?;
+    scene.town.house(IN)?.agent.freeze(false)?;
+    scene.status(OUT, "it hears so", |s| in_force(s, 4)).await?;
     scene.town.deployment.finished();
     Ok(())
 }

@@ -119,8 +119,8 @@ impl<'a> Session<'a> {
     /// Comes to terms with the daemon on where it stands; gives the seq of its head.
     async fn settle(&mut self) -> Result<u64, Ended> {
         for _ in 0..MAX_HELLOS {
-            let mut head = match self.answer().await? {
-                Response::Welcome(welcome) => daemon_head(&welcome)?,
+            let (mut head, in_force) = match self.answer().await? {
+                Response::Welcome(welcome) => (daemon_head(&welcome)?, welcome.in_force_seq),
                 _ => {
                     return Err(Ended::Lost(
                         "the daemon did not answer the hello with a welcome".to_owned(),
@@ -134,6 +134,10 @@ impl<'a> Session<'a> {
             }
             if welcomed == Welcomed::Continue {
                 self.ctx.board.uplink_acked(head.seq, self.ctx.clock.now_ms());
+                // What came into force while nobody here could be told.
+                self.ctx
+                    .outbox
+                    .statements_in_force_through(in_force.min(head.seq));
                 return Ok(head.seq);
             }
             self.out.send(hello(self.ctx)).await.map_err(|_| closed())?;
@@ -163,15 +167,48 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// The answer to what was asked. What the daemon says beside it may come first.
     async fn answer(&mut self) -> Result<Response, Ended> {
-        match timeout(WELCOME_TIMEOUT, self.inbound.message()).await {
-            Ok(Ok(Some(PublishResponse {
-                message: Some(answer),
-            }))) => Ok(answer),
-            Ok(Ok(Some(_))) => Err(Ended::Lost("the daemon sent an empty message".to_owned())),
-            Ok(Ok(None)) => Err(closed()),
-            Ok(Err(status)) => Err(ended(&status)),
-            Err(_) => Err(silent()),
+        timeout(WELCOME_TIMEOUT, async {
+            loop {
+                let answer = match self.inbound.message().await {
+                    Ok(Some(PublishResponse {
+                        message: Some(answer),
+                    })) => answer,
+                    Ok(Some(_)) => return Err(Ended::Lost("the daemon sent an empty message".to_owned())),
+                    Ok(None) => return Err(closed()),
+                    Err(status) => return Err(ended(&status)),
+                };
+                if let Some(answer) = self.beside(answer).await? {
+                    return Ok(answer);
+                }
+            }
+        })
+        .await
+        .unwrap_or_else(|_| Err(silent()))
+    }
+
+    /// Takes what the daemon says without being asked; gives back what is an answer.
+    async fn beside(&self, message: Response) -> Result<Option<Response>, Ended> {
+        match message {
+            Response::StatementInForce(said) => {
+                if said.pending {
+                    tracing::warn!(
+                        seq = said.seq,
+                        "a patient's word is committed, but it is not established yet that nothing is in flight"
+                    );
+                }
+                self.ctx.outbox.statement_in_force(said.seq, said.pending);
+                Ok(None)
+            }
+            Response::Resend(resend) => {
+                // What is no record of this unit's cannot be held.
+                let names = resend.record.iter().filter_map(|name| name.parse().ok());
+                let names: Vec<_> = names.take(MAX_RESENT).collect();
+                self.ctx.outbox.send_again(names).await.map_err(|e| broken(&e))?;
+                Ok(None)
+            }
+            answer => Ok(Some(answer)),
         }
     }
 
@@ -187,23 +224,11 @@ impl<'a> Session<'a> {
         };
         match message {
             Some(Response::Ack(ack)) => self.acknowledged(ack.seq, window),
-            Some(Response::StatementInForce(said)) => {
-                if said.pending {
-                    tracing::warn!(
-                        seq = said.seq,
-                        "a patient's word is committed, but it is not established yet that nothing is in flight"
-                    );
-                }
-                self.ctx.outbox.statement_in_force(said.seq, said.pending);
-                Ok(())
-            }
-            Some(Response::Resend(resend)) => {
-                // What is no record of this unit's cannot be held.
-                let names = resend.record.iter().filter_map(|name| name.parse().ok());
-                let names: Vec<_> = names.take(MAX_RESENT).collect();
-                self.ctx.outbox.send_again(names).await.map_err(|e| broken(&e))
-            }
-            _ => Err(Ended::Lost("the daemon said welcome without a hello".to_owned())),
+            Some(message) => match self.beside(message).await? {
+                None => Ok(()),
+                Some(_) => Err(Ended::Lost("the daemon said welcome without a hello".to_owned())),
+            },
+            None => Err(Ended::Lost("the daemon sent an empty message".to_owned())),
         }
     }
 

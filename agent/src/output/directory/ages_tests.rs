@@ -5,7 +5,10 @@ use std::{fs, path::Path};
 use handfast_proto::amendment::Op::{Amend, Create, Remove};
 
 use super::testing::*;
-use crate::store::inbox::{Inbox, OutputSpec, testing::*};
+use crate::{
+    output::Output as _,
+    store::inbox::{Inbox, OutputSpec, testing::*},
+};
 
 #[tokio::test]
 async fn a_reinstalled_agent_loses_and_repeats_nothing() {
@@ -161,4 +164,45 @@ async fn a_restored_agent_takes_back_nothing_that_is_newer() {
         "Z00102/Patient/1.json",
     ];
     assert_eq!(names, expected);
+}
+
+/// Detects a record that came while the folder was being compared, told as one that was withdrawn.
+#[tokio::test]
+async fn what_comes_during_a_comparison_is_not_told_as_withdrawn() {
+    const MOMENTS: usize = 6;
+    for moment in 0..MOMENTS {
+        let folder = tempfile::tempdir().unwrap();
+        let inbox = filled(folder.path()).await;
+        let mut out = output(folder.path(), &inbox);
+        out.start(&inbox.output("out").await.unwrap()).await.unwrap();
+        let mut idle = 0;
+        loop {
+            let position = inbox.output("out").await.unwrap().position;
+            let pending = inbox.pending(position).await.unwrap();
+            let step = if pending.is_empty() {
+                if idle == moment {
+                    let late = live(A, 1, &[(4, Create, "Observation/0", "late")]);
+                    inbox.apply(&group(1, 20, vec![late])).await.unwrap();
+                }
+                idle += 1;
+                out.idle(position).await
+            } else {
+                out.apply(pending).await
+            };
+            assert_eq!(step.pause, None);
+            match step.progress {
+                Some(progress) => inbox.commit_output("out", &progress).await.unwrap(),
+                // Not now, while a change waits; and at last, once all is done.
+                None if idle > moment + MOMENTS => break,
+                None => {}
+            }
+        }
+        let abouts = inbox.abouts(Some("out")).await.unwrap();
+        let notices: Vec<_> = abouts.iter().flat_map(|about| &about.notices).collect();
+        assert!(notices.is_empty(), "at {moment}: {notices:?}");
+        assert!(
+            tree(folder.path()).contains_key("Z00101/Observation/0.json"),
+            "{moment}"
+        );
+    }
 }

@@ -146,14 +146,16 @@ impl DirectoryOutput {
             self.sweep = Some(sweep);
             return Ok(None);
         };
+        // Told before any of it is taken away, in a later step.
+        let untold = sweep.put_back_untold(&work);
+        if !untold.is_empty() {
+            self.inbox.note_sources(&untold, true).await?;
+            self.sweep = Some(sweep);
+            return Ok(Some(self.progress(position)));
+        }
         let done = work.is_last();
         self.with_folder("compare", move |folder| work.carry_out(folder))
             .await?;
-        // Told before any of it is taken away, in a later step.
-        let found = sweep.found();
-        if !found.is_empty() {
-            self.inbox.note_sources(&found, true).await?;
-        }
         if !done {
             self.sweep = Some(sweep);
             return Ok(Some(self.progress(position)));

@@ -2,7 +2,11 @@
 //! puts right what differs. Done a page at a time, only while no change is pending and the inbox holds all
 //! that it is to hold, so that every difference is a real one.
 
-use std::{collections::HashSet, io, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    io,
+    sync::Arc,
+};
 
 use handfast_proto::ids::{OdsCode, RecordId};
 
@@ -35,8 +39,8 @@ pub(super) struct Sweep {
     seen: Arc<parking_lot::Mutex<HashSet<(OdsCode, RecordId)>>>,
     /// What the folder says is held and was not seen; filled by the work itself.
     candidates: Arc<parking_lot::Mutex<Option<Names>>>,
-    /// Of what sources they are was given away.
-    told: bool,
+    /// The sources of which it was given away that something of theirs is not held.
+    told: BTreeSet<OdsCode>,
 }
 
 /// One step, to be carried out on the folder.
@@ -56,17 +60,21 @@ pub(super) struct Sweeping {
 }
 
 impl Sweep {
-    /// The sources of what the folder has and the inbox does not, once after that was found out.
-    pub(super) fn found(&mut self) -> Vec<OdsCode> {
-        let candidates = self.candidates.lock();
-        let Some(names) = candidates.as_ref().filter(|_| !self.told) else {
+    /// The sources of which this step takes something away without that having been given away before: then it is
+    /// put back, to come again. What came after its name was compared is a candidate too, and is held.
+    pub(super) fn put_back_untold(&mut self, work: &Work) -> Vec<OdsCode> {
+        let Work::Gone(names, ..) = work else {
             return Vec::new();
         };
-        self.told = true;
-        let mut sources: Vec<OdsCode> = names.iter().map(|(source, _)| *source).collect();
-        sources.sort_unstable();
-        sources.dedup();
-        sources
+        let sources: BTreeSet<OdsCode> = names.iter().map(|(source, _)| *source).collect();
+        let untold: Vec<OdsCode> = sources.difference(&self.told).copied().collect();
+        if !untold.is_empty() {
+            self.told.extend(&untold);
+            if let Some(candidates) = self.candidates.lock().as_mut() {
+                candidates.extend(names.iter().cloned());
+            }
+        }
+        untold
     }
 
     /// The next step. `None`: not now, something is pending or still to come.

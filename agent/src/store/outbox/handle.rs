@@ -239,6 +239,11 @@ impl Outbox {
         self.shared.confirm(seq, pending);
     }
 
+    /// The daemon says that every statement up to `seq` is in force. Made durable here a little later.
+    pub fn statements_in_force_through(&self, seq: u64) {
+        self.shared.confirm_through(seq);
+    }
+
     /// Everything up to `seq` is durable at the daemon. Made durable here a little later.
     pub fn acknowledge(&self, seq: u64) {
         self.shared.acknowledge(seq);

@@ -58,10 +58,12 @@ pub(super) struct Shared {
     pub(super) echoes: AtomicU64,
     /// What the daemon said of statements, not yet entered in the file: seq, and whether it is pending.
     confirmed: Mutex<Vec<(u64, bool)>>,
+    /// Up to where the daemon said that every statement is in force, not yet entered in the file; 0: nothing.
+    in_force: AtomicU64,
 }
 
-/// Answers about statements that wait to be entered; beyond that they are passed over, and the statement
-/// goes on being shown as acknowledged.
+/// Answers about statements that wait to be entered; beyond that they are passed over until the daemon's next
+/// welcome.
 const MAX_CONFIRMED: usize = 65_536;
 
 // === impl Shared ===
@@ -77,6 +79,7 @@ impl Shared {
             rejected: AtomicU64::new(0),
             echoes: AtomicU64::new(0),
             confirmed: Mutex::new(Vec::new()),
+            in_force: AtomicU64::new(0),
         }
     }
 
@@ -118,8 +121,18 @@ impl Shared {
         self.ack.notify_one();
     }
 
+    /// The daemon says that every statement up to `seq` is in force.
+    pub(super) fn confirm_through(&self, seq: u64) {
+        self.in_force.fetch_max(seq, Ordering::AcqRel);
+        self.ack.notify_one();
+    }
+
     pub(super) fn is_confirmed_waiting(&self) -> bool {
-        !self.confirmed.lock().is_empty()
+        self.in_force.load(Ordering::Acquire) > 0 || !self.confirmed.lock().is_empty()
+    }
+
+    pub(super) fn take_in_force(&self) -> u64 {
+        self.in_force.swap(0, Ordering::AcqRel)
     }
 
     pub(super) fn take_confirmed(&self) -> Vec<(u64, bool)> {
@@ -159,6 +172,7 @@ impl Shared {
         }
         // What was said of other seqs.
         self.confirmed.lock().clear();
+        self.take_in_force();
         self.news.send_modify(|n| *n = n.wrapping_add(1));
     }
 

@@ -177,6 +177,19 @@ pub(super) async fn confirm(conn: &mut SqliteConnection, seq: u64, pending: bool
     Ok(())
 }
 
+/// The daemon says that every statement up to a seq is in force.
+pub(super) async fn confirm_through(conn: &mut SqliteConnection, seq: u64) -> Result<(), OutboxError> {
+    if seq == 0 {
+        return Ok(());
+    }
+    sqlx::query("UPDATE statement SET state = ?1 WHERE seq BETWEEN 1 AND ?2 AND state <> ?1")
+        .bind(IN_FORCE)
+        .bind(stored(seq))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// How the newest statements stand; those up to `acked` are the daemon's.
 pub(super) async fn counts(conn: &mut SqliteConnection, acked: u64) -> Result<StatementCounts, OutboxError> {
     let row = sqlx::query(

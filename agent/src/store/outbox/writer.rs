@@ -61,6 +61,7 @@ struct Beside {
     rejected: u64,
     echoes: u64,
     confirmed: Vec<(u64, bool)>,
+    in_force: u64,
 }
 
 /// What a commit made.
@@ -127,6 +128,7 @@ impl Writer {
             rejected: self.shared.rejected.swap(0, Ordering::Relaxed),
             echoes: self.shared.echoes.swap(0, Ordering::Relaxed),
             confirmed: self.shared.take_confirmed(),
+            in_force: self.shared.take_in_force(),
         };
         match Box::pin(self.commit(&group, &beside)).await {
             Ok(committed) => {
@@ -145,6 +147,7 @@ impl Writer {
                 self.shared.rejected.fetch_add(beside.rejected, Ordering::Relaxed);
                 self.shared.echoes.fetch_add(beside.echoes, Ordering::Relaxed);
                 self.shared.put_back_confirmed(beside.confirmed);
+                self.shared.confirm_through(beside.in_force);
                 self.failed(&error);
                 for job in group {
                     let _ = job.reply.send(Err(error.clone()));
@@ -195,6 +198,7 @@ impl Writer {
         for (seq, pending) in &beside.confirmed {
             statements::confirm(conn, *seq, *pending).await?;
         }
+        statements::confirm_through(conn, beside.in_force).await?;
         acknowledge(conn, &mut standing, wanted).await?;
         write_standing(conn, &standing).await?;
         commit(conn).await?;

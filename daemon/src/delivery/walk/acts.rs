@@ -8,16 +8,14 @@ use handfast_proto::{
 use rand::{Rng as _, rngs::StdRng, seq::IndexedRandom as _};
 
 use super::{
+    emergencies,
     oracle::{Consents, Half, Opened, Said},
     source::CATEGORIES,
 };
 use crate::{
-    consent::{CategorySet, GrantId, Pair, Patients, Policy, Side},
+    consent::{CategorySet, Pair, Patients, Policy, Side},
     delivery::{Delivery, Revoker as _},
-    store::{
-        ClaimChange, HalfChange, HalfOutcome, HalfScope, OpenEmergency, StoreError, UnitChange, UnitState,
-        WordChange,
-    },
+    store::{ClaimChange, HalfChange, HalfOutcome, HalfScope, StoreError, UnitChange, UnitState, WordChange},
 };
 
 /// One change of consents. As a side, `true` is out and `false` is in.
@@ -30,7 +28,8 @@ pub(super) enum Act {
     Suspend(OdsCode, bool),
     Resume(OdsCode),
     Open(Opened),
-    End(Pair, NhsNumber),
+    /// Before its time.
+    End(Opened),
 }
 
 /// What became of it.
@@ -75,15 +74,26 @@ impl Place<'_> {
             73..76 => Act::Explicit(rng.random_bool(0.3)),
             76..79 => Act::Suspend(self.unit(rng), rng.random_bool(0.4)),
             79..84 => Act::Resume(self.unit(rng)),
-            84..95 => Act::Open(Opened {
-                pair: self.pair(rng),
-                patient: self.patient(rng),
-                until: now.now + rng.random_range(1..300),
-            }),
+            84..95 => Act::Open(self.opens(rng, now)),
             _ => match now.opened.choose(rng) {
-                Some(opened) => Act::End(opened.pair, opened.patient),
+                Some(opened) => Act::End(*opened),
                 None => self.half(rng, now),
             },
+        }
+    }
+
+    /// Often what a colleague has open already.
+    fn opens(&self, rng: &mut StdRng, now: &Consents) -> Opened {
+        let colleagues = now.opened.choose(rng).filter(|_| rng.random_bool(0.5));
+        let (pair, patient) = match colleagues {
+            Some(opened) => (opened.pair, opened.patient),
+            None => (self.pair(rng), self.patient(rng)),
+        };
+        Opened {
+            pair,
+            patient,
+            until: now.now + rng.random_range(1..300),
+            access: rng.random(),
         }
     }
 
@@ -159,11 +169,11 @@ impl Consents {
                 after.withdrawn.remove(unit);
             }
             Act::Open(opened) => {
-                if after.may_open(opened.pair, opened.patient) {
+                if after.may_open(opened.pair) {
                     after.opened.push(*opened);
                 }
             }
-            Act::End(pair, patient) => after.opened.retain(|o| (o.pair, o.patient) != (*pair, *patient)),
+            Act::End(ended) => after.opened.retain(|o| o.access != ended.access),
         }
         after.end_what_is_over();
         after
@@ -227,15 +237,15 @@ pub(super) async fn perform(delivery: &Delivery, act: &Act, now: i64) -> Result<
         }
         Act::Suspend(unit, withdraw) => stand(delivery, *unit, UnitState::Suspended, *withdraw, now).await?,
         Act::Resume(unit) => stand(delivery, *unit, UnitState::Enrolled, false, now).await?,
-        Act::Open(opened) => open(delivery, opened, now).await?,
-        Act::End(pair, patient) => {
-            let book = delivery.book();
-            let meant = book.of_pair(*pair).iter().filter(|(_, e)| e.patient == *patient);
-            let grants: Vec<GrantId> = meant.map(|(grant, _)| *grant).collect();
-            let answer = delivery.end_emergencies(grants.clone(), Vec::new()).await?;
+        Act::Open(opened) => {
+            emergencies::open(delivery, opened, now).await?;
+            nothing_ended(true)
+        }
+        Act::End(opened) => {
+            let (in_force, ended) = emergencies::end(delivery, opened, now).await?;
             Answer {
-                in_force: answer.in_force,
-                ended: grants.iter().map(|grant| (*pair, grant.0)).collect(),
+                in_force,
+                ended: ended.map(|grant| (opened.pair, grant.0)).into_iter().collect(),
             }
         }
     })
@@ -261,20 +271,6 @@ async fn stand(
         in_force: changed.in_force,
         ended: changed.outcome.pairs.iter().flat_map(ended).collect(),
     })
-}
-
-async fn open(delivery: &Delivery, opened: &Opened, now: i64) -> Result<Answer, StoreError> {
-    let open = OpenEmergency {
-        recipient: opened.pair.recipient,
-        patient: opened.patient,
-        sources: vec![opened.pair.source],
-        at: now,
-        until: opened.until,
-    };
-    match delivery.open_emergency(open, Vec::new()).await {
-        Ok(_) | Err(StoreError::Conflict(_)) => Ok(nothing_ended(true)),
-        Err(error) => Err(error),
-    }
 }
 
 fn nothing_ended(in_force: bool) -> Answer {

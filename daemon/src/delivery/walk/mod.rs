@@ -11,6 +11,7 @@ macro_rules! tell {
 
 mod acts;
 mod bounds;
+mod emergencies;
 mod inbox;
 mod oracle;
 mod quiet;
@@ -20,5 +21,6 @@ mod source;
 mod walks;
 mod world;
 
+pub(super) use emergencies::clinician;
 pub(super) use recipient::Wire;
 pub(super) use rig::{data_path, make as make_deployment};

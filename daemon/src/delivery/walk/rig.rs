@@ -9,7 +9,7 @@ use handfast_proto::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::bounds::Bounds;
+use super::{bounds::Bounds, emergencies::clinician};
 use crate::{
     audit::Scribe,
     clock::ManualClock,
@@ -19,7 +19,9 @@ use crate::{
         Committer, CommitterTask, Projector, ProjectorTask, Publishers, committer, projector, read_row,
     },
     random::OsRandom,
-    store::{Deployment, NewToken, NewUnit, SqliteStore, Store as _, UnitKind, With, is_erased},
+    store::{
+        Deployment, NewPerson, NewToken, NewUnit, Role, SqliteStore, Store as _, UnitKind, With, is_erased,
+    },
 };
 
 pub(super) const UNITS: [&str; 3] = ["Z00101", "Z00202", "Z00303"];
@@ -73,6 +75,19 @@ pub(in crate::delivery) async fn make(dir: &Path) {
             .register_unit(&unit, &token, 1, &With::nothing())
             .await
             .unwrap();
+        let person = NewPerson {
+            id: clinician(ods),
+            name: format!("A clinician of {ods}"),
+            unit: Some(ods),
+            role: Role::Clinician,
+        };
+        let token = NewToken {
+            holder: Holder::Person(person.id.clone()),
+            hash: [n + 100; 32],
+            ..token
+        };
+        let added = store.add_person(&person, &token, 1, &With::nothing()).await;
+        added.unwrap();
     }
     store.close().await;
 }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::{oracle::Version, rig::Rig};
 use crate::{
-    ingest::{Notice, Session, SessionEnd, batch_of_statement},
+    ingest::{Notice, OutboxHello, Session, SessionEnd, batch_of_statement},
     store::LogBatch,
 };
 
@@ -48,7 +48,7 @@ pub(super) struct Source {
     session: Option<(Arc<Session>, mpsc::Receiver<Notice>)>,
     /// Records whose payloads the daemon asked for.
     asked: Vec<RecordId>,
-    /// The last statement of which it was said that it is in force.
+    /// Up to where it was said that what it stated is in force.
     pub(super) in_force: u64,
 }
 
@@ -194,8 +194,15 @@ impl Source {
         if self.session.is_none() {
             let session = rig.publishers.open(self.ods, self.store).unwrap();
             let notices = session.notices().unwrap();
-            let head = rig.committer.heads().of(self.ods).seq;
-            self.unacked.retain(|sent| sent.batch.last_seq() > head);
+            let head = rig.committer.heads().of(self.ods);
+            let hello = OutboxHello {
+                store: self.store,
+                acked_seq: head.seq,
+                acked_chain: head.chain,
+            };
+            let welcome = rig.publishers.greet(&session, &hello, head);
+            self.in_force = self.in_force.max(welcome.in_force_seq);
+            self.unacked.retain(|sent| sent.batch.last_seq() > head.seq);
             self.session = Some((session, notices));
             rig.delivery.connected(self.ods);
         }

@@ -3,13 +3,13 @@
 use super::{
     accesses::{HOUR, access, add, hospital, ids, one},
     backend::Backend,
-    kit::{HILL, T0, VALE, WARD, assert_fails, ods, person_id},
+    kit::{HILL, T0, VALE, WARD, assert_fails, ods, pair, person_id},
 };
 use crate::{
-    consent::GrantId,
+    consent::{GrantId, Side},
     store::{
         AccessEnded, AccessId, AccessStore as _, AccessesOf, AlertState, EmergencyGrants as _, EmergencyRow,
-        EndAccess, NewAccess, OpenEmergency, OpenedSource, ReviewRow, Store, StoreError, With,
+        EndAccess, HalfChange, NewAccess, OpenEmergency, OpenedSource, ReviewRow, Store, StoreError, With,
     },
 };
 
@@ -29,11 +29,18 @@ async fn grant(store: &impl Store, source: &str, access: &NewAccess) -> OpenedSo
     }
 }
 
-async fn end_grant(store: &impl Store, grant: GrantId, at: i64) {
-    store
-        .end_emergencies(&[grant], at, &With::nothing())
-        .await
-        .unwrap();
+/// Ends the grants of HILL's records by what they rest on.
+async fn end_grant(store: &impl Store, at: i64) {
+    let off = HalfChange {
+        pair: pair(HILL, WARD),
+        side: Side::ShareOut,
+        on: false,
+        by: "somebody".to_owned(),
+        reason: String::new(),
+        scope: None,
+        at,
+    };
+    store.set_half(&off, &With::nothing()).await.unwrap();
 }
 
 fn end(id: AccessId, sources: &[&str], by: &str, at: i64) -> EndAccess {
@@ -80,7 +87,7 @@ pub(crate) async fn an_access_ends_with_its_grant<B: Backend>() {
     let row = one(store, id).await;
     assert_eq!(row.sources[0].grant, Some(hill.grant), "what is noted stays");
 
-    end_grant(store, hill.grant, T0 + 20).await;
+    end_grant(store, T0 + 20).await;
     let row = one(store, id).await;
     assert_eq!(
         (row.sources[0].ended_at, &row.sources[0].ended_by),
@@ -180,7 +187,7 @@ pub(crate) async fn a_grant_that_is_over_carries_no_further_access<B: Backend>()
         .note_opened(late, &[hill], asked.until, &With::nothing())
         .await;
     assert_fails!(over, StoreError::Conflict(_));
-    end_grant(store, hill.grant, T0 + 20).await;
+    end_grant(store, T0 + 20).await;
     let ended = store.note_opened(late, &[hill], T0 + 21, &With::nothing()).await;
     assert_fails!(ended, StoreError::Conflict(_));
     assert_eq!(one(store, late).await.sources[0].grant, None);
@@ -206,7 +213,7 @@ pub(crate) async fn open_is_what_holds_or_is_not_reviewed<B: Backend>() {
     store.review(&[alert], &review, &With::nothing()).await.unwrap();
     assert_eq!(open(WARD, T0 + 20).await, [id.0], "still holds");
     assert!(open(WARD, asked.until).await.is_empty());
-    end_grant(store, hill.grant, T0 + 30).await;
+    end_grant(store, T0 + 30).await;
     assert!(open(WARD, T0 + 31).await.is_empty());
     let row = one(store, id).await;
     assert_eq!(
@@ -233,7 +240,7 @@ pub(crate) async fn grants_that_were_not_noted_are_found<B: Backend>() {
         (row.sources[0].grant, row.sources[1].grant),
         (Some(hill.grant), None)
     );
-    end_grant(store, hill.grant, T0 + 20).await;
+    end_grant(store, T0 + 20).await;
     let late = add(store, &NewAccess { at: T0 + 30, ..asked }).await;
     assert_eq!(
         store.adopt_grants().await.unwrap(),

@@ -261,31 +261,6 @@ fn other() -> NhsNumber {
     *super::patients_kit::patients(9).last().unwrap()
 }
 
-pub(crate) async fn an_access_ends_before_its_time<B: Backend>() {
-    let (backend, access): (B, GrantId) = opened().await;
-    let store = backend.store();
-    let open = store.emergencies().await.unwrap();
-    assert_eq!((open.len(), open[0].grant, open[0].pair), (1, access, ours()));
-    assert_eq!(
-        (open[0].patient, open[0].from, open[0].until),
-        (ann(), T0 + 2, UNTIL)
-    );
-    let nothing = With::nothing();
-    let ended = store.end_emergencies(&[access], T0 + 9, &nothing).await.unwrap();
-    assert_eq!(
-        ended[0]
-            .emergencies_ended
-            .iter()
-            .map(|(g, _)| *g)
-            .collect::<Vec<_>>(),
-        [access]
-    );
-    assert_eq!(kinds(store).await, [(access, withdraw(Some(ann())))]);
-    assert!(store.emergencies().await.unwrap().is_empty());
-    let again = store.end_emergencies(&[access], T0 + 10, &nothing).await.unwrap();
-    assert!(again.is_empty(), "what has ended stays so");
-}
-
 pub(crate) async fn accesses_to_several_sources_are_opened_together_or_not_at_all<B: Backend>() {
     let backend: B = with_units().await;
     let store = backend.store();

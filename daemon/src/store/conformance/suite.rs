@@ -53,7 +53,7 @@ macro_rules! conformance_suite {
                 an_access_is_a_grant_of_its_own, an_access_that_is_over_is_withdrawn,
                 an_access_that_is_over_leaves_what_the_agreement_carries, an_access_outlives_the_recipients_half,
                 both_grants_end_with_the_sources_half, a_unit_that_retires_loses_its_accesses,
-                an_access_carries_every_number_of_its_patient, an_access_ends_before_its_time,
+                an_access_carries_every_number_of_its_patient,
                 accesses_to_several_sources_are_opened_together_or_not_at_all,
                 a_suspension_that_withdraws_ends_grants_until_it_is_over,
             }

@@ -29,6 +29,10 @@ macro_rules! select_agreements {
                     a.in_explicit, a.in_ends_on, a.in_ends_at, a.in_review_on, a.in_reference,
                     a.in_legal_basis,
                     g.id AS grant_id,
+                    iif(g.id IS NULL, coalesce(
+                        (SELECT cursor FROM sharing_grant
+                         WHERE source = a.source AND recipient = a.recipient AND patient IS NULL
+                         ORDER BY id DESC LIMIT 1), 0), 0) AS ended_at_seq,
                     w.id AS job, w.grant_id AS ended_grant, w.state, w.removed, w.not_removed, w.since,
                     w.confirmed_at,
                     p.id AS part_job, p.removed AS part_removed, p.not_removed AS part_stays,
@@ -107,6 +111,7 @@ fn agreement_row(row: &SqliteRow) -> Result<AgreementRow, StoreError> {
         share_out: half(row, &SHARE_OUT)?,
         share_in: half(row, &SHARE_IN)?,
         grant,
+        ended_at_seq: row.count("ended_at_seq")?,
         withdrawal: withdrawal(row)?,
         partial: PartialWithdrawals {
             open: row.count("part_open")?,

@@ -9,7 +9,7 @@ use handfast_proto::{
 use super::{audit, audit_tree, index_sums, store::SqliteStore};
 use crate::store::{
     AuditStore, EntryKeys, EntryQuery, EntryRow, ErasePersonal, IndexSums, NewEntry, StoreError,
-    ToldStretches, With,
+    ToldStretches, With, WrongStretch,
 };
 
 #[async_trait]
@@ -77,6 +77,10 @@ impl AuditStore for SqliteStore {
 
     fn sums_of(&self, keys: &[EntryKeys]) -> Result<IndexSums, StoreError> {
         index_sums::of_keys(keys)
+    }
+
+    async fn wrong_stretch(&self) -> Result<Option<WrongStretch>, StoreError> {
+        self.records().wrong_stretch(self.main()).await
     }
 
     async fn audit_index_sums(&self, through: u64) -> Result<IndexSums, StoreError> {

@@ -6,23 +6,17 @@ use super::{
     database::Database,
     emergencies,
     fault::fault,
-    grants,
     store::SqliteStore,
     values::{Columns, int},
 };
 use crate::{
     consent::{GrantId, Pair},
-    store::{EmergencyGrants, EmergencyRow, HalfOutcome, OpenEmergency, StoreError, With},
+    store::{EmergencyGrants, EmergencyRow, OpenEmergency, StoreError, With},
 };
 
 const IN_FORCE: &str = "
     SELECT id, source, recipient, patient, started_at, until FROM sharing_grant
     WHERE patient IS NOT NULL AND ended_at IS NULL ORDER BY id";
-
-const CUT_SHORT: &str = "
-    UPDATE sharing_grant SET until = min(until, ?2)
-    WHERE id IN (SELECT value FROM json_each(?1)) AND patient IS NOT NULL AND ended_at IS NULL
-    RETURNING source, recipient";
 
 #[async_trait]
 impl EmergencyGrants for SqliteStore {
@@ -52,34 +46,6 @@ impl EmergencyGrants for SqliteStore {
         }
         .await;
         write.finish_with(result, with, open.at).await
-    }
-
-    async fn end_emergencies(
-        &self,
-        grants: &[GrantId],
-        at: i64,
-        with: &With,
-    ) -> Result<Vec<HalfOutcome>, StoreError> {
-        let meant = numbers(grants)?;
-        let mut write = self.main().write().await?;
-        let result = async {
-            let rows = sqlx::query(CUT_SHORT)
-                .bind(meant)
-                .bind(at)
-                .fetch_all(&mut *write.conn())
-                .await
-                .map_err(fault)?;
-            let mut pairs = rows.iter().map(Columns::pair).collect::<Result<Vec<_>, _>>()?;
-            pairs.sort_unstable();
-            pairs.dedup();
-            let mut outcomes = Vec::with_capacity(pairs.len());
-            for pair in pairs {
-                outcomes.push(grants::settle(write.conn(), pair, at).await?);
-            }
-            Ok(outcomes)
-        }
-        .await;
-        write.finish_with_what_it_did(result, with, at).await
     }
 
     async fn which_are_emergencies(&self, grants: &[GrantId]) -> Result<Vec<GrantId>, StoreError> {

@@ -34,6 +34,7 @@ mod people;
 mod places;
 mod projection;
 mod records;
+mod run_check;
 mod settings;
 mod shapes;
 mod store;

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use handfast_proto::ids::{NhsNumber, OdsCode};
-use sqlx::SqliteConnection;
+use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     audit_index::BLOCK_SEQS,
@@ -16,7 +16,7 @@ use super::{
 use crate::store::{RecordVersion, StoreError};
 
 /// Seqs in one stretch: none goes beyond a block of the audit log's index.
-const RUN_SEQS: u64 = BLOCK_SEQS;
+pub(super) const RUN_SEQS: u64 = BLOCK_SEQS;
 
 /// Rows in one insert.
 const INSERT_ROWS: [usize; 2] = [64, 8];
@@ -29,10 +29,12 @@ static INSERT: LazyLock<Shapes> = LazyLock::new(|| {
     Shapes::new(head, "(?, ?, ?, ?)", "", &INSERT_ROWS)
 });
 
-struct Run {
-    first: u64,
-    last: u64,
-    patients: Vec<u64>,
+/// Whom the amendments from `first` to `last` are about.
+pub(super) struct Run {
+    pub(super) first: u64,
+    pub(super) last: u64,
+    /// Rising.
+    pub(super) patients: Vec<u64>,
 }
 
 /// Notes whom versions are about, in the projection's own transaction. `source` is the source's row.
@@ -91,6 +93,58 @@ fn runs(versions: &[RecordVersion]) -> Vec<Run> {
 fn bytes(number: u64) -> [u8; NUMBER_BYTES] {
     let [_, _, _, rest @ ..] = number.to_be_bytes();
     rest
+}
+
+/// What is kept as [`bytes`] are; a piece that is too short is no patient's number.
+fn number(bytes: &[u8]) -> u64 {
+    let number = bytes
+        .iter()
+        .fold(0, |number, byte| number << 8 | u64::from(*byte));
+    if bytes.len() == NUMBER_BYTES {
+        number
+    } else {
+        u64::MAX
+    }
+}
+
+/// Stretches of a source in order, beyond one that begins at `after`.
+pub(super) async fn page(
+    records: &Database,
+    source: OdsCode,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<Run>, StoreError> {
+    let sql = "SELECT first_seq, last_seq, patients FROM patient_run
+               WHERE source = (SELECT id FROM source WHERE ods = ?1) AND first_seq > ?2
+               ORDER BY first_seq LIMIT ?3";
+    let rows = sqlx::query(sql)
+        .bind(source.as_str())
+        .bind(after)
+        .bind(limit)
+        .fetch_all(records.readers())
+        .await
+        .map_err(fault)?;
+    let run = |row: &SqliteRow| {
+        let patients = row.column::<&[u8]>("patients")?.chunks(NUMBER_BYTES);
+        Ok(Run {
+            first: row.count("first_seq")?,
+            last: row.count("last_seq")?,
+            patients: patients.map(number).collect(),
+        })
+    };
+    rows.iter().map(run).collect()
+}
+
+/// Where the last stretch of a source ends; 0: there is none.
+pub(super) async fn last(records: &Database, source: OdsCode) -> Result<u64, StoreError> {
+    let sql = "SELECT coalesce(max(last_seq), 0) AS last FROM patient_run
+               WHERE source = (SELECT id FROM source WHERE ods = ?1)";
+    let row = sqlx::query(sql)
+        .bind(source.as_str())
+        .fetch_one(records.readers())
+        .await
+        .map_err(fault)?;
+    row.count("last")
 }
 
 /// Forgets a source.

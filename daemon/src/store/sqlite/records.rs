@@ -12,11 +12,11 @@ use sqlx::SqliteConnection;
 
 use super::{
     audit, audit_index, current, current::Erased, database::Database, erasures::Erasure, fault::fault,
-    index_sums, log, patient_runs, places, places::Places, projection, settings::RECORDS, told,
+    index_sums, log, patient_runs, places, places::Places, projection, run_check, settings::RECORDS, told,
 };
 use crate::store::{
     CurrentRecord, EntryKeys, EntryQuery, Head, IndexSums, Of, RecordVersion, StoreError, SubjectCount,
-    ToldStretches,
+    ToldStretches, WrongStretch,
 };
 
 /// Beside the file: it was found damaged while in use and is to be made anew when opened next.
@@ -186,6 +186,10 @@ impl Records {
     pub(super) async fn audit_index_sums(&self, through: u64) -> Result<IndexSums, StoreError> {
         let result = index_sums::kept(&self.file, through).await;
         result.inspect_err(|error| self.note_damage(error))
+    }
+
+    pub(super) async fn wrong_stretch(&self, main: &Database) -> Result<Option<WrongStretch>, StoreError> {
+        run_check::first_wrong(main, &self.file).await
     }
 
     pub(super) async fn told_through(&self, source: OdsCode, recipient: OdsCode) -> Result<u64, StoreError> {

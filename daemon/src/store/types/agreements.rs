@@ -93,6 +93,8 @@ pub struct AgreementRow {
     pub share_in: HalfRow,
     /// The grant in force.
     pub grant: Option<GrantId>,
+    /// Where none is: up to which seq the newest that ended was received or withheld; 0: there never was one.
+    pub ended_at_seq: u64,
     /// The newest withdrawal.
     pub withdrawal: Option<WithdrawalRow>,
     /// What was withdrawn of the grant in force.

@@ -81,6 +81,17 @@ pub struct EntryKeys {
     pub withheld: bool,
 }
 
+/// A stretch of a source's stream that is not found by whom it is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WrongStretch {
+    /// Whose stream.
+    pub source: OdsCode,
+    /// Its first seq.
+    pub from: u64,
+    /// Its last.
+    pub to: u64,
+}
+
 /// Stretches of a source's stream that a recipient was told of: first and last seq, in order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ToldStretches {

@@ -25,7 +25,7 @@ pub use alerts::{
     AlertId, AlertKind, AlertQuery, AlertRow, AlertState, AlertsOf, HandOff, HandedOff, NewAlert, ReviewRow,
     Target,
 };
-pub use audit::{EntryKeys, EntryQuery, EntryRow, ErasePersonal, NewEntry, ToldStretches};
+pub use audit::{EntryKeys, EntryQuery, EntryRow, ErasePersonal, NewEntry, ToldStretches, WrongStretch};
 pub use deployment::Deployment;
 pub use emergencies::{EmergencyRow, OpenEmergency};
 pub use index_sums::{IndexSums, SUMMED_ENTRIES};

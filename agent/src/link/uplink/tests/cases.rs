@@ -178,18 +178,26 @@ async fn small_commits_made_while_the_daemon_was_away_travel_together() {
     assert!(messages < 30, "{messages} messages");
 }
 
+const PATIENT: &str = r#"{"resourceType":"Patient","id":"p","identifier":[
+    {"system":"https://fhir.nhs.uk/Id/nhs-number","value":"9990000018"}]}"#;
+
+const DENIAL: &str = r#"{"resourceType":"Consent","id":"c","status":"active",
+    "scope":{"coding":[{"code":"patient-privacy"}]},"patient":{"reference":"Patient/p"},
+    "provision":{"type":"deny"}}"#;
+
+async fn take(stand: &Stand, text: &str) {
+    let codec = Codec::new(PrivateCodes::default(), 1 << 20);
+    let Ok(Document::Resource(change)) = codec.document(text.as_bytes()) else {
+        panic!("{text}")
+    };
+    stand.outbox.take(vec![*change]).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_word_is_known_to_be_in_force_and_what_is_asked_for_is_sent_again() {
     let stand = Stand::start().await;
     stand.uplink();
-    let codec = Codec::new(PrivateCodes::default(), 1 << 20);
-    let take = async |text: &str| {
-        let Ok(Document::Resource(change)) = codec.document(text.as_bytes()) else {
-            panic!()
-        };
-        stand.outbox.take(vec![*change]).await.unwrap();
-    };
-    take(r#"{"resourceType":"Patient","id":"p","identifier":[{"system":"https://fhir.nhs.uk/Id/nhs-number","value":"9990000018"}]}"#).await;
+    take(&stand, PATIENT).await;
     stand.until(|log| log.head == 1).await;
     let in_force = |pending| Response::StatementInForce(StatementInForce { seq: 2, pending });
     let names = ["Patient/p", "Condition/never", "no name"].map(str::to_owned);
@@ -197,7 +205,7 @@ async fn a_word_is_known_to_be_in_force_and_what_is_asked_for_is_sent_again() {
         record: names.to_vec(),
     });
     stand.fake.0.lock().say = vec![in_force(true), resend.clone(), resend];
-    take(r#"{"resourceType":"Consent","id":"c","status":"active","scope":{"coding":[{"code":"patient-privacy"}]},"patient":{"reference":"Patient/p"},"provision":{"type":"deny"}}"#).await;
+    take(&stand, DENIAL).await;
     stand.until(|log| log.head >= 3).await;
     let counts = async || stand.outbox.summary().await.unwrap().statements;
     stand.until_async(async || counts().await.pending == 2).await;
@@ -208,4 +216,40 @@ async fn a_word_is_known_to_be_in_force_and_what_is_asked_for_is_sent_again() {
     // Asked for twice, it may be sent twice only where the daemon had it in between.
     assert_eq!(taken[..3], ["Patient/p", "Consent/c", "Patient/p"]);
     assert_eq!(stand.board.snapshot().uplink.link, LinkState::Connected);
+}
+
+/// Detects a word of which nobody could be told that it is in force, shown as acknowledged for ever; and one that a
+/// welcome does not speak of, taken to be in force.
+#[tokio::test]
+async fn what_came_into_force_unheard_is_learnt_from_a_welcome() {
+    let stand = Stand::start().await;
+    let mut link = stand.uplink();
+    take(&stand, PATIENT).await;
+    take(&stand, DENIAL).await;
+    stand
+        .until_async(async || stand.outbox.position().acked_seq == 2)
+        .await;
+    let said = async || stand.outbox.summary().await.unwrap().statements;
+    for (seq, hellos, in_force) in [(1, 2, 0), (2, 3, 2)] {
+        link.cancel();
+        stand.fake.0.lock().in_force_seq = seq;
+        link = stand.uplink();
+        stand.until(|log| log.hellos.len() == hellos).await;
+        // What is taken now is entered behind what the welcome said.
+        take(
+            &stand,
+            &PATIENT.replace("}]}", &format!("}}],\"active\":{}}}", hellos == 2)),
+        )
+        .await;
+        stand.until(|log| log.head == hellos as u64 + 1).await;
+        stand
+            .until_async(async || stand.outbox.position().acked_seq == hellos as u64 + 1)
+            .await;
+        let said = said().await;
+        assert_eq!(
+            (said.in_force, said.acknowledged),
+            (in_force, 2 - in_force),
+            "{seq}"
+        );
+    }
 }

@@ -46,6 +46,8 @@ pub(super) struct Log {
     /// What to say beside the next answer.
     pub(super) say: Vec<Response>,
     pub(super) messages: u32,
+    /// What a welcome says of statements.
+    pub(super) in_force_seq: u64,
 }
 
 #[derive(Clone, Default)]
@@ -167,6 +169,7 @@ impl Log {
         self.hellos.push(hello);
         PublishResponse {
             message: Some(Response::Welcome(PublishWelcome {
+                in_force_seq: self.in_force_seq,
                 head_seq: self.head,
                 head_chain: self.chain.clone().into(),
                 accepted,

@@ -5,5 +5,6 @@ mod exporting;
 mod kit;
 mod reading;
 mod received;
+mod stretches;
 mod tampering;
 mod waiting;

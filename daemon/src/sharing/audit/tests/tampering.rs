@@ -51,7 +51,7 @@ struct Change {
 }
 
 /// A statement that writes a byte of a blob, counted from 1, as its complement; done twice, it changes nothing.
-fn flip(table: &str, row: &str, column: &str, at: &str) -> String {
+pub(super) fn flip(table: &str, row: &str, column: &str, at: &str) -> String {
     let rest = format!("substr({column}, {at} + 1)");
     // By its two hexadecimal digits.
     let digits = format!("hex(substr({column}, {at}, 1))");
