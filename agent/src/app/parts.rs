@@ -14,7 +14,7 @@ use crate::{
     input::{InputContext, follow_copies},
     lifecycle::{Supervisor, watchdog},
     link::{
-        Connector,
+        Link,
         downlink::{self, DownlinkContext},
         uplink::{self, UplinkContext},
     },
@@ -36,7 +36,7 @@ pub(super) struct Parts {
     pub(super) config: Config,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) board: StatusBoard,
-    pub(super) connector: Connector,
+    pub(super) link: Link,
     pub(super) outbox: Arc<Outbox>,
     pub(super) inbox: Inbox,
     /// The daemon's.
@@ -107,17 +107,17 @@ impl Parts {
         Ok(())
     }
 
-    /// The two streams to the daemon.
+    /// The two streams to the daemon, over one connection.
     pub(super) fn start_links(&self, tasks: &mut Supervisor) {
         let uplink = UplinkContext {
-            connector: self.connector.clone(),
+            link: self.link.clone(),
             outbox: Arc::clone(&self.outbox),
             board: self.board.clone(),
             clock: Arc::clone(&self.clock),
         };
         tasks.spawn("the uplink", endless(uplink::run(uplink, tasks.stop())));
         let downlink = DownlinkContext {
-            connector: self.connector.clone(),
+            link: self.link.clone(),
             inbox: self.inbox.clone(),
             board: self.board.clone(),
             trust_domain: self.trust_domain.clone(),

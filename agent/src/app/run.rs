@@ -9,7 +9,7 @@ use crate::{
     enrol::Renewal,
     identity::{CurrentIdentity, Identity},
     lifecycle::{Notifier, StateLock, Supervisor, termination},
-    link::Connector,
+    link::{Connector, Link},
     status::StatusBoard,
     store::{
         inbox::{Inbox, InboxLimits},
@@ -57,7 +57,7 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
         config,
         clock: Arc::clone(&clock),
         board: StatusBoard::new(),
-        connector: Connector::new(Arc::clone(&current)),
+        link: Link::new(Connector::new(Arc::clone(&current))),
         outbox,
         inbox,
         trust_domain: current.get().profile().trust_domain.clone(),
@@ -68,7 +68,7 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
     parts.start_links(&mut tasks);
     let renewal = Renewal {
         current: Arc::clone(&current),
-        connector: parts.connector.clone(),
+        link: parts.link.clone(),
         state_dir: state_dir.clone(),
         clock,
         board: parts.board.clone(),

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     identity::{CurrentIdentity, Issued, NewKey, Staged},
-    link::{CONNECT_TIMEOUT, Connector, Windows, for_people},
+    link::{CONNECT_TIMEOUT, Link, for_people},
     retry::Retry,
     status::{CertificateStatus, StatusBoard},
 };
@@ -36,18 +36,12 @@ const WARN_LEFT_MS: i64 = 10 * DAY_MS;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// A renewal needs hardly any room.
-const WINDOWS: Windows = Windows {
-    stream_bytes: 64 * 1024,
-    connection_bytes: 64 * 1024,
-};
-
 /// Keeps the certificate from expiring.
 pub struct Renewal {
     /// The identity in force.
     pub current: Arc<CurrentIdentity>,
-    /// How the daemon is reached.
-    pub connector: Connector,
+    /// The agent's connection. It keeps the certificate that it was made with; the next has the new one.
+    pub link: Link,
     /// Whose identity is replaced.
     pub state_dir: PathBuf,
     /// The time of day.
@@ -102,7 +96,7 @@ impl Renewal {
     async fn renew(&self) -> anyhow::Result<()> {
         let identity = self.current.get();
         let key = NewKey::make()?;
-        let channel = self.connector.connect(WINDOWS).await?;
+        let channel = self.link.connection().await?.channel();
         let request = RenewRequest {
             csr_der: key.csr_der.into(),
         };

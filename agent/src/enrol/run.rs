@@ -116,15 +116,18 @@ pub async fn enrol(what: Enrolment) -> Result<Identity, EnrolError> {
 async fn exchange(what: &Enrolment, csr_der: Vec<u8>) -> Result<Issued, EnrolError> {
     let tls = pinned::client_config(*what.token.ca_fingerprint())
         .map_err(|e| IdentityError::Broken(e.to_string()))?;
-    let channel = connect_tls(&what.daemon, Arc::new(tls), WINDOWS).await?;
+    let connection = connect_tls(&what.daemon, Arc::new(tls), WINDOWS).await?;
     let request = EnrolRequest {
         token: what.token.reveal(),
         csr_der: csr_der.into(),
     };
-    let answer = timeout(ANSWER_TIMEOUT, EnrolmentClient::new(channel).enrol(request))
-        .await
-        .map_err(|_| EnrolError::TryAgain(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())))?
-        .map_err(|status| refusal(&status))?;
+    let answer = timeout(
+        ANSWER_TIMEOUT,
+        EnrolmentClient::new(connection.channel()).enrol(request),
+    )
+    .await
+    .map_err(|_| EnrolError::TryAgain(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())))?
+    .map_err(|status| refusal(&status))?;
     Ok(Issued::read(answer.into_inner(), &what.daemon)?)
 }
 

@@ -1,5 +1,5 @@
 //! Makes one connection to the daemon: TCP, TLS 1.3, HTTP/2. A connection is never made again behind its
-//! user's back: when it ends, so does the [`Channel`], and the user connects afresh.
+//! user's back: when it ends, so does the [`Connection`], and the user connects afresh.
 //!
 //! Trust is the identity's own bundle of authorities and nothing else; the machine's is never asked.
 
@@ -15,6 +15,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::{
@@ -42,6 +43,13 @@ pub struct Windows {
     pub connection_bytes: u32,
 }
 
+/// A connection that was made. Clones are the same one; it is closed when the last is dropped.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    channel: Channel,
+    over: CancellationToken,
+}
+
 /// An address that [`Connector::plaintext`] refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is not a loopback address; a connection without TLS is for tests on one machine")]
@@ -55,6 +63,25 @@ pub struct Connector(Via);
 enum Via {
     Tls(Arc<CurrentIdentity>),
     Plaintext(SocketAddr),
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// Where calls go.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// Whether it has ended, or was given up.
+    pub fn is_over(&self) -> bool {
+        self.over.is_cancelled()
+    }
+
+    /// Marks it as not to be used for anything more. What is under way on it goes on until the daemon ends it.
+    pub fn give_up(&self) {
+        self.over.cancel();
+    }
 }
 
 // === impl Connector ===
@@ -78,7 +105,7 @@ impl Connector {
 
     /// Makes one fresh connection, within [`CONNECT_TIMEOUT`]. When it returns, the daemon has taken this
     /// agent's certificate. Dropping the future drops the connection.
-    pub async fn connect(&self, windows: Windows) -> Result<Channel, LinkError> {
+    pub async fn connect(&self, windows: Windows) -> Result<Connection, LinkError> {
         match &self.0 {
             Via::Tls(identity) => {
                 let identity = identity.get();
@@ -101,7 +128,7 @@ pub(crate) async fn connect_tls(
     url: &DaemonUrl,
     tls: Arc<ClientConfig>,
     windows: Windows,
-) -> Result<Channel, LinkError> {
+) -> Result<Connection, LinkError> {
     let daemon = url.to_string();
     within_timeout(&daemon, async {
         let tcp = tcp(&daemon, url.host(), url.port()).await?;
@@ -146,7 +173,7 @@ async fn tcp(daemon: &str, host: &str, port: u16) -> Result<TcpStream, LinkError
 /// Speaks HTTP/2 over `io` and waits for the daemon's first bytes: in TLS 1.3 a client's handshake is
 /// over before the server has looked at its certificate (RFC 8446, section 4.6.2 and appendix E.1.2), so a
 /// refusal shows only there.
-async fn http2<IO>(daemon: &str, origin: &str, io: IO, windows: Windows) -> Result<Channel, LinkError>
+async fn http2<IO>(daemon: &str, origin: &str, io: IO, windows: Windows) -> Result<Connection, LinkError>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -163,7 +190,8 @@ where
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true);
     let (heard, first_bytes) = oneshot::channel();
-    let once = Mutex::new(Some(Listening::new(io, heard)));
+    let over = CancellationToken::new();
+    let once = Mutex::new(Some(Listening::new(io, heard, over.clone().drop_guard())));
     let hand_out = tower::service_fn(move |_: Uri| {
         let io = once.lock().take();
         async move { io.map(TokioIo::new).ok_or(ConnectionOver) }
@@ -173,7 +201,7 @@ where
         .await
         .map_err(|e| protocol(e.to_string()))?;
     match first_bytes.await {
-        Ok(Ok(())) => Ok(channel),
+        Ok(Ok(())) => Ok(Connection { channel, over }),
         Ok(Err(e)) => Err(tls_error(daemon, &e)),
         Err(_) => Err(LinkError::Unreachable {
             daemon: daemon.to_owned(),

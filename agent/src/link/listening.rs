@@ -1,4 +1,4 @@
-//! A connection that tells when the other side was heard first.
+//! A connection that tells when the other side was heard first, and when it has ended.
 
 use std::{
     io,
@@ -10,20 +10,23 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::oneshot,
 };
+use tokio_util::sync::DropGuard;
 
-/// Passes everything through and tells once how the first read went.
+/// Passes everything through and tells once how the first read went, and its end by being dropped.
 #[derive(Debug)]
 pub(super) struct Listening<IO> {
     io: IO,
     heard: Option<oneshot::Sender<io::Result<()>>>,
+    _end: DropGuard,
 }
 
 impl<IO> Listening<IO> {
-    /// Tells `heard` how the first read of `io` went.
-    pub(super) fn new(io: IO, heard: oneshot::Sender<io::Result<()>>) -> Self {
+    /// Tells `heard` how the first read of `io` went, and drops `end` with it.
+    pub(super) fn new(io: IO, heard: oneshot::Sender<io::Result<()>>, end: DropGuard) -> Self {
         Self {
             io,
             heard: Some(heard),
+            _end: end,
         }
     }
 }

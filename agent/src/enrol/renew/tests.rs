@@ -13,6 +13,7 @@ use crate::{
         Identity,
         testing::{Answer, Authority, FakeDaemon, Script, Validity},
     },
+    link::Connector,
 };
 
 struct Scene {
@@ -32,7 +33,7 @@ async fn scene(ca: &Arc<Authority>, renew: Answer) -> Scene {
     let clock = ManualClock::at(identity.not_before_ms());
     let current = CurrentIdentity::new(identity);
     let renewal = Renewal {
-        connector: Connector::new(Arc::clone(&current)),
+        link: Link::new(Connector::new(Arc::clone(&current))),
         current,
         state_dir: dir.path().to_owned(),
         clock: Arc::new(clock.clone()),
@@ -83,7 +84,8 @@ async fn it_renews_at_two_thirds_and_swaps_what_is_in_force() {
         renewal.board.snapshot().certificate.not_after_ms,
         second.not_after_ms()
     );
-    renewal.connector.connect(WINDOWS).await.unwrap();
+    let link = Link::new(Connector::new(Arc::clone(&renewal.current)));
+    link.connection().await.unwrap();
 }
 
 #[tokio::test]

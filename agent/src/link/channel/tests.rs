@@ -25,7 +25,7 @@ async fn daemon(
     FakeDaemon::start(authority.server(names, validity), clients, Script::silent()).await
 }
 
-async fn connect_as(identity: Identity) -> Result<Channel, LinkError> {
+async fn connect_as(identity: Identity) -> Result<Connection, LinkError> {
     Connector::new(CurrentIdentity::new(identity))
         .connect(WINDOWS)
         .await
@@ -38,7 +38,7 @@ async fn the_daemon_of_the_own_authority_is_trusted_and_answers() {
     let channel = connect_as(ca.agent("Z00101", &daemon.url(), Validity::NOW))
         .await
         .unwrap();
-    let status = EnrolmentClient::new(channel)
+    let status = EnrolmentClient::new(channel.channel())
         .renew(RenewRequest::default())
         .await
         .unwrap_err();
@@ -62,7 +62,7 @@ async fn a_channel_does_not_outlive_its_connection() {
     let channel = connect_as(ca.agent("Z00101", &url, Validity::NOW)).await.unwrap();
     relaying.abort();
     relaying.await.unwrap_err();
-    let mut client = EnrolmentClient::new(channel);
+    let mut client = EnrolmentClient::new(channel.channel());
     // The call under way may be told that it was cancelled; from then on there is no way back.
     client.renew(RenewRequest::default()).await.unwrap_err();
     let second = client.renew(RenewRequest::default()).await.unwrap_err();

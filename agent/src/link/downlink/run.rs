@@ -1,4 +1,4 @@
-//! Keeps a subscription open: connects, subscribes, and after any end comes back with backoff.
+//! Keeps a subscription open over the agent's connection, and after any end comes back with backoff.
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -6,15 +6,9 @@ use tonic::Code;
 
 use super::session::{Ended, subscribe};
 use crate::{
-    link::{Connector, LinkError, Retry, Windows},
+    link::{Link, LinkError, Retry},
     status::{LinkState, StatusBoard},
     store::inbox::Inbox,
-};
-
-/// Small, so that little is in flight when a grant ends.
-const WINDOWS: Windows = Windows {
-    stream_bytes: 256 * 1024,
-    connection_bytes: 512 * 1024,
 };
 
 /// Store ids taken in a row before it is waited as after any other failure.
@@ -23,8 +17,8 @@ const MAX_QUICK_RENEWALS: u32 = 2;
 /// What the downlink works with.
 #[derive(Clone)]
 pub struct DownlinkContext {
-    /// Makes connections.
-    pub connector: Connector,
+    /// The agent's connection.
+    pub link: Link,
     /// Where everything goes.
     pub inbox: Inbox,
     /// Where it reports how it stands.
@@ -46,20 +40,19 @@ async fn keep_subscribed(ctx: &DownlinkContext) {
     let mut renewals = 0;
     loop {
         ctx.board.downlink(LinkState::Connecting);
-        let state = match ctx.connector.connect(WINDOWS).await {
-            Ok(channel) => {
-                let ended = Box::pin(subscribe(ctx, channel, &mut retry)).await;
+        let (state, delay) = match ctx.link.connection().await {
+            Ok(connection) => {
+                let ended = Box::pin(subscribe(ctx, connection, &mut retry)).await;
                 if matches!(ended, Ended::StoreRefused) && renewals < MAX_QUICK_RENEWALS {
                     tracing::warn!("{ended}");
                     renewals += 1;
                     continue;
                 }
                 renewals = 0;
-                after_end(&ended)
+                (after_end(&ended), retry.next_delay())
             }
-            Err(error) => after_failure(&error),
+            Err(not) => (after_failure(&not.error), not.again_in),
         };
-        let delay = retry.next_delay();
         let until_ms = ctx.inbox.now_ms() + i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 2);
         ctx.board.downlink(match state {
             State::Waits(why) => LinkState::Waiting { until_ms, why },

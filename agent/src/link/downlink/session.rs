@@ -1,4 +1,4 @@
-//! One connection's subscription: a reader that says at once what has arrived, an applier that commits
+//! One subscription: a reader that says at once what has arrived, an applier that commits
 //! whatever has come while the last commit ran, and a reporter.
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use handfast_proto::{
     v1::{SubscribeHello, SubscribeResponse, sync_client::SyncClient},
 };
 use tokio::time::{sleep, timeout};
-use tonic::{Status, Streaming, transport::Channel};
+use tonic::{Status, Streaming};
 
 use super::{
     heads,
@@ -20,7 +20,7 @@ use super::{
     translate::{Arrival, ProtocolError, Translator},
 };
 use crate::{
-    link::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, Retry},
+    link::{Connection, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, Retry},
     retry::{MAX_DELAY_ON_A_FULL_DISK, START_DELAY},
     status::LinkState,
     store::inbox::{Applied, Group, InboxError, Incoming, Message},
@@ -60,8 +60,9 @@ impl From<Status> for Ended {
     }
 }
 
-/// Subscribes over a connection and stays until something ends it.
-pub(super) async fn subscribe(ctx: &DownlinkContext, channel: Channel, retry: &mut Retry) -> Ended {
+/// Subscribes over a connection and stays until something ends it. Once a subscription was open, its end is the
+/// connection's: the daemon cuts it, so that nothing of the subscription leaves any more.
+pub(super) async fn subscribe(ctx: &DownlinkContext, connection: Connection, retry: &mut Retry) -> Ended {
     let hello = match ctx.inbox.hello().await {
         Ok(hello) => hello,
         Err(error) => return error.into(),
@@ -78,7 +79,7 @@ pub(super) async fn subscribe(ctx: &DownlinkContext, channel: Channel, retry: &m
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         tree_size,
     });
-    let mut client = SyncClient::new(channel).max_decoding_message_size(MAX_SYNC_MESSAGE_BYTES);
+    let mut client = SyncClient::new(connection.channel()).max_decoding_message_size(MAX_SYNC_MESSAGE_BYTES);
     let welcomed = timeout(WELCOME_TIMEOUT, async {
         let mut stream = client.subscribe(requests).await?.into_inner();
         let first = stream.message().await?.ok_or(Ended::Closed)?;
@@ -87,11 +88,18 @@ pub(super) async fn subscribe(ctx: &DownlinkContext, channel: Channel, retry: &m
     let (stream, first) = match welcomed.await {
         Ok(Ok(both)) => both,
         Ok(Err(ended)) => return ended,
-        Err(_) => return Ended::NoWelcome,
+        Err(_) => {
+            connection.give_up();
+            return Ended::NoWelcome;
+        }
     };
     outbound.arrived(first.number);
     let ended = follow(ctx, &outbound, stream, first, retry).await;
-    ended.err().unwrap_or(Ended::Closed)
+    let ended = ended.err().unwrap_or(Ended::Closed);
+    if !matches!(ended, Ended::StoreRefused) {
+        connection.give_up();
+    }
+    ended
 }
 
 async fn follow(

@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{DownlinkContext, run};
 use crate::{
-    link::Connector,
+    link::{Connector, Link},
     status::StatusBoard,
     store::inbox::{
         Inbox,
@@ -201,7 +201,7 @@ pub(super) async fn agent(folder: &Path, daemon: &Daemon) -> Agent {
     let board = StatusBoard::new();
     let stop = CancellationToken::new();
     let ctx = DownlinkContext {
-        connector: Connector::plaintext(daemon.addr).unwrap(),
+        link: Link::new(Connector::plaintext(daemon.addr).unwrap()),
         inbox: inbox.clone(),
         board: board.clone(),
         trust_domain: TRUST_DOMAIN.to_owned(),

@@ -1,5 +1,5 @@
-//! Keeps a Publish stream up: connects, publishes, and after a break waits and connects again, for as
-//! long as the agent runs.
+//! Keeps a Publish stream up: over the agent's connection it publishes, and after a break waits and begins again,
+//! for as long as the agent runs.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,15 +9,9 @@ use tokio_util::sync::CancellationToken;
 use super::session::{Ended, publish};
 use crate::{
     clock::Clock,
-    link::{Connector, LinkError, Retry, Windows},
+    link::{Link, LinkError, Retry},
     status::{LinkState, StatusBoard},
     store::outbox::Outbox,
-};
-
-/// What the daemon may send unread: acknowledgements, a few bytes each.
-const WINDOWS: Windows = Windows {
-    stream_bytes: 64 * 1024,
-    connection_bytes: 128 * 1024,
 };
 
 /// A stream that stood this long was a good one: after it the delays start small again.
@@ -26,8 +20,8 @@ const GOOD_SESSION: Duration = Duration::from_secs(10);
 /// What the uplink works with.
 #[derive(Clone)]
 pub struct UplinkContext {
-    /// Makes connections of the uplink's own.
-    pub connector: Connector,
+    /// The agent's connection.
+    pub link: Link,
     /// What is published.
     pub outbox: Arc<Outbox>,
     /// Where the state of the stream is shown.
@@ -48,10 +42,15 @@ pub async fn run(ctx: UplinkContext, shutdown: CancellationToken) {
             () = shutdown.cancelled() => break,
             ended = Box::pin(one_session(&ctx, &mut progress)) => ended,
         };
-        if progress || started.elapsed() >= GOOD_SESSION {
-            retry.reset();
-        }
-        let delay = retry.next_delay();
+        let (ended, delay) = match ended {
+            Err(not_connected) => not_connected,
+            Ok(ended) => {
+                if progress || started.elapsed() >= GOOD_SESSION {
+                    retry.reset();
+                }
+                (ended, retry.next_delay())
+            }
+        };
         show(&ctx, &ended, delay);
         tokio::select! {
             biased;
@@ -62,11 +61,18 @@ pub async fn run(ctx: UplinkContext, shutdown: CancellationToken) {
     ctx.board.uplink(LinkState::Idle);
 }
 
-async fn one_session(ctx: &UplinkContext, progress: &mut bool) -> Ended {
-    match Box::pin(ctx.connector.connect(WINDOWS)).await {
-        Ok(channel) => publish(ctx, channel, progress).await,
-        Err(error @ LinkError::Unreachable { .. }) => Ended::Lost(error.to_string()),
-        Err(error) => Ended::Refused(error.to_string()),
+/// `Err` where there was no connection, with the time until it is tried again.
+async fn one_session(ctx: &UplinkContext, progress: &mut bool) -> Result<Ended, (Ended, Duration)> {
+    match Box::pin(ctx.link.connection()).await {
+        Ok(connection) => Ok(publish(ctx, connection.channel(), progress).await),
+        Err(not) => {
+            let why = not.error.to_string();
+            let ended = match not.error {
+                LinkError::Unreachable { .. } => Ended::Lost(why),
+                _ => Ended::Refused(why),
+            };
+            Err((ended, not.again_in))
+        }
     }
 }
 

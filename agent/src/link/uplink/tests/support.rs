@@ -25,7 +25,7 @@ use tonic::{Request as Call, Response as Answer, Status, Streaming, transport::S
 use super::super::{UplinkContext, run};
 use crate::{
     clock::SystemClock,
-    link::Connector,
+    link::{Connector, Link},
     status::StatusBoard,
     store::outbox::{Outbox, OutboxLimits},
 };
@@ -249,7 +249,7 @@ impl Stand {
     pub(super) fn uplink_of(&self, outbox: Arc<Outbox>) -> CancellationToken {
         let stop = self.stop.child_token();
         let ctx = UplinkContext {
-            connector: Connector::plaintext(self.addr).unwrap(),
+            link: Link::new(Connector::plaintext(self.addr).unwrap()),
             outbox,
             board: self.board.clone(),
             clock: Arc::new(SystemClock),
