@@ -115,6 +115,21 @@ limits! {
     shutdown_grace_ms ("HANDFAST_SHUTDOWN_GRACE_MS"): 0..=600_000 = 3_000;
 }
 
+impl Limits {
+    /// Whether they go together. An agent publishes and receives over one connection: while what it publishes waits
+    /// to be taken in, its receipts must still find room, or a revocation waits for them in vain.
+    pub fn check(&self) -> Result<(), String> {
+        let (stream, connection) = (self.stream_window_bytes.get(), self.connection_window_bytes.get());
+        if connection < 2 * stream {
+            return Err(format!(
+                "connection_window_bytes ({connection}) must be at least twice stream_window_bytes ({stream}): an \
+                 agent's receipts share its connection with what it publishes"
+            ));
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +145,20 @@ mod tests {
                 "{toml}"
             );
         }
+    }
+
+    #[test]
+    fn a_stream_takes_no_more_than_half_of_a_connections_window() {
+        assert_eq!(Limits::default().check(), Ok(()));
+        let full = Limits {
+            stream_window_bytes: Bounded::new(1_048_577),
+            ..Limits::default()
+        };
+        let why = full.check().unwrap_err();
+        assert!(
+            why.contains("must be at least twice stream_window_bytes (1048577)"),
+            "{why}"
+        );
     }
 
     #[test]

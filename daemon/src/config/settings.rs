@@ -183,6 +183,7 @@ impl Config {
         };
         let config = Self::combine(flags, file);
         config.alerts.check().map_err(ConfigError::Together)?;
+        config.limits.check().map_err(ConfigError::Together)?;
         Ok(config)
     }
 
