@@ -3,6 +3,7 @@
 pub mod amendment;
 pub mod audit;
 pub mod chain;
+pub mod codec;
 pub mod emergency;
 pub mod ids;
 pub mod limits;

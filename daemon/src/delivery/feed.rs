@@ -49,9 +49,9 @@ pub struct Feed {
     pub(super) fence: Arc<Fence>,
     pub(super) committer: Committer,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) candidates: mpsc::Receiver<Candidate>,
+    pub(super) candidates: mpsc::Receiver<Box<Candidate>>,
     pub(super) welcome: Option<v1::SubscribeWelcome>,
-    pub(super) next: Option<Candidate>,
+    pub(super) next: Option<Box<Candidate>>,
     pub(super) pieces: Option<Pieces>,
     pub(super) refused: BTreeSet<Take>,
 }
@@ -92,7 +92,7 @@ impl Stream for Feed {
                 }
             }
             let ledger = &this.subscriber.ledger;
-            let room = match (&this.pieces, &this.next) {
+            let room = match (&this.pieces, this.next.as_deref()) {
                 (Some(_), _) => ledger.has_room_for_piece(cx.waker()),
                 (None, Some(Candidate::Batch(_) | Candidate::Edge(_) | Candidate::Passed(_))) => {
                     ledger.has_room(cx.waker())
@@ -116,7 +116,7 @@ impl Feed {
         if let Some(pieces) = self.pieces.take() {
             return self.hand_piece(pieces);
         }
-        match self.next.take() {
+        match self.next.take().map(|next| *next) {
             Some(Candidate::Batch(chosen)) => self.hand_batch(chosen),
             Some(Candidate::Edge(edge)) => self.hand_edge(edge),
             Some(Candidate::Passed(passed)) => self.pass(passed),

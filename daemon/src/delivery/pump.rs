@@ -42,7 +42,8 @@ pub(super) struct Pump {
     pub(super) subscriber: Arc<Subscriber>,
     pub(super) committer: Committer,
     pub(super) sources: Sources,
-    pub(super) out: mpsc::Sender<Candidate>,
+    /// Boxed: a channel sets aside room for 32 of what it carries, on every subscription.
+    pub(super) out: mpsc::Sender<Box<Candidate>>,
     pub(super) feeds: BTreeMap<Grant, PairFeed>,
     /// How far what the feeds choose may be handed over, by grant and job.
     pub(super) reaches: HashMap<(GrantId, Option<JobId>), Arc<Reach>>,
@@ -113,7 +114,7 @@ impl Pump {
                         Candidate::Passed(_) => self.committer.has_room().await,
                         _ => {}
                     }
-                    if self.out.send(candidate).await.is_err() {
+                    if self.out.send(Box::new(candidate)).await.is_err() {
                         return Ok(Err(Over));
                     }
                 }
@@ -283,6 +284,6 @@ impl Pump {
     }
 
     async fn send(&self, candidate: Candidate) -> Result<(), ()> {
-        self.out.send(candidate).await.map_err(|_| ())
+        self.out.send(Box::new(candidate)).await.map_err(|_| ())
     }
 }

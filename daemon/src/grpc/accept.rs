@@ -128,7 +128,9 @@ impl Serving {
         mut arrival: Arrival,
         soft: CancellationToken,
     ) {
-        let (stream, info) = match self.handshakes.make(socket, remote, &mut arrival).await {
+        // Boxed, as what follows: a connection's task is to keep no room of a handshake that is long over.
+        let made = Box::pin(self.handshakes.make(socket, remote, &mut arrival)).await;
+        let (stream, info) = match made {
             Ok(made) => made,
             Err(e) => return self.refused(remote, &e),
         };

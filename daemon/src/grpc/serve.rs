@@ -68,9 +68,10 @@ impl Server {
         let (edge, seen) = (Arc::clone(&self.edge), spoken.clone());
         let (cutter, anonymous) = (info.cutter.clone(), info.peer == Peer::Anonymous);
         let service = service_fn(move |request: http::Request<Incoming>| {
-            Arc::clone(&edge).handle(request, info.clone(), seen.clone())
+            // Boxed: the task of a stream outlives by far the call that opened it, and would keep its room.
+            Box::pin(Arc::clone(&edge).handle(request, info.clone(), seen.clone()))
         });
-        let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
+        let mut connection = Box::pin(self.http.serve_connection(TokioIo::new(stream), service));
         // Looks whether a request came only when the time is over: a precondition of `select!` would have been
         // looked at before the first request could come.
         let mut silence = pin!(async {

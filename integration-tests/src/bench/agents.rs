@@ -8,7 +8,7 @@ use handfast_agent::{
     clock::{Clock, SystemClock},
     identity::{CurrentIdentity, Identity},
     link::{
-        Connector,
+        Connector, Link,
         downlink::{self, DownlinkContext},
         uplink::{self, UplinkContext},
     },
@@ -90,18 +90,18 @@ async fn start(
     let state = process.state();
     let identity = Identity::load(&state).context("load the agent's identity")?;
     let trust_domain = identity.profile().trust_domain.clone();
-    let connector = Connector::new(CurrentIdentity::new(identity));
+    let link = Link::new(Connector::new(CurrentIdentity::new(identity)));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let agent = open(&state, clock.clone()).await?;
     let board = StatusBoard::new();
     let up = UplinkContext {
-        connector: connector.clone(),
+        link: link.clone(),
         outbox: agent.outbox.clone(),
         board: board.clone(),
         clock,
     };
     let down = DownlinkContext {
-        connector,
+        link,
         inbox: agent.inbox.clone(),
         board,
         trust_domain,

@@ -17,7 +17,7 @@ use handfast_proto::{
 use prost::{Message as _, encoding::encode_varint};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::{Streaming, transport::Channel};
 
 use crate::harness::{Identity, Windows, connect, nhs_number};
 
@@ -142,7 +142,8 @@ pub(super) async fn open(
         agent_version: "bench".to_owned(),
         ..PublishHello::default()
     };
-    let (out, stream, _) = open_with(url, identity, hello, queue).await?;
+    let channel = connect(url, identity, Windows::default()).await?;
+    let (out, stream, _) = open_with(channel, hello, queue).await?;
     Ok((out, stream))
 }
 
@@ -150,13 +151,7 @@ pub(super) async fn open(
 pub(crate) type Opened = (mpsc::Sender<PublishRequest>, Streaming<PublishResponse>, u64);
 
 /// Opens a publish stream of the store that a hello names, which the daemon must accept.
-pub(crate) async fn open_with(
-    url: &str,
-    identity: &Identity,
-    hello: PublishHello,
-    queue: usize,
-) -> anyhow::Result<Opened> {
-    let channel = connect(url, identity, Windows::default()).await?;
+pub(crate) async fn open_with(channel: Channel, hello: PublishHello, queue: usize) -> anyhow::Result<Opened> {
     let (out, requests) = mpsc::channel(queue);
     out.send(PublishRequest {
         message: Some(Message::Hello(hello)),

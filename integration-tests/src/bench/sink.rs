@@ -21,7 +21,7 @@ use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_stream::{Stream, StreamExt as _, wrappers::WatchStream};
-use tonic::Streaming;
+use tonic::{Streaming, transport::Channel};
 
 use super::flood::PAYLOAD_BYTES;
 use crate::harness::{Identity, Windows, connect};
@@ -68,17 +68,16 @@ pub(super) async fn subscribe(
         agent_version: "bench".to_owned(),
         tree_size: 0,
     };
-    subscribe_as(url, identity, hello, more).await
+    let channel = connect(url, identity, Windows::default()).await?;
+    subscribe_as(channel, hello, more).await
 }
 
 /// The same in the name of the store that a hello names.
 pub(crate) async fn subscribe_as(
-    url: &str,
-    identity: &Identity,
+    channel: Channel,
     hello: SubscribeHello,
     more: impl Stream<Item = SubscribeRequest> + Send + 'static,
 ) -> anyhow::Result<(watch::Sender<SubscribeReceipt>, Streaming<SubscribeResponse>)> {
-    let channel = connect(url, identity, Windows::default()).await?;
     let (arrived, receipts) = watch::channel(SubscribeReceipt::default());
     let receipts = WatchStream::from_changes(receipts).map(|receipt| request(Message::Receipt(receipt)));
     let requests = tokio_stream::once(request(Message::Hello(hello))).chain(receipts.merge(more));

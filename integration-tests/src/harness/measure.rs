@@ -31,6 +31,11 @@ pub fn resident_memory(pid: u32) -> anyhow::Result<u64> {
     status_bytes(pid, "VmRSS:")
 }
 
+/// Of the memory that a process has resident, what is its own and no file's, in bytes.
+pub fn own_memory(pid: u32) -> anyhow::Result<u64> {
+    status_bytes(pid, "RssAnon:")
+}
+
 /// Has [`peak_memory`] count from what is resident now.
 pub fn forget_peak(pid: u32) -> anyhow::Result<()> {
     // proc(5), /proc/PID/clear_refs: 5 resets the peak.

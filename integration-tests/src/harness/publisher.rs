@@ -17,11 +17,7 @@ use tokio::{sync::mpsc, sync::watch, task::JoinHandle};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use super::{
-    identity::Identity,
-    tls::{Windows, connect},
-    wait::wait_until,
-};
+use super::{identity::Identity, shared::SharedConnection, wait::wait_until};
 
 /// Lists of amendments that may wait to be numbered.
 const OFFERS: usize = 4;
@@ -43,6 +39,11 @@ pub struct Publisher {
 impl Publisher {
     /// Connects, and again whenever the connection ends.
     pub fn start(url: &str, identity: &Identity) -> Self {
+        Self::over(SharedConnection::new(url, identity))
+    }
+
+    /// Over a connection that others may share.
+    pub fn over(shared: SharedConnection) -> Self {
         let (offers, offered) = mpsc::channel(OFFERS);
         let (acks, acked) = watch::channel(0);
         let id = StoreId::from_random(rand::random());
@@ -55,7 +56,7 @@ impl Publisher {
             unacked_bytes: 0,
             acks,
         };
-        let task = tokio::spawn(run(url.to_owned(), identity.clone(), outbox, offered));
+        let task = tokio::spawn(run(shared, outbox, offered));
         Self { offers, acked, task }
     }
 
@@ -166,31 +167,22 @@ impl Outbox {
     }
 }
 
-async fn run(
-    url: String,
-    identity: Identity,
-    mut outbox: Outbox,
-    mut offers: mpsc::Receiver<Vec<Amendment>>,
-) {
-    while connection(&url, &identity, &mut outbox, &mut offers)
-        .await
-        .is_err()
-    {
+async fn run(shared: SharedConnection, mut outbox: Outbox, mut offers: mpsc::Receiver<Vec<Amendment>>) {
+    while connection(&shared, &mut outbox, &mut offers).await.is_err() {
         tokio::time::sleep(RECONNECT_AFTER).await;
     }
 }
 
 /// Ends with `Ok` when nothing more can be offered and all is acknowledged.
 async fn connection(
-    url: &str,
-    identity: &Identity,
+    shared: &SharedConnection,
     outbox: &mut Outbox,
     offers: &mut mpsc::Receiver<Vec<Amendment>>,
 ) -> anyhow::Result<()> {
-    let channel = connect(url, identity, Windows::default()).await?;
+    let held = shared.hold().await?;
     let (out, requests) = mpsc::channel(OUT_QUEUE_BATCHES);
     out.send(request(Message::Hello(outbox.hello()))).await?;
-    let mut stream = SyncClient::new(channel)
+    let mut stream = SyncClient::new(held.channel())
         .publish(ReceiverStream::new(requests))
         .await?
         .into_inner();

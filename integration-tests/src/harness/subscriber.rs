@@ -19,7 +19,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::{
     identity::Identity,
     journal::{Arrival, Journal, What},
-    tls::{Windows, connect},
+    shared::SharedConnection,
+    tls::Windows,
 };
 
 /// Messages towards the daemon that may wait for the transport.
@@ -61,12 +62,15 @@ impl Subscriber {
 
     /// With flow-control windows of the test's choice.
     pub fn with_windows(url: &str, identity: &Identity, pace: Pace, windows: Windows) -> Self {
+        Self::over(SharedConnection::with_windows(url, identity, windows), pace)
+    }
+
+    /// Over a connection that others may share.
+    pub fn over(shared: SharedConnection, pace: Pace) -> Self {
         let journal = Arc::new(Mutex::new(Journal::default()));
         let (pace, paced) = watch::channel(pace);
         let reader = Reader {
-            url: url.to_owned(),
-            identity: identity.clone(),
-            windows,
+            shared,
             journal: journal.clone(),
             pace: paced,
         };
@@ -102,9 +106,7 @@ impl Drop for Subscriber {
 }
 
 struct Reader {
-    url: String,
-    identity: Identity,
-    windows: Windows,
+    shared: SharedConnection,
     journal: Arc<Mutex<Journal>>,
     pace: watch::Receiver<Pace>,
 }
@@ -138,7 +140,7 @@ impl Reader {
     }
 
     async fn connection(&mut self, store: &mut Store) -> anyhow::Result<()> {
-        let channel = connect(&self.url, &self.identity, self.windows).await?;
+        let held = self.shared.hold().await?;
         let (out, requests) = mpsc::channel(OUT_QUEUE_MESSAGES);
         let hello = SubscribeHello {
             store_id: store.id.to_vec().into(),
@@ -149,7 +151,7 @@ impl Reader {
             tree_size: 0,
         };
         send(&out, Message::Hello(hello)).await?;
-        let mut stream = SyncClient::new(channel)
+        let mut stream = SyncClient::new(held.channel())
             .subscribe(ReceiverStream::new(requests))
             .await?
             .into_inner();

@@ -88,7 +88,6 @@ async fn on(
     progress.say("subscribing");
     crowd
         .receive(
-            &target.url,
             &cast.agents,
             scene,
             (&cast.known, &cast.checker),
@@ -98,7 +97,7 @@ async fn on(
     progress.say("joining hands");
     join_all(&cast.offices, &layout.joined).await?;
     let started_at = jiff::Timestamp::now().to_string();
-    crowd.send(&target.url, &cast.agents, scene, &cast.known)?;
+    crowd.send(&cast.agents, scene, &cast.known)?;
     let mut changing = changes(plan, layout, &cast, &stop);
     let measured = measure(target, plan, &cast, &mut crowd, &mut changing, progress).await;
     stop.cancel();

@@ -16,7 +16,7 @@ use handfast_proto::v1::{
 use tonic::transport::Channel;
 
 use super::{check::Pair, drive::Agent, plan::Unit};
-use crate::harness::{AgentProcess, Deployment, Identity, Windows, connect};
+use crate::harness::{AgentProcess, Deployment, Identity, SharedConnection, Windows, connect};
 
 /// Units enrolled at one time.
 const ENROLLED_AT_ONCE: usize = 8;
@@ -151,7 +151,10 @@ impl Target {
         stream::iter(units)
             .map(|unit| async move {
                 let agent = match dir {
-                    None => Agent::Protocol(Identity::enrol(&self.url, &self.ca_pem, &unit.token).await?),
+                    None => {
+                        let identity = Identity::enrol(&self.url, &self.ca_pem, &unit.token).await?;
+                        Agent::Protocol(SharedConnection::new(&self.url, &identity))
+                    }
                     Some(dir) => {
                         let dir = dir.join(&unit.ods);
                         Agent::Full(Arc::new(AgentProcess::enrol(&dir, &self.url, &unit.token).await?))

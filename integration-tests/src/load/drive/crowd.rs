@@ -25,7 +25,7 @@ use super::{
     recipient::Recipient,
     source::{Gauge, Source, window},
 };
-use crate::harness::{AgentProcess, Identity};
+use crate::harness::{AgentProcess, SharedConnection};
 
 /// How long all recipients may take until they are subscribed.
 const SUBSCRIBED_WITHIN: Duration = Duration::from_secs(60);
@@ -33,8 +33,8 @@ const SUBSCRIBED_WITHIN: Duration = Duration::from_secs(60);
 /// The agent of a unit.
 #[derive(Debug, Clone)]
 pub(in crate::load) enum Agent {
-    /// A client with its certificate.
-    Protocol(Identity),
+    /// A client with a certificate, and the connection of both its sides.
+    Protocol(SharedConnection),
     /// The program itself.
     Full(Arc<AgentProcess>),
 }
@@ -70,7 +70,6 @@ impl Crowd {
     /// Starts the recipients, and waits until each is subscribed.
     pub(in crate::load) async fn receive(
         &mut self,
-        url: &str,
         agents: &[Agent],
         (plan, layout): (&Plan, &Layout),
         (known, checker): (&Arc<Known>, &Checker),
@@ -88,8 +87,8 @@ impl Crowd {
         for unit in &layout.recipients {
             let agent = agents.get(*unit as usize).context("a recipient's agent")?;
             let checked = checker.recipient(*unit).context("a recipient's checker")?;
-            let identity = match agent {
-                Agent::Protocol(identity) => identity.clone(),
+            let shared = match agent {
+                Agent::Protocol(shared) => shared.clone(),
                 Agent::Full(agent) => {
                     let sources = layout
                         .joined
@@ -111,8 +110,7 @@ impl Crowd {
             let (open, is_open) = watch::channel(false);
             subscribed.push(is_open);
             let recipient = Recipient {
-                url: url.to_owned(),
-                identity,
+                shared,
                 known: Arc::clone(known),
                 me: *unit,
                 checked: Arc::clone(checked),
@@ -142,7 +140,6 @@ impl Crowd {
     /// Starts the sources; their schedules begin now.
     pub(in crate::load) fn send(
         &mut self,
-        url: &str,
         agents: &[Agent],
         (plan, layout): (&Plan, &Layout),
         known: &Arc<Known>,
@@ -159,10 +156,9 @@ impl Crowd {
                 self.stop.clone(),
             );
             match agent {
-                Agent::Protocol(identity) => self.sources.spawn(
+                Agent::Protocol(shared) => self.sources.spawn(
                     Source {
-                        url: url.to_owned(),
-                        identity: identity.clone(),
+                        shared: shared.clone(),
                         batches,
                         gauge,
                         away: self.drops.agent(plan.seed),

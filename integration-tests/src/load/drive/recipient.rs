@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     bench::sink::{request, subscribe_as},
-    harness::Identity,
+    harness::SharedConnection,
 };
 
 /// Confirmations that may wait for the transport.
@@ -35,8 +35,8 @@ const RECONNECT_AFTER: Duration = Duration::from_millis(50);
 
 /// One recipient.
 pub(in crate::load) struct Recipient {
-    pub(super) url: String,
-    pub(super) identity: Identity,
+    /// The unit's.
+    pub(super) shared: SharedConnection,
     pub(super) known: Arc<Known>,
     pub(super) me: u32,
     pub(super) checked: Arc<Mutex<Checked>>,
@@ -106,7 +106,8 @@ impl Recipient {
             tree_size: 0,
         };
         let confirmed = ReceiverStream::new(confirmed);
-        let (receipts, mut stream) = subscribe_as(&self.url, &self.identity, hello, confirmed).await?;
+        let held = self.shared.hold().await?;
+        let (receipts, mut stream) = subscribe_as(held.channel(), hello, confirmed).await?;
         let mut link = Link {
             receipts,
             confirm,

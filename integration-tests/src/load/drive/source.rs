@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     bench::flood::{chain, open_with},
-    harness::Identity,
+    harness::SharedConnection,
 };
 
 /// Requests that may wait for the transport.
@@ -49,8 +49,8 @@ pub(in crate::load) struct Gauge {
 
 /// One source.
 pub(in crate::load) struct Source {
-    pub(super) url: String,
-    pub(super) identity: Identity,
+    /// The unit's.
+    pub(super) shared: SharedConnection,
     pub(super) batches: Batches,
     pub(super) gauge: Arc<Gauge>,
     pub(super) away: Away,
@@ -91,7 +91,7 @@ impl Source {
             bytes: 0,
         };
         loop {
-            let ended = self.connection(&mut outbox).await;
+            let ended = self.session(&mut outbox).await;
             self.gauge.due_ns.store(0, Relaxed);
             if self.is_done(&outbox) {
                 return Ok(());
@@ -112,8 +112,8 @@ impl Source {
         nothing_new && outbox.unacked.is_empty()
     }
 
-    /// One connection; `Ok` where it was told to go, or is done.
-    async fn connection(&mut self, outbox: &mut Outbox) -> anyhow::Result<()> {
+    /// One stream; `Ok` where it was told to go, or is done.
+    async fn session(&mut self, outbox: &mut Outbox) -> anyhow::Result<()> {
         let acked = self.gauge.acked.load(Relaxed);
         let hello = PublishHello {
             store_id: outbox.store.clone(),
@@ -122,7 +122,8 @@ impl Source {
             last_seq: self.batches.last(),
             agent_version: "load".to_owned(),
         };
-        let (out, mut stream, head) = open_with(&self.url, &self.identity, hello, OUT_QUEUE_REQUESTS).await?;
+        let held = self.shared.hold().await?;
+        let (out, mut stream, head) = open_with(held.channel(), hello, OUT_QUEUE_REQUESTS).await?;
         self.acknowledge(outbox, head);
         let mut to_send: VecDeque<PublishRequest> = outbox
             .unacked
