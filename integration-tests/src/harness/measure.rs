@@ -1,11 +1,21 @@
 //! What a process has used, from /proc (proc(5)).
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 
 /// The unit of CPU time in /proc/PID/stat: USER_HZ, which is 100 on every Linux that Rust runs on.
 const TICK: Duration = Duration::from_millis(10);
+
+/// CPU time within [`LOOK`] below which a process counts as having nothing more to do.
+const REST: Duration = Duration::from_millis(20);
+/// How long a process's CPU time is watched at a time.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long it is waited for that it has nothing more to do.
+const AT_REST_WITHIN: Duration = Duration::from_secs(60);
 
 /// CPU time of a process, user and system.
 pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
@@ -34,6 +44,21 @@ pub fn resident_memory(pid: u32) -> anyhow::Result<u64> {
 /// Of the memory that a process has resident, what is its own and no file's, in bytes.
 pub fn own_memory(pid: u32) -> anyhow::Result<u64> {
     status_bytes(pid, "RssAnon:")
+}
+
+/// [`own_memory`] of a process that was left alone until it had nothing more to do, or for a minute.
+pub async fn memory_at_rest(pid: u32) -> anyhow::Result<u64> {
+    let begun = Instant::now();
+    let mut before = cpu(pid)?;
+    while begun.elapsed() < AT_REST_WITHIN {
+        tokio::time::sleep(LOOK).await;
+        let now = cpu(pid)?;
+        if now.saturating_sub(before) <= REST {
+            break;
+        }
+        before = now;
+    }
+    own_memory(pid)
 }
 
 /// Has [`peak_memory`] count from what is resident now.

@@ -45,7 +45,7 @@ pub use fhir::{FhirServer, HttpAnswer, http};
 pub use identity::{Forged, Identity, foreign_authority, forge};
 pub use idle::{IDLE_OPTIONS, IdleAgent, connect_idle, idle_units};
 pub use journal::{Arrival, Journal, What};
-pub use measure::{cpu, forget_peak, own_memory, peak_memory, resident_memory};
+pub use measure::{cpu, forget_peak, memory_at_rest, own_memory, peak_memory, resident_memory};
 pub use notify::NotifySocket;
 pub use places::free_port;
 pub use process::Process;
