@@ -1,8 +1,8 @@
 //! An agent publishes and receives over one connection. One that does not read what it is sent goes on publishing over
 //! it; and where the daemon cuts it for the sake of a revocation, what is published is neither lost nor doubled.
 //!
-//! Detects: a connection's window that one stream can use up; an agent that opens a connection for each stream; an
-//! uplink that does not come back from a cut that was not its own.
+//! Detects: an agent that opens a connection for each stream; an uplink that does not come back from a cut that was not
+//! its own.
 
 use std::time::Duration;
 
