@@ -1,28 +1,27 @@
 //! An agent publishes and receives over one connection. One that does not read what it is sent goes on publishing over
 //! it; and where the daemon cuts it for the sake of a revocation, what is published is neither lost nor doubled.
 //!
-//! Detects: an agent that opens a connection for each stream; an uplink that does not come back from a cut that was not
-//! its own.
+//! Detects: an agent that opens a connection for each stream; windows of the agent's in which deliveries that nobody reads
+//! leave acknowledgements no room; an uplink that does not come back from a cut that was not its own.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use handfast_integration_tests::harness::{
-    AgentProcess, Deployment, Pace, Publisher, Rig, SharedConnection, SmallDisk, Subscriber, Windows,
-    WireTap, amendment, expected, nhs_number, observation_line, patient_line, tree_differs, wait_until,
+    AgentProcess, Deployment, Pace, Publisher, Rig, SharedConnection, SmallDisk, Subscriber, WireTap,
+    amendment, expected, nhs_number, observation_line, patient_line, tree_differs, wait_until,
 };
 use handfast_proto::v1::Side;
 
 const SOON: Duration = Duration::from_secs(60);
+/// For so long nothing is sent where windows are full.
+const QUIET: Duration = Duration::from_millis(500);
+/// What is sent to an agent that reads nothing, at the least: the window of its stream.
+const UNREAD_BYTES: u64 = 256 * 1024;
 /// Amendments offered at once.
 const OFFER: u64 = 250;
 /// Amendments, of 1 KiB each, that are more than a recipient which reads nothing has room for.
 const TOO_MANY: u64 = 4_000;
-/// Small ones, so that they are soon full. A stream's is half of the connection's, as an agent's.
-const WINDOWS: Windows = Windows {
-    stream: 64 * 1024,
-    connection: 128 * 1024,
-};
 
 async fn publish(publisher: &Publisher, count: u64) -> anyhow::Result<()> {
     for first in (0..count).step_by(usize::try_from(OFFER)?) {
@@ -71,7 +70,23 @@ fn connections(tap: &WireTap, wanted: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Two units joined both ways; the second's clients share one connection.
+/// Waits until the daemon has sent all that there is room for: what is published after finds the windows as full as they
+/// get.
+async fn no_more_goes_out(tap: &WireTap, before: u64) -> anyhow::Result<()> {
+    let (mut bytes, mut since) = (before, Instant::now());
+    wait_until("nothing more is sent", SOON, || {
+        if tap.bytes() > bytes {
+            (bytes, since) = (tap.bytes(), Instant::now());
+        }
+        match bytes >= before + UNREAD_BYTES && since.elapsed() >= QUIET {
+            true => Ok(()),
+            false => Err(format!("{bytes} bytes so far")),
+        }
+    })
+    .await
+}
+
+/// Two units joined both ways; the second's clients share one connection, which the agent's own code makes.
 struct Scene {
     rig: Rig,
     tap: WireTap,
@@ -85,7 +100,8 @@ impl Scene {
         rig.join(0, 1).await?;
         rig.join(1, 0).await?;
         let tap = WireTap::start(rig.deployment.port()).await?;
-        let shared = SharedConnection::with_windows(&tap.url(), &rig.member(1)?.identity, WINDOWS);
+        let identity = &rig.member(1)?.identity;
+        let shared = SharedConnection::of_agent(&tap.url(), identity, rig.ods(1)?.parse()?)?;
         let near = (rig.publisher(0)?, rig.subscriber(0, Pace::Fast)?);
         let far = (
             Publisher::over(shared.clone()),
@@ -105,7 +121,9 @@ impl Scene {
 async fn a_recipient_that_does_not_read_publishes_over_the_same_connection() -> anyhow::Result<()> {
     let scene = Scene::new().await?;
     scene.far.1.pace(Pace::Stalled);
+    let before = scene.tap.bytes();
     publish(&scene.near.0, TOO_MANY).await?;
+    no_more_goes_out(&scene.tap, before).await?;
     let had = scene.far.1.look(|journal| journal.count("Z00001"));
     publish(&scene.far.0, TOO_MANY).await?;
     came_once(&scene.near.1, scene.ods(1)?, TOO_MANY).await?;
