@@ -6,11 +6,9 @@
 //! Detects: buffers of the size of a large message for every stream; queues whose slots hold whole messages; a second
 //! connection for each agent.
 
-#![expect(clippy::print_stdout, reason = "figures of a run, shown by the test runner")]
-
 use anyhow::ensure;
 use handfast_integration_tests::harness::{
-    Deployment, IDLE_OPTIONS, connect_idle, idle_units, memory_at_rest,
+    Deployment, IDLE_OPTIONS, IdleAgent, connect_idle, idle_units, memory_at_rest,
 };
 
 /// Agents that are there first: what a first crowd needs beside itself is not counted.
@@ -30,10 +28,7 @@ async fn an_idle_agent_costs_little_memory() -> anyhow::Result<()> {
     let before = memory_at_rest(pid).await?;
     agents.extend(connect_idle(&url, others).await?);
     let after = memory_at_rest(pid).await?;
-    ensure!(
-        agents.iter().all(|agent| agent.stands()),
-        "an agent has lost a stream"
-    );
+    ensure!(agents.iter().all(IdleAgent::stands), "an agent has lost a stream");
     #[expect(clippy::cast_precision_loss, reason = "some MiB")]
     let each = after.saturating_sub(before) as f64 / 1024.0 / AGENTS as f64;
     println!("{each:.1} KiB an agent, from {before} to {after} bytes");

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use handfast_integration_tests::harness::{
-    AgentProcess, Deployment, Pace, Publisher, Rig, SharedConnection, SmallDisk, Subscriber, WireTap,
-    amendment, expected, nhs_number, observation_line, patient_line, tree_differs, wait_until,
+    AgentProcess, Deployment, Journal, Pace, Publisher, Rig, SharedConnection, SmallDisk, Subscriber,
+    WireTap, amendment, expected, nhs_number, observation_line, patient_line, tree_differs, wait_until,
 };
 use handfast_proto::v1::Side;
 
@@ -46,9 +46,7 @@ async fn came_once(subscriber: &Subscriber, source: &str, count: u64) -> anyhow:
         "of {count} amendments of {source}, {} came",
         seqs.len()
     );
-    subscriber
-        .look(|journal| journal.check())
-        .map_err(anyhow::Error::msg)
+    subscriber.look(Journal::check).map_err(anyhow::Error::msg)
 }
 
 async fn welcomed(subscriber: &Subscriber) -> anyhow::Result<()> {
