@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use handfast_proto::{
-    amendment::{Batch, Op},
+    amendment::Op,
     ids::{NhsNumber, OdsCode},
     v1::PerhapsCause,
 };
@@ -21,7 +21,6 @@ use self::allowed::Allowed;
 use crate::{
     audit::{Disclosures, Stream},
     consent::GrantId,
-    ingest::read_row,
     store::{JobId, JobKind, LogRow, ReachMove, Store, StoreError},
 };
 
@@ -240,7 +239,7 @@ impl Looking<'_> {
         of: &impl Fn(NhsNumber) -> bool,
     ) -> Result<(), StoreError> {
         let committed = row.at;
-        let batch: &Batch = &*read_row(row).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let batch = row.into_batch()?;
         // That a record is gone discloses nothing.
         let versions = batch
             .entries()

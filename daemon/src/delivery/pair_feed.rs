@@ -18,8 +18,8 @@ use super::{
 use crate::{
     clock::Clock,
     consent::Pair,
-    ingest::{Projector, Tail, read_row},
-    store::{Job, JobId, PairState, Store, StoreError},
+    ingest::{Projector, Tail},
+    store::{Job, JobId, LogRow, PairState, Store, StoreError},
 };
 
 /// Bytes of the log read at once where the tail has them no more.
@@ -152,9 +152,7 @@ pub(super) async fn read(
     bytes: usize,
 ) -> Result<VecDeque<Arc<Batch>>, StoreError> {
     let rows = from.store.read_log(pair.source, after, bytes).await?;
-    rows.into_iter()
-        .map(|row| read_row(row).map_err(|e| StoreError::Corrupt(e.to_string())))
-        .collect()
+    rows.into_iter().map(LogRow::into_batch).collect()
 }
 
 pub(super) fn ends_early(pair: Pair) -> StoreError {

@@ -5,7 +5,6 @@
 
 use handfast_proto::{chain::Chain, ids::OdsCode};
 
-use super::read_row;
 use crate::store::{Store, StoreError};
 
 /// Bytes of the log read at a time.
@@ -42,7 +41,7 @@ pub(super) async fn agreed(
         }
         for row in rows {
             read += row.header.len() + row.body.len();
-            let Ok(batch) = read_row(row) else {
+            let Ok(batch) = row.into_batch() else {
                 return Ok(agreed);
             };
             for index in 0..batch.len() {

@@ -26,7 +26,7 @@ pub use committer::{Committer, NotOffered, Stopped, committer};
 pub use compare::Point;
 pub use heads::Heads;
 pub use moves::Moves;
-pub use projector::{Caseloads, Projecting, Projector, ProjectorTask, Run, projector, read_row};
+pub use projector::{Caseloads, Projecting, Projector, ProjectorTask, Run, projector};
 pub use rate::{Rate, RateLimit};
 pub use reach::Reach;
 pub use session::{HelloRefused, Notice, OutboxHello, Progress, Publishers, Session, SessionEnd, Welcome};

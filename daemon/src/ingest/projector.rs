@@ -12,9 +12,8 @@ use std::{
 
 use async_trait::async_trait;
 use handfast_proto::{
-    amendment::{Batch, BatchError, Entry, Form, Op, Subject},
+    amendment::{Batch, Entry, Op, Subject},
     ids::{NhsNumber, OdsCode, RecordId},
-    limits::MAX_BATCH_BODY_BYTES,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -126,17 +125,6 @@ pub fn projector(
     (projector, task)
 }
 
-/// A log row as a checked batch.
-pub fn read_row(row: LogRow) -> Result<Arc<Batch>, BatchError> {
-    let large = row.body.len() > MAX_BATCH_BODY_BYTES;
-    let form = if large {
-        Form::PublishedInPieces
-    } else {
-        Form::Published
-    };
-    Batch::parse(row.header, row.body, form).map(Arc::new)
-}
-
 impl ProjectorTask {
     /// Has someone keep what follows from the projection.
     #[must_use]
@@ -217,9 +205,7 @@ impl ProjectorTask {
             return Ok(vec![batch]);
         }
         let rows = self.store.read_log(source, after, READ_BYTES).await?;
-        rows.into_iter()
-            .map(|row| read_row(row).map_err(|e| StoreError::Corrupt(e.to_string())))
-            .collect()
+        rows.into_iter().map(LogRow::into_batch).collect()
     }
 }
 

@@ -15,7 +15,6 @@ use crate::{
     audit::Stream,
     consent::{Book, Facts, Pair, PatientWord, Patients, Side, Terms, UnitPatients},
     delivery::book_of_store,
-    ingest::read_row,
     store::{JobId, JobKind, Store, StoreError},
 };
 
@@ -150,7 +149,7 @@ async fn with_what_is_not_projected(
         let Some(last) = rows.last() else { break };
         at = last.last_seq;
         for row in rows {
-            let batch = read_row(row).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            let batch = row.into_batch()?;
             patients.extend(batch.entries().filter_map(|entry| Some(entry.subject?.patient)));
         }
     }

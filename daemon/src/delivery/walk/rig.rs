@@ -15,9 +15,7 @@ use crate::{
     clock::ManualClock,
     consent::{Patients, Policy},
     delivery::{Delivery, DeliveryParts},
-    ingest::{
-        Committer, CommitterTask, Projector, ProjectorTask, Publishers, committer, projector, read_row,
-    },
+    ingest::{Committer, CommitterTask, Projector, ProjectorTask, Publishers, committer, projector},
     random::OsRandom,
     store::{
         Deployment, NewPerson, NewToken, NewUnit, Role, SqliteStore, Store as _, UnitKind, With, is_erased,
@@ -161,7 +159,7 @@ impl Rig {
     pub(super) async fn kept(&self, source: OdsCode) -> Vec<Kept> {
         let rows = self.store.read_log(source, 0, usize::MAX).await.unwrap();
         let mut kept = Vec::new();
-        for batch in rows.into_iter().map(|row| read_row(row).unwrap()) {
+        for batch in rows.into_iter().map(|row| row.into_batch().unwrap()) {
             for (index, entry) in batch.entries().enumerate().filter(|(_, e)| e.op != Op::Statement) {
                 let payload = batch.payload_slice(index);
                 if payload.is_empty() || is_erased(payload) {

@@ -17,7 +17,7 @@ use super::{
     received::{Asked, MAX_BLOCKS},
     token::Place,
 };
-use crate::{consent::GrantId, ingest::read_row, sharing::ActError, store::StoreError};
+use crate::{consent::GrantId, sharing::ActError};
 /// Stretches of streams looked at for one answer.
 const MAX_STRETCHES: usize = 256;
 
@@ -260,7 +260,7 @@ impl AuditDesk {
         while at < last {
             let rows = self.ctx.store.read_log(source, at, 0).await?;
             let Some(row) = rows.into_iter().next() else { break };
-            let batch = read_row(row).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            let batch = row.into_batch()?;
             versions.extend(of_batch(&batch, numbers, (at + 1, last)));
             at = batch.last_seq();
         }

@@ -6,9 +6,8 @@
 use std::collections::VecDeque;
 
 use handfast_proto::{
-    amendment::{Batch, Entry, Form, Op},
+    amendment::{Entry, Op},
     ids::OdsCode,
-    limits::MAX_BATCH_BODY_BYTES,
 };
 
 use super::{
@@ -19,7 +18,7 @@ use super::{
     projection,
     values::{Columns, int},
 };
-use crate::store::{LogRow, StoreError, WrongStretch};
+use crate::store::{StoreError, WrongStretch};
 
 /// Bytes of the log read at once.
 const PAGE_BYTES: usize = 1024 * 1024;
@@ -77,7 +76,7 @@ async fn of_source(
             return Ok(Some((at + 1, through)));
         }
         for row in rows {
-            let batch = batch(row)?;
+            let batch = row.into_batch()?;
             let after = at;
             at = batch.last_seq();
             for entry in batch.entries().filter(|e| e.seq > after && e.seq <= through) {
@@ -190,13 +189,4 @@ impl Run {
     fn is_well_formed(&self) -> bool {
         self.first <= self.last && self.first / RUN_SEQS == self.last / RUN_SEQS
     }
-}
-
-fn batch(row: LogRow) -> Result<Batch, StoreError> {
-    let form = if row.body.len() > MAX_BATCH_BODY_BYTES {
-        Form::PublishedInPieces
-    } else {
-        Form::Published
-    };
-    Batch::parse(row.header, row.body, form).map_err(|error| StoreError::Corrupt(error.to_string()))
 }

@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use handfast_proto::{
-    amendment::{Batch, Subject},
+    amendment::{Batch, Form, Subject},
     chain::Chain,
     ids::{NhsNumber, OdsCode, RecordId, StoreId},
+    limits::MAX_BATCH_BODY_BYTES,
 };
 
 use super::{agreements::JobId, patients::Stated, with::With};
-use crate::consent::{GrantId, Pair};
+use crate::{
+    consent::{GrantId, Pair},
+    store::StoreError,
+};
 
 /// A batch on its way into the log.
 #[derive(Debug)]
@@ -138,6 +142,21 @@ pub struct LogRow {
     pub header: Bytes,
     /// The payloads.
     pub body: Bytes,
+}
+
+impl LogRow {
+    /// The batch, checked; [`StoreError::Corrupt`] where it is none.
+    pub fn into_batch(self) -> Result<Arc<Batch>, StoreError> {
+        let form = if self.body.len() > MAX_BATCH_BODY_BYTES {
+            Form::PublishedInPieces
+        } else {
+            Form::Published
+        };
+        let batch = Batch::parse(self.header, self.body, form);
+        batch
+            .map(Arc::new)
+            .map_err(|error| StoreError::Corrupt(error.to_string()))
+    }
 }
 
 /// The newest version of a record, for the projection. Of one record in a slice the last counts.
