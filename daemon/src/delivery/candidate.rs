@@ -209,7 +209,7 @@ mod tests {
         };
         let ledger = Ledger::new(pair.recipient, 1, 100);
         ledger.hand(1, Effect::None, Some(chosen.disclosed()));
-        let doubts = Doubts::new(&Default::default(), Vec::new());
+        let doubts = Doubts::new(&[], Vec::new());
         doubts.gone(&ledger);
         let doubt = Doubt {
             behind: Some((1, 3)),

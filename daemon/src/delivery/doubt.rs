@@ -4,15 +4,15 @@
 //! Invariants: a doubt is never too small; it is bounded by one entry a grant in force, and goes once the
 //! receipt of the grant's end was made.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use handfast_proto::ids::OdsCode;
 use parking_lot::Mutex;
 
 use super::ledger::{Ledger, Mark};
 use crate::{
-    consent::{Book, GrantId, Pair},
-    store::JobId,
+    consent::{GrantId, Pair},
+    store::{JobId, ReachMove},
 };
 
 /// Jobs of a grant of which it is kept apart what is in doubt; of more the doubts are one, until the grant ends.
@@ -21,7 +21,8 @@ const MAX_JOBS_IN_DOUBT: usize = 64;
 /// What is known of connections that are gone.
 #[derive(Debug)]
 pub(super) struct Doubts {
-    grants_at_start: HashSet<(Pair, GrantId)>,
+    /// The last seq that an earlier process may have handed over of each, live or by a job.
+    reaches_at_start: HashMap<GrantId, u64>,
     heads_at_start: HashMap<OdsCode, u64>,
     gone: Mutex<HashMap<(Pair, GrantId), Gone>>,
 }
@@ -44,15 +45,16 @@ pub(super) struct Doubt {
 }
 
 impl Doubts {
-    pub(super) fn new(book_at_start: &Book, heads_at_start: Vec<(OdsCode, u64)>) -> Self {
-        let agreements = book_at_start
-            .pairs()
-            .filter_map(|(pair, terms)| Some((pair, terms.grant?)));
-        let emergencies = book_at_start
-            .emergencies()
-            .map(|(grant, emergency)| (emergency.pair, grant));
+    /// Of what an earlier process handed over is known how far each stream may have been (`reaches`), and what there
+    /// was of each source.
+    pub(super) fn new(reaches: &[ReachMove], heads_at_start: Vec<(OdsCode, u64)>) -> Self {
+        let mut reaches_at_start: HashMap<GrantId, u64> = HashMap::new();
+        for reach in reaches {
+            let known = reaches_at_start.entry(reach.grant).or_default();
+            *known = reach.upto.max(*known);
+        }
         Self {
-            grants_at_start: agreements.chain(emergencies).collect(),
+            reaches_at_start,
             heads_at_start: heads_at_start.into_iter().collect(),
             gone: Mutex::default(),
         }
@@ -81,9 +83,10 @@ impl Doubts {
     pub(super) fn of(&self, pair: Pair, grant: GrantId) -> Doubt {
         let gone = self.gone.lock();
         let mut doubt = gone.get(&(pair, grant)).map(Gone::doubt).unwrap_or_default();
-        if self.grants_at_start.contains(&(pair, grant)) {
-            doubt.mark.handed = doubt.mark.handed.max(self.head_at_start(pair.source));
-        }
+        // A reach goes beyond what there was.
+        let reach = self.reaches_at_start.get(&grant).copied().unwrap_or(0);
+        let before = reach.min(self.head_at_start(pair.source));
+        doubt.mark.handed = doubt.mark.handed.max(before);
         doubt
     }
 
@@ -147,7 +150,7 @@ mod tests {
 
     #[test]
     fn what_was_handed_over_on_a_connection_that_is_gone_stays_in_doubt() {
-        let doubts = Doubts::new(&Book::default(), Vec::new());
+        let doubts = Doubts::new(&[], Vec::new());
         let first = Ledger::new(pair().recipient, 1, 100);
         first.hand(1, Effect::None, disclosed(2, 1, 9, None));
         doubts.gone(&first);
@@ -167,8 +170,36 @@ mod tests {
     }
 
     #[test]
+    fn of_what_an_earlier_process_handed_over_only_what_its_streams_reached_is_in_doubt() {
+        let reach = |grant, job: Option<u64>, upto| ReachMove {
+            grant: GrantId(grant),
+            job: job.map(JobId),
+            from: 0,
+            upto,
+        };
+        let reaches = [
+            reach(2, None, 40),
+            reach(2, Some(7), 60),
+            reach(3, None, 500),
+            reach(4, None, 0),
+        ];
+        let doubts = Doubts::new(&reaches, vec![(pair().source, 100)]);
+        assert_eq!(doubts.of(pair(), GrantId(2)), mark(0, 60), "by a job");
+        assert_eq!(
+            doubts.of(pair(), GrantId(3)),
+            mark(0, 100),
+            "no more than there was"
+        );
+        assert_eq!(
+            doubts.of(pair(), GrantId(4)),
+            mark(0, 0),
+            "nothing was on its way"
+        );
+    }
+
+    #[test]
     fn what_a_job_sent_is_in_doubt_until_its_end_was_receipted() {
-        let doubts = Doubts::new(&Book::default(), Vec::new());
+        let doubts = Doubts::new(&[], Vec::new());
         let ledger = Ledger::new(pair().recipient, 1, 100);
         ledger.hand(1, Effect::None, disclosed(2, 90, 99, None));
         ledger.receipt(1, 1).unwrap();

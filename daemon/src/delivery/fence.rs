@@ -60,9 +60,9 @@ struct ChangesUnderWay {
 // === The book ===
 
 impl Fence {
-    pub(super) fn new(book: Book, heads_at_start: Vec<(OdsCode, u64)>, drain: Duration) -> Self {
+    pub(super) fn new(book: Book, doubts: Doubts, drain: Duration) -> Self {
         Self {
-            doubts: Doubts::new(&book, heads_at_start),
+            doubts,
             book: RwLock::new(Arc::new(book)),
             swapping: Mutex::default(),
             subscribers: Mutex::default(),

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{fence::Fence, ledger::Ledger, order::Order, subscriber::Subscriber, walk::Wire};
+use super::{doubt::Doubts, fence::Fence, ledger::Ledger, order::Order, subscriber::Subscriber, walk::Wire};
 use crate::{consent::Book, store::JobId};
 
 fn subscriber(fence: &Fence) -> Arc<Subscriber> {
@@ -27,7 +27,11 @@ fn subscriber(fence: &Fence) -> Arc<Subscriber> {
 
 #[tokio::test]
 async fn a_job_of_a_change_that_is_under_way_waits_for_its_swap() {
-    let fence = Arc::new(Fence::new(Book::default(), Vec::new(), Duration::from_millis(1)));
+    let fence = Arc::new(Fence::new(
+        Book::default(),
+        Doubts::new(&[], Vec::new()),
+        Duration::from_millis(1),
+    ));
     let subscriber = subscriber(&fence);
     let order = Order::new(Arc::clone(&fence));
     assert_eq!(fence.settled(JobId(3), &subscriber), JobId(3));

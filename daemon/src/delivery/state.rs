@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use super::{
     Changes,
+    doubt::Doubts,
     erasing::Erasing,
     fence::Fence,
     load,
@@ -87,9 +88,14 @@ impl Delivery {
             drain,
         } = parts;
         let book = load::book(&*store, clock.now_ms()).await?;
-        let heads = committer.tails().heads();
-        let fence = Arc::new(Fence::new(book, heads, drain));
-        for unit in store.units(clock.now_ms()).await? {
+        let units = store.units(clock.now_ms()).await?;
+        let mut reaches = Vec::new();
+        for unit in &units {
+            reaches.extend(store.reaches(unit.ods).await?);
+        }
+        let doubts = Doubts::new(&reaches, committer.tails().heads());
+        let fence = Arc::new(Fence::new(book, doubts, drain));
+        for unit in units {
             let (pairs, _jobs) = store.recipient_jobs(unit.ods).await?;
             let of_agreements = pairs.iter().filter(|p| p.patient.is_none());
             of_agreements.for_each(|p| fence.counters.of(p.pair).cursor(p.cursor));
