@@ -135,6 +135,20 @@ async fn reached(store: &SqliteStore, upto: u64) {
     store.append(&reached).await.unwrap();
 }
 
+/// Nothing up to a seq was handed over of a job since it was last looked at.
+async fn begins(store: &SqliteStore, stream: Stream, from: u64) {
+    let begins = AppendGroup {
+        reaches: vec![ReachMove {
+            grant: stream.grant,
+            job: stream.job,
+            from,
+            upto: 0,
+        }],
+        ..group(Vec::new())
+    };
+    store.append(&begins).await.unwrap();
+}
+
 /// What is in doubt where everything may have gone.
 async fn found(store: &SqliteStore) -> Disclosures {
     reached(store, u64::from(u32::MAX)).await;
@@ -243,29 +257,11 @@ async fn nothing_beyond_what_may_have_been_handed_over_is_in_doubt() {
     add(&mut expected, catch_up, &open_ones(1..=60, |_| true));
     assert_eq!(found_within_reach(&store).await, expected);
     // Of the job nothing was handed over before.
-    let from = AppendGroup {
-        reaches: vec![ReachMove {
-            grant,
-            job: catch_up.job,
-            from: 30,
-            upto: 0,
-        }],
-        ..group(Vec::new())
-    };
-    store.append(&from).await.unwrap();
+    begins(&store, catch_up, 30).await;
     let mut later = Disclosures::default();
     add(&mut later, catch_up, &open_ones(31..=60, |_| true));
     assert_eq!(found_within_reach(&store).await, later);
-    let from_the_start = AppendGroup {
-        reaches: vec![ReachMove {
-            grant,
-            job: catch_up.job,
-            from: 0,
-            upto: 0,
-        }],
-        ..group(Vec::new())
-    };
-    store.append(&from_the_start).await.unwrap();
+    begins(&store, catch_up, 0).await;
     reached(&store, 150).await;
     add(&mut expected, catch_up, &open_ones(1..=100, |_| true));
     add(&mut expected, live(grant), &open_ones(101..=150, |_| true));
