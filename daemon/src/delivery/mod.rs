@@ -12,6 +12,8 @@ mod counters;
 #[cfg(test)]
 mod counts_tests;
 mod doubt;
+#[cfg(test)]
+mod doubt_tests;
 mod drain;
 mod emergency_acts;
 mod ends;
