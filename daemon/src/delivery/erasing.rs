@@ -3,7 +3,8 @@
 //!
 //! Invariants: what is due is in the store, or follows from it: words are, and of whom there are payloads still;
 //! what records turn private is noted before they are projected, as are later payloads of who dissents. So a
-//! crash loses nothing of it. What is asked for again is asked for after everything noted is erased, at each
+//! crash loses nothing of it. What is erased from the log is let go of in memory too, so that no feed that was behind
+//! sends it. What is asked for again is asked for after everything noted is erased, at each
 //! connection and when a dissent ends, until it has come.
 
 use std::{collections::BTreeSet, time::Duration};
@@ -210,8 +211,15 @@ impl Inner {
     }
 
     async fn carry_out(&self) -> Result<(), StoreError> {
-        while self.store.carry_out_erasures(ERASURES).await?.more {}
-        Ok(())
+        loop {
+            let erased = self.store.carry_out_erasures(ERASURES).await?;
+            for (source, upto) in erased.upto {
+                self.committer.tails().of(source).erased(upto);
+            }
+            if !erased.more {
+                return Ok(());
+            }
+        }
     }
 
     /// Asks a source's agent for what was erased of its records and may go, if it is connected.

@@ -124,6 +124,12 @@ impl Jobs {
         }
     }
 
+    /// Payloads were erased from the log: what was read of it is read again.
+    pub(super) fn read_again(&mut self) {
+        let runs = [&mut self.sweep, &mut self.changes].into_iter().flatten();
+        runs.for_each(|run| run.batches.clear());
+    }
+
     /// Whether the live feed waits for one of them.
     pub(super) fn hold_up_live(&self) -> bool {
         let everything = |over: Over| over == Over::Everything;

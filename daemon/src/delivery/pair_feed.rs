@@ -50,6 +50,8 @@ pub(super) struct PairFeed {
     position: u64,
     tail: Arc<Tail>,
     backlog: VecDeque<Arc<Batch>>,
+    /// [`Tail::erasures`] before anything of the log that is held here was read.
+    erasures: u64,
     jobs: Jobs,
     /// Whose turn it is where there is something of both.
     jobs_turn: bool,
@@ -60,6 +62,7 @@ impl PairFeed {
         Self {
             serves,
             position: state.cursor,
+            erasures: tail.erasures(),
             tail,
             backlog: VecDeque::new(),
             jobs: Jobs::default(),
@@ -74,6 +77,12 @@ impl PairFeed {
 
     /// The next thing to send. Not cancellation-safe: what was chosen would be passed over.
     pub(super) async fn next(&mut self, from: &Sources) -> Result<Next, StoreError> {
+        let erasures = self.tail.erasures();
+        if self.erasures != erasures {
+            self.erasures = erasures;
+            self.backlog.clear();
+            self.jobs.read_again();
+        }
         if self.jobs.hold_up_live() {
             return self.next_of_jobs(from).await;
         }

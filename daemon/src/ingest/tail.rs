@@ -2,7 +2,7 @@
 //! woken when there are more.
 //!
 //! Invariants: a tail's batches are consecutive and end at `head`; `head` is durable; a batch that was
-//! dropped from memory is in the log.
+//! dropped from memory is in the log; a payload that was erased from the log is not kept here.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -58,6 +58,7 @@ impl Tails {
 pub struct Tail {
     head: AtomicU64,
     recent: Mutex<Recent>,
+    erasures: AtomicU64,
     watchers: Mutex<Vec<Weak<Notify>>>,
     bytes_in_all: Arc<AtomicUsize>,
 }
@@ -73,6 +74,7 @@ impl Tail {
         Self {
             head: AtomicU64::new(0),
             recent: Mutex::default(),
+            erasures: AtomicU64::new(0),
             watchers: Mutex::default(),
             bytes_in_all,
         }
@@ -138,6 +140,27 @@ impl Tail {
         recent.batches.get(place).cloned()
     }
 
+    /// Payloads up to this seq were erased from the log: whoever needs one of these batches reads it there.
+    pub fn erased(&self, upto: u64) {
+        let mut recent = self.recent.lock();
+        while recent.batches.front().is_some_and(|b| b.first_seq() <= upto) {
+            self.drop_oldest(&mut recent);
+        }
+        self.erasures.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often payloads were erased: what was read of the log before it last changed is to be read again.
+    pub fn erasures(&self) -> u64 {
+        self.erasures.load(Ordering::Acquire)
+    }
+
+    fn drop_oldest(&self, recent: &mut Recent) {
+        if let Some(oldest) = recent.batches.pop_front() {
+            recent.bytes -= oldest.weight();
+            self.bytes_in_all.fetch_sub(oldest.weight(), Ordering::Relaxed);
+        }
+    }
+
     fn trim(&self, recent: &mut Recent, newest: usize) {
         let crowded = self.bytes_in_all.load(Ordering::Relaxed) > TAIL_BYTES_IN_ALL;
         let bound = if crowded {
@@ -145,12 +168,8 @@ impl Tail {
         } else {
             TAIL_BYTES_PER_SOURCE
         };
-        while recent.bytes > bound {
-            let Some(oldest) = recent.batches.pop_front() else {
-                return;
-            };
-            recent.bytes -= oldest.weight();
-            self.bytes_in_all.fetch_sub(oldest.weight(), Ordering::Relaxed);
+        while recent.bytes > bound && !recent.batches.is_empty() {
+            self.drop_oldest(recent);
         }
     }
 }
@@ -178,6 +197,21 @@ mod tests {
         let held: usize = tail.recent.lock().batches.iter().map(|b| b.weight()).sum();
         assert!(held <= TAIL_BYTES_PER_SOURCE);
         assert_eq!(held, tail.recent.lock().bytes);
+    }
+
+    #[test]
+    fn what_was_erased_from_the_log_is_not_kept() {
+        let tail = Tails::default().of("Z00101".parse().unwrap());
+        tail.push([batch(1, 3, 100), batch(4, 2, 100), batch(6, 2, 100)]);
+        tail.erased(4);
+        assert!(tail.next(0).is_none() && tail.next(4).is_none());
+        assert_eq!(tail.next(5).unwrap().first_seq(), 6);
+        assert_eq!((tail.erasures(), tail.head()), (1, 7));
+        let held = tail.next(5).unwrap().weight();
+        assert_eq!(tail.recent.lock().bytes, held);
+        assert_eq!(tail.bytes_in_all.load(Ordering::Relaxed), held);
+        tail.push([batch(8, 1, 100)]);
+        assert_eq!(tail.next(7).unwrap().first_seq(), 8);
     }
 
     #[test]

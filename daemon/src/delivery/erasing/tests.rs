@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use futures::FutureExt as _;
 use handfast_proto::{
+    amendment::Batch,
     chain::Chain,
     ids::StoreId,
     v1::{ConsentManner, PatientWordValue},
@@ -13,13 +14,21 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::{
     clock::ManualClock,
-    consent::Side,
+    consent::{GrantId, Pair, Side},
     delivery::{
         Revoker as _,
+        candidate::{Candidate, Take},
+        job_feed::Serves,
+        pair_feed::{Next, PairFeed, Sources},
         walk::{data_path, make_deployment},
     },
     ingest::{Caseloads as _, ProjectorTask, Run, Session, tests::batch},
-    store::{AppendGroup, LogBatch, PatientStore as _, RecordVersion, SqliteStore, Store as _, WordChange},
+    store::{
+        AppendGroup, LogBatch, PairState, PatientStore as _, RecordVersion, SqliteStore, Store as _,
+        WordChange,
+        conformance::kit::{HILL, Outbox, group},
+        is_erased,
+    },
 };
 
 /// Records of the patient.
@@ -118,6 +127,58 @@ async fn what_is_not_projected_yet_is_asked_for_as_soon_as_it_is() {
     let _stop = erased.project().drop_guard();
     erased.delivery.erase().await.unwrap();
     assert_eq!((erased.asked(), erased.due()), (RECORDS, vec![]));
+}
+
+/// Fails where the newest batches stay in memory as they were, or what a feed has read of the log.
+#[tokio::test]
+async fn a_feed_that_is_behind_does_not_send_what_was_erased_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    make_deployment(dir.path()).await;
+    let store = Arc::new(SqliteStore::open(dir.path()).await.unwrap());
+    let pair = Pair {
+        source: HILL.parse().unwrap(),
+        recipient: "Z00202".parse().unwrap(),
+    };
+    let mut outbox = Outbox::new(HILL);
+    let batches = [outbox.batch(2, 100), outbox.batch(2, 100), outbox.batch(2, 100)];
+    store.append(&group(batches.to_vec())).await.unwrap();
+    let made = data_path(&store, Arc::new(ManualClock::at(1_000)), Duration::from_millis(1)).await;
+    let delivery = Delivery::start(made.parts).await.unwrap();
+    let sources = &delivery.inner.sources;
+    let tail = delivery.inner.committer.tails().of(pair.source);
+    tail.push([Arc::clone(&batches[2].batch)]);
+    let state = PairState {
+        pair,
+        grant: GrantId(1),
+        patient: None,
+        cursor: 0,
+    };
+    let serves = Serves {
+        pair,
+        grant: GrantId(1),
+        take: Take(1),
+        counters: delivery.inner.fence.counters.of(pair),
+    };
+    let mut feed = PairFeed::new(&state, serves, tail);
+    // All three are read of the log with the first.
+    assert!(!is_erased(&next(&mut feed, sources).await.payload(0)));
+    let patient = batches[0].batch.entry(0).subject.unwrap().patient;
+    store
+        .note_erasures(pair.source, &[patient], &[], 6)
+        .await
+        .unwrap();
+    delivery.erase().await.unwrap();
+    for _ in 0..2 {
+        let batch = next(&mut feed, sources).await;
+        assert!((0..2).all(|index| is_erased(&batch.payload(index))));
+    }
+}
+
+async fn next(feed: &mut PairFeed, sources: &Sources) -> Arc<Batch> {
+    match feed.next(sources).await.unwrap() {
+        Next::Send(Candidate::Batch(chosen)) => chosen.batch,
+        _ => panic!("there is a batch"),
+    }
 }
 
 /// Fails where an error ends the asking for good.

@@ -12,7 +12,7 @@ use super::{
     outbox::{amendment, parsed, project_all},
     patients_kit::{ann, ben, cleo},
 };
-use crate::store::{Of, PatientStore as _, Store, StoreError, is_erased};
+use crate::store::{Erased, Of, PatientStore as _, Store, StoreError, is_erased};
 
 /// An amendment of a record of a patient.
 pub(crate) fn of(op: Op, name: &str, patient: NhsNumber, payload_bytes: usize) -> Amendment {
@@ -62,6 +62,7 @@ async fn carry_out(store: &impl Store) -> Result<u64, StoreError> {
     let mut payloads = 0;
     loop {
         let erased = store.carry_out_erasures(1).await?;
+        assert_eq!(erased.upto.len(), usize::from(erased.payloads > 0), "{erased:?}");
         payloads += erased.payloads;
         if !erased.more {
             return Ok(payloads);
@@ -157,6 +158,21 @@ pub(crate) async fn a_patients_payloads_are_erased<B: Backend>() {
     let backend = backend.reopen().await;
     let statement_stays = (vec![1, 3, 4, 5, 6, 7, 8, 11], vec![2, 9, 12]);
     assert_eq!(payloads(backend.store(), HILL).await, statement_stays);
+}
+
+/// So that whoever keeps payloads in memory lets go of them.
+pub(crate) async fn how_far_payloads_were_erased_is_said<B: Backend>() {
+    let backend: B = published().await;
+    let store = backend.store();
+    project_all(store, HILL).await;
+    store.note_erasures(ods(HILL), &[ann()], &[], 4).await.unwrap();
+    let erased = store.carry_out_erasures(8).await.unwrap();
+    assert_eq!((erased.payloads, erased.more), (3, false));
+    assert!(
+        matches!(erased.upto[..], [(source, 4..=12)] if source == ods(HILL)),
+        "{erased:?}"
+    );
+    assert_eq!(store.carry_out_erasures(8).await.unwrap(), Erased::default());
 }
 
 /// The same whatever the projection knows of the log.

@@ -58,7 +58,7 @@ macro_rules! conformance_suite {
                 a_suspension_that_withdraws_ends_grants_until_it_is_over,
             }
             erasures::{
-                a_patients_payloads_are_erased, erasing_does_not_wait_for_the_projection,
+                a_patients_payloads_are_erased, how_far_payloads_were_erased_is_said, erasing_does_not_wait_for_the_projection,
                 what_is_erased_is_not_current, a_records_payloads_are_erased,
                 what_is_private_is_not_asked_for_again, a_record_goes_to_and_fro_between_patients,
                 many_payloads_are_erased, what_is_not_projected_yet_goes_by_its_own_patient_alone,

@@ -36,18 +36,25 @@ pub(super) async fn carry_out(main: &Database, records: &Records, limit: u32) ->
     let meant = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = noted.len() > meant;
     noted.truncate(meant);
-    let mut payloads = 0;
+    let mut erased = Erased {
+        more,
+        ..Erased::default()
+    };
     for erasure in &noted {
-        payloads += one(main, records, erasure).await?;
+        let (payloads, upto) = one(main, records, erasure).await?;
+        if payloads > 0 {
+            erased.payloads += payloads;
+            erased.upto.push((erasure.source, upto));
+        }
     }
-    if payloads > 0 {
+    if erased.payloads > 0 {
         main.cut_write_ahead_log().await?;
     }
-    Ok(Erased { payloads, more })
+    Ok(erased)
 }
 
-/// Carries out one; how many payloads were overwritten.
-async fn one(main: &Database, records: &Records, erasure: &Erasure) -> Result<u64, StoreError> {
+/// Carries out one; how many payloads were overwritten, and up to which seq all of them lie.
+async fn one(main: &Database, records: &Records, erasure: &Erasure) -> Result<(u64, u64), StoreError> {
     // First, so that nothing is chosen that is about to go.
     records.mark_erased(erasure).await?;
     let places = records.places(erasure).await?;
@@ -59,7 +66,7 @@ async fn one(main: &Database, records: &Records, erasure: &Erasure) -> Result<u6
     };
     while overwriting.step(main).await? {}
     erasures::finish(main, erasure).await?;
-    Ok(overwriting.erased)
+    Ok((overwriting.erased, overwriting.position))
 }
 
 /// Carries out what was broken off. What cannot be is left for the next time.
@@ -67,7 +74,7 @@ pub(super) async fn finish_all(main: &Database, records: &Records) -> Result<(),
     for erasure in erasures::unfinished(main, u32::MAX).await? {
         let source = erasure.source;
         match one(main, records, &erasure).await {
-            Ok(payloads) => tracing::info!(%source, payloads, "an erasure that was broken off is done"),
+            Ok((payloads, _)) => tracing::info!(%source, payloads, "an erasure that was broken off is done"),
             Err(error) => tracing::error!(%source, %error, "an erasure that was broken off cannot be done"),
         }
     }

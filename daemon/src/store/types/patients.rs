@@ -92,10 +92,12 @@ pub struct ClaimRow {
 }
 
 /// What carrying out erasures did.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Erased {
     /// How many payloads were overwritten.
     pub payloads: u64,
+    /// Sources of which any were, each with a seq up to which all of them lie; a source may come more than once.
+    pub upto: Vec<(OdsCode, u64)>,
     /// Whether something that was noted is still to be done.
     pub more: bool,
 }
