@@ -89,6 +89,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     ground.open(listener, tls, routes, &mut lifecycle);
 
     announce(&dir, address)?;
+    ground.check_audit(&mut lifecycle);
     let ended = lifecycle
         .run(signals, |status| {
             tell_systemd(&[NotifyState::Stopping, NotifyState::Status(status)]);

@@ -111,11 +111,6 @@ impl Ground {
             run.await;
             Ok(())
         });
-        let (tree, store) = (self.audit.tree().clone(), Arc::clone(&self.store));
-        lifecycle.spawn_until_stopped("checking of the audit log", Stage::Core, async move {
-            check(tree, store).await;
-            std::future::pending::<()>().await;
-        });
         let run = index.run(hard.clone());
         lifecycle.spawn("indexing of audit entries", Stage::Core, async move {
             run.await;
@@ -125,6 +120,15 @@ impl Ground {
         lifecycle.spawn("entering of refused calls", Stage::Core, async move {
             run.await;
             Ok(())
+        });
+    }
+
+    /// Checks the log behind the start: what is found stops nothing, so nothing waits for it.
+    pub(super) fn check_audit(&self, lifecycle: &mut Lifecycle) {
+        let (tree, store) = (self.audit.tree().clone(), Arc::clone(&self.store));
+        lifecycle.spawn_until_stopped("checking of the audit log", Stage::Core, async move {
+            check(tree, store).await;
+            std::future::pending::<()>().await;
         });
     }
 

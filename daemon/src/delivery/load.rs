@@ -14,8 +14,8 @@ use crate::{
     store::{JobKind, Store, StoreError},
 };
 
-/// Patients read at once.
-const PAGE_PATIENTS: u32 = 8192;
+/// Words, or patients, read at once.
+const PAGE: u32 = 8192;
 
 /// The book of a deployment.
 pub async fn book(store: &dyn Store, now: i64) -> Result<Book, StoreError> {
@@ -30,9 +30,9 @@ pub async fn book(store: &dyn Store, now: i64) -> Result<Book, StoreError> {
     for row in store.emergencies().await? {
         book = book.with_emergency(row.grant, row.emergency());
     }
-    let mut patients: HashMap<OdsCode, UnitPatients> = HashMap::new();
+    let mut patients = words(store).await?;
     for unit in &units {
-        patients.insert(unit.ods, of_unit(store, unit.ods).await?);
+        caseload(store, unit.ods, patients.entry(unit.ods).or_default()).await?;
     }
     for joined in store.joined_numbers().await? {
         patients
@@ -51,40 +51,52 @@ pub async fn book(store: &dyn Store, now: i64) -> Result<Book, StoreError> {
     Ok(book)
 }
 
-async fn of_unit(store: &dyn Store, unit: OdsCode) -> Result<UnitPatients, StoreError> {
-    let mut known = UnitPatients::default();
+/// What patients said, at each unit.
+async fn words(store: &dyn Store) -> Result<HashMap<OdsCode, UnitPatients>, StoreError> {
+    let mut all: HashMap<OdsCode, UnitPatients> = HashMap::new();
+    let mut through = 0;
+    loop {
+        let page = store.standing_words(through, PAGE).await?;
+        if page.words.is_empty() {
+            return Ok(all);
+        }
+        for said in page.words {
+            let known = all.entry(said.unit).or_default();
+            let facts = known.facts(said.patient);
+            known.set(said.patient, facts.with_word(said.side, said.word));
+        }
+        through = page.through;
+    }
+}
+
+/// Who is on a unit's caseload, and why.
+async fn caseload(store: &dyn Store, unit: OdsCode, known: &mut UnitPatients) -> Result<(), StoreError> {
     let mut after: Option<NhsNumber> = None;
     loop {
-        let page = store.facts(unit, after, PAGE_PATIENTS).await?;
-        for row in &page {
-            let facts = Facts {
-                share_out: row.share_out,
-                share_in: row.share_in,
-                recorded: false,
-                claimed: row.claimed,
-            };
-            known.set(row.patient, facts);
-        }
+        let page = store.claimed_patients(unit, after, PAGE).await?;
         let Some(last) = page.last() else { break };
-        after = Some(last.patient);
+        after = Some(*last);
+        mark(known, &page, |facts| Facts {
+            claimed: true,
+            ..facts
+        });
     }
     after = None;
     loop {
-        let page = store.recorded_patients(unit, after, PAGE_PATIENTS).await?;
-        for patient in &page {
-            let facts = known.facts(*patient);
-            known.set(
-                *patient,
-                Facts {
-                    recorded: true,
-                    ..facts
-                },
-            );
-        }
-        let Some(last) = page.last() else { break };
+        let page = store.recorded_patients(unit, after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
         after = Some(*last);
+        mark(known, &page, |facts| Facts {
+            recorded: true,
+            ..facts
+        });
     }
-    Ok(known)
+}
+
+fn mark(known: &mut UnitPatients, patients: &[NhsNumber], mark: impl Fn(Facts) -> Facts) {
+    for patient in patients {
+        known.set(*patient, mark(known.facts(*patient)));
+    }
 }
 
 /// The terms before the changes that a recipient does not have everything of, by pair.

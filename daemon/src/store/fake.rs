@@ -8,9 +8,9 @@ use parking_lot::Mutex;
 
 use super::{
     AgreementRow, AppendGroup, Certificate, ClaimChange, ClaimRow, ConfirmWithdrawal, CurrentRecord,
-    DeadLetterRow, Deployment, EmergencyGrants, EmergencyRow, Erased, FactsRow, HalfChange, HalfOutcome,
-    Head, Hello, IssuedToken, Job, JobId, JoinedNumbers, LogRow, NewPerson, NewToken, NewUnit, Of,
-    OpenEmergency, PairState, PatientStore, PersonRow, RecordVersion, Role, Store, StoreError, SubjectCount,
+    DeadLetterRow, Deployment, EmergencyGrants, EmergencyRow, Erased, HalfChange, HalfOutcome, Head, Hello,
+    IssuedToken, Job, JobId, JoinedNumbers, LogRow, NewPerson, NewToken, NewUnit, Of, OpenEmergency,
+    PairState, PatientStore, PersonRow, RecordVersion, Role, StandingWords, Store, StoreError, SubjectCount,
     Subscription, TokenHash, UnitChange, UnitRow, UnitState, UnitStateOutcome, With, WordChange, WordOutcome,
     WordRow,
 };
@@ -306,7 +306,7 @@ impl PatientStore for FakeStore {
         absent()
     }
 
-    async fn facts(&self, _: OdsCode, _: Option<NhsNumber>, _: u32) -> Result<Vec<FactsRow>, StoreError> {
+    async fn standing_words(&self, _: u64, _: u32) -> Result<StandingWords, StoreError> {
         absent()
     }
 
@@ -319,6 +319,15 @@ impl PatientStore for FakeStore {
     }
 
     async fn claims(&self, _: OdsCode, _: Option<NhsNumber>, _: u32) -> Result<Vec<ClaimRow>, StoreError> {
+        absent()
+    }
+
+    async fn claimed_patients(
+        &self,
+        _: OdsCode,
+        _: Option<NhsNumber>,
+        _: u32,
+    ) -> Result<Vec<NhsNumber>, StoreError> {
         absent()
     }
 

@@ -32,10 +32,11 @@ pub use types::{
 pub use types::{
     AgreementRow, AppendGroup, CatchUpMove, Certificate, ClaimChange, ClaimRow, ConfirmWithdrawal,
     CurrentRecord, CursorMove, DeadLetterRow, Deployment, Did, EmergencyRow, Enters, EntryKeys, EntryQuery,
-    EntryRow, ErasePersonal, Erased, FactsRow, HalfChange, HalfOutcome, HalfRow, HalfScope, Head, Hello,
-    IndexSums, IssuedToken, Job, JobId, JobKind, JoinedNumbers, LogBatch, LogRow, NewEntry, NewJob,
-    NewPerson, NewToken, NewUnit, Of, OpenEmergency, PairState, PartialWithdrawals, PersonRow, ReachMove,
-    RecipientReceipt, RecordVersion, Role, SUMMED_ENTRIES, Stated, SubjectCount, Subscription, TokenHash,
-    ToldStretches, UnitChange, UnitKind, UnitRow, UnitState, UnitStateOutcome, With, WithdrawalReceipt,
-    WithdrawalRow, WithdrawalState, WordChange, WordOutcome, WordRow, WrongStretch, is_erased,
+    EntryRow, ErasePersonal, Erased, HalfChange, HalfOutcome, HalfRow, HalfScope, Head, Hello, IndexSums,
+    IssuedToken, Job, JobId, JobKind, JoinedNumbers, LogBatch, LogRow, NewEntry, NewJob, NewPerson, NewToken,
+    NewUnit, Of, OpenEmergency, PairState, PartialWithdrawals, PersonRow, ReachMove, RecipientReceipt,
+    RecordVersion, Role, SUMMED_ENTRIES, StandingWord, StandingWords, Stated, SubjectCount, Subscription,
+    TokenHash, ToldStretches, UnitChange, UnitKind, UnitRow, UnitState, UnitStateOutcome, With,
+    WithdrawalReceipt, WithdrawalRow, WithdrawalState, WordChange, WordOutcome, WordRow, WrongStretch,
+    is_erased,
 };

@@ -6,7 +6,9 @@ use handfast_proto::ids::{NhsNumber, OdsCode, RecordId};
 
 use super::{
     error::StoreError,
-    types::{ClaimChange, ClaimRow, Erased, FactsRow, JoinedNumbers, With, WordChange, WordOutcome, WordRow},
+    types::{
+        ClaimChange, ClaimRow, Erased, JoinedNumbers, StandingWords, With, WordChange, WordOutcome, WordRow,
+    },
 };
 
 /// What is durable about patients.
@@ -35,14 +37,9 @@ pub trait PatientStore: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<WordRow>, StoreError>;
 
-    /// What the book is to know of a unit's patients, but for what it recorded: patients beyond `after`, by
-    /// number, at most `limit`.
-    async fn facts(
-        &self,
-        unit: OdsCode,
-        after: Option<NhsNumber>,
-        limit: u32,
-    ) -> Result<Vec<FactsRow>, StoreError>;
+    /// The words in force at all units, but for those that only ended what was recorded before: a page of at most
+    /// `limit`, from the beginning (0) or from where the page before ended.
+    async fn standing_words(&self, after: u64, limit: u32) -> Result<StandingWords, StoreError>;
 
     /// All numbers that units said are one patient's.
     async fn joined_numbers(&self) -> Result<Vec<JoinedNumbers>, StoreError>;
@@ -57,6 +54,14 @@ pub trait PatientStore: Send + Sync + 'static {
         after: Option<NhsNumber>,
         limit: u32,
     ) -> Result<Vec<ClaimRow>, StoreError>;
+
+    /// The same without who put them there, and why.
+    async fn claimed_patients(
+        &self,
+        unit: OdsCode,
+        after: Option<NhsNumber>,
+        limit: u32,
+    ) -> Result<Vec<NhsNumber>, StoreError>;
 
     // --- payloads that are not to be kept ---
 

@@ -3,7 +3,7 @@
 use super::{
     backend::Backend,
     kit::{HILL, T0, VALE, WARD, assert_fails, deployment, jobs, joined, ods, pair, with_units},
-    patients_kit::{about, ann, ben, claim, cleo, followed_by, patient_jobs},
+    patients_kit::{about, ann, ben, claim, cleo, followed_by, patient_jobs, patients},
 };
 use crate::{
     consent::{GrantId, HalfTerms, Policy, Terms},
@@ -42,6 +42,44 @@ pub(crate) async fn patients_are_put_on_caseloads_and_taken_off<B: Backend>() {
     store.set_claims(&off, &With::nothing()).await.unwrap();
     assert_eq!(store.claims(ods(HILL), None, 9).await.unwrap(), claims[1..]);
     assert_eq!(store.claims(ods(VALE), None, 9).await.unwrap().len(), 1);
+}
+
+pub(crate) async fn claimed_patients_are_read_in_pages<B: Backend>() {
+    let backend: B = with_units().await;
+    let store = backend.store();
+    let all = patients(40);
+    let changes: Vec<_> = all
+        .iter()
+        .rev()
+        .map(|patient| claim(HILL, *patient, true))
+        .collect();
+    store.set_claims(&changes, &With::nothing()).await.unwrap();
+    store
+        .set_claims(&[claim(VALE, all[0], true)], &With::nothing())
+        .await
+        .unwrap();
+    for limit in [1, 7, 40, 1000] {
+        let (mut read, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.claimed_patients(ods(HILL), after, limit).await.unwrap();
+            let Some(last) = page.last() else { break };
+            assert!(page.len() <= usize::try_from(limit).unwrap());
+            after = Some(*last);
+            read.extend(page);
+        }
+        assert_eq!(read, all, "pages of {limit}");
+    }
+    assert_eq!(
+        store.claimed_patients(ods(VALE), None, 9).await.unwrap(),
+        all[..1]
+    );
+    assert!(
+        store
+            .claimed_patients(ods(WARD), None, 9)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 pub(crate) async fn a_caseload_needs_its_unit<B: Backend>() {

@@ -42,7 +42,7 @@ macro_rules! conformance_suite {
                 what_was_told_is_found_by_whom_and_what_was_withheld_is_not,
             }
             caseloads::{
-                patients_are_put_on_caseloads_and_taken_off, a_caseload_needs_its_unit,
+                patients_are_put_on_caseloads_and_taken_off, claimed_patients_are_read_in_pages, a_caseload_needs_its_unit,
                 the_policy_is_changed_with_what_follows,
             }
             current::{
@@ -121,7 +121,7 @@ macro_rules! conformance_suite {
             words::{
                 the_later_word_stands, words_are_of_one_unit_patient_and_side, every_word_is_kept,
                 words_need_their_units, a_word_is_followed_by_its_jobs, words_are_read_in_pages,
-                facts_are_read_in_pages,
+                standing_words_are_read_in_pages,
             }
         }
     };

@@ -1,4 +1,4 @@
-//! Who is on a unit's caseload by name, which numbers are one patient's, and what the book is told of both.
+//! Who is on a unit's caseload by name, and which numbers are one patient's.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,9 @@ use super::{
     database::Database,
     fault::fault,
     units,
-    values::{self, Columns, int, standing_word},
+    values::{Columns, int},
 };
-use crate::{
-    consent::PatientWord,
-    store::{ClaimChange, ClaimRow, FactsRow, JoinedNumbers, StoreError, With},
-};
+use crate::store::{ClaimChange, ClaimRow, JoinedNumbers, StoreError, With};
 
 /// Puts patients on caseloads, or takes them off.
 pub(super) async fn set_claims(
@@ -82,51 +79,27 @@ pub(super) async fn claims(
     rows.iter().map(claim).collect()
 }
 
-/// What the book is to know of a unit's patients. The first `limit` patients are among the first `limit`
-/// claims and those of the first `2 * limit` words, so neither part reads further.
-pub(super) async fn facts(
+/// A page in one row.
+pub(super) const CLAIMED: &str = "
+    SELECT json_group_array(patient) AS patients FROM (
+        SELECT patient FROM caseload_claim WHERE unit = ?1 AND patient > ?2 ORDER BY patient LIMIT ?3
+    )";
+
+/// The same without who put them there, and why.
+pub(super) async fn claimed(
     main: &Database,
     unit: OdsCode,
     after: Option<NhsNumber>,
     limit: u32,
-) -> Result<Vec<FactsRow>, StoreError> {
-    let sql = "SELECT patient, max(word_out) AS word_out, max(word_in) AS word_in, max(claimed) AS claimed
-               FROM (
-                   SELECT * FROM (
-                       SELECT patient, iif(side = 1, word, 0) AS word_out, iif(side = 2, word, 0) AS word_in,
-                              0 AS claimed
-                       FROM patient_word
-                       WHERE unit = ?1 AND in_force = 1 AND patient > ?2 AND word <> 3
-                       ORDER BY patient, side LIMIT 2 * ?3
-                   )
-                   UNION ALL
-                   SELECT * FROM (
-                       SELECT patient, 0, 0, 1 FROM caseload_claim
-                       WHERE unit = ?1 AND patient > ?2 ORDER BY patient LIMIT ?3
-                   )
-               )
-               GROUP BY patient ORDER BY patient LIMIT ?3";
-    let rows = sqlx::query(sql)
+) -> Result<Vec<NhsNumber>, StoreError> {
+    let row = sqlx::query(CLAIMED)
         .bind(unit.as_str())
         .bind(int(after.map_or(0, NhsNumber::as_u64))?)
         .bind(limit)
-        .fetch_all(main.readers())
+        .fetch_one(main.readers())
         .await
         .map_err(fault)?;
-    let facts = |row| {
-        let row: &sqlx::sqlite::SqliteRow = row;
-        let word = |name| match row.column::<i32>(name)? {
-            0 => Ok::<_, StoreError>(PatientWord::NotRecorded),
-            number => Ok(standing_word(values::word(number)?)),
-        };
-        Ok(FactsRow {
-            patient: row.patient("patient")?,
-            share_out: word("word_out")?,
-            share_in: word("word_in")?,
-            claimed: row.column("claimed")?,
-        })
-    };
-    rows.iter().map(facts).collect()
+    row.patients("patients")
 }
 
 // === Numbers of one patient ===

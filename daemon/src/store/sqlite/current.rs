@@ -36,7 +36,7 @@ pub(super) const HAVE: &str = "
         WHERE source = (SELECT id FROM source WHERE ods = ?1) AND patient = value AND retracted = 0)
     ORDER BY key";
 
-/// One look into the index for each patient, however many records there are of each.
+/// One look into the index for each patient, however many records there are of each; a page in one row.
 const PATIENTS: &str = "
     WITH RECURSIVE next (patient) AS (
         SELECT (SELECT min(patient) FROM record
@@ -47,7 +47,7 @@ const PATIENTS: &str = "
                   AND record.patient > next.patient)
         FROM next WHERE next.patient IS NOT NULL LIMIT ?3
     )
-    SELECT patient FROM next WHERE patient IS NOT NULL";
+    SELECT json_group_array(patient) AS patients FROM next WHERE patient IS NOT NULL";
 
 /// In the order of the index, so that nothing is sorted and no more is read than is asked for.
 const SUBJECTS: &str = "
@@ -132,14 +132,14 @@ pub(super) async fn patients(
     after: Option<NhsNumber>,
     limit: u32,
 ) -> Result<Vec<NhsNumber>, StoreError> {
-    let rows = sqlx::query(PATIENTS)
+    let row = sqlx::query(PATIENTS)
         .bind(source.as_str())
         .bind(int(after.map_or(0, NhsNumber::as_u64))?)
         .bind(limit)
-        .fetch_all(records.readers())
+        .fetch_one(records.readers())
         .await
         .map_err(fault)?;
-    rows.iter().map(|row| row.patient("patient")).collect()
+    row.patients("patients")
 }
 
 /// How many current records, not retracted, the gate reads alike, by patient; a patient is never parted.

@@ -10,7 +10,7 @@ use super::{
     words,
 };
 use crate::store::{
-    ClaimChange, ClaimRow, Erased, FactsRow, JoinedNumbers, PatientStore, StoreError, With, WordChange,
+    ClaimChange, ClaimRow, Erased, JoinedNumbers, PatientStore, StandingWords, StoreError, With, WordChange,
     WordOutcome, WordRow,
 };
 
@@ -42,13 +42,8 @@ impl PatientStore for SqliteStore {
         words::in_force(self.main(), unit, after, limit).await
     }
 
-    async fn facts(
-        &self,
-        unit: OdsCode,
-        after: Option<NhsNumber>,
-        limit: u32,
-    ) -> Result<Vec<FactsRow>, StoreError> {
-        caseload::facts(self.main(), unit, after, limit).await
+    async fn standing_words(&self, after: u64, limit: u32) -> Result<StandingWords, StoreError> {
+        words::standing(self.main(), after, limit).await
     }
 
     async fn joined_numbers(&self) -> Result<Vec<JoinedNumbers>, StoreError> {
@@ -66,6 +61,15 @@ impl PatientStore for SqliteStore {
         limit: u32,
     ) -> Result<Vec<ClaimRow>, StoreError> {
         caseload::claims(self.main(), unit, after, limit).await
+    }
+
+    async fn claimed_patients(
+        &self,
+        unit: OdsCode,
+        after: Option<NhsNumber>,
+        limit: u32,
+    ) -> Result<Vec<NhsNumber>, StoreError> {
+        caseload::claimed(self.main(), unit, after, limit).await
     }
 
     async fn note_erasures(

@@ -1,6 +1,6 @@
 //! How SQLite finds the rows of statements that must stay quick however much there is.
 
-use super::{append, current, expiry, jobs, places, store::SqliteStore};
+use super::{append, caseload, current, expiry, jobs, places, store::SqliteStore, words};
 use crate::store::conformance::kit::deployment;
 
 /// What is no table: an array that was bound, a row that is made, an intermediate result.
@@ -45,6 +45,28 @@ async fn the_moves_of_a_commit_look_rows_up_by_key() {
         1,
         "{steps:?}"
     );
+}
+
+/// A million words are read when the daemon starts, each page where the one before ended, and nothing is sorted.
+#[tokio::test]
+async fn what_the_book_is_told_is_read_in_the_order_in_which_it_lies() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::create(dir.path(), &deployment()).await.unwrap();
+    for sql in [words::STANDING, caseload::CLAIMED] {
+        let steps = plan(store.main().readers(), sql).await;
+        assert!(
+            steps
+                .iter()
+                .any(|step| step.contains("USING PRIMARY KEY") || step.contains("USING INTEGER PRIMARY KEY")),
+            "{steps:?}"
+        );
+        assert!(
+            !steps
+                .iter()
+                .any(|step| walks_a_table(step) || step.contains("TEMP B-TREE")),
+            "{steps:?}"
+        );
+    }
 }
 
 /// A source may have a million current records: what is asked of them is in an index, in its order.

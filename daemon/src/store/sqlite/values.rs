@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use handfast_proto::ids::{Holder, NhsNumber, OdsCode, PersonId, StoreId};
 use handfast_proto::v1::{ConsentManner, PatientWordValue};
+use serde::Deserialize;
 use sqlx::{Decode, Row as _, Sqlite, Type, sqlite::SqliteRow};
 
 use super::fault::fault;
@@ -52,6 +53,25 @@ pub(super) trait Columns {
     fn patient_or_none(&self, name: &str) -> Result<Option<NhsNumber>, StoreError> {
         let there: Option<i64> = self.column(name)?;
         there.map(|_| self.patient(name)).transpose()
+    }
+
+    /// A JSON array of patients, by number.
+    fn patients(&self, name: &str) -> Result<Vec<NhsNumber>, StoreError> {
+        let mut patients = self
+            .list::<u64>(name)?
+            .into_iter()
+            .map(|number| NhsNumber::from_u64(number).map_err(|_| corrupt("a patient is not an NHS number")))
+            .collect::<Result<Vec<_>, _>>()?;
+        // Few are out of order, if any: SQLite gathers rows as it finds them.
+        patients.sort_unstable();
+        Ok(patients)
+    }
+
+    /// A JSON array: many values in one row, because a row costs more than what it says.
+    fn list<'r, T: Deserialize<'r>>(&'r self, name: &str) -> Result<Vec<T>, StoreError> {
+        let text: &str = self.column(name)?;
+        serde_json::from_str(text)
+            .map_err(|_| StoreError::Corrupt(format!("column {name} is not a list of what it should be")))
     }
 
     fn store_id(&self, name: &str) -> Result<Option<StoreId>, StoreError> {

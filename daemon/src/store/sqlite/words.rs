@@ -13,11 +13,11 @@ use super::{
     database::Database,
     fault::fault,
     units,
-    values::{self, Columns, int, side_number, standing_word},
+    values::{self, Columns, corrupt, int, side_number, standing_word},
 };
 use crate::{
     consent::{PatientWord, prevails},
-    store::{StoreError, With, WordChange, WordOutcome, WordRow},
+    store::{StandingWord, StandingWords, StoreError, With, WordChange, WordOutcome, WordRow},
 };
 
 /// Sides that a patient may have a word about at one unit.
@@ -162,6 +162,48 @@ pub(super) async fn in_force(
         words.pop();
     }
     Ok(words)
+}
+
+/// A page of the words in force in one row. In the order of the table, because patients' words stand in it in no
+/// order that they are asked for in: by an index each would be looked up in another place.
+pub(super) const STANDING: &str = "
+    SELECT max(id) AS last, json_group_array(unit) AS units, json_group_array(patient) AS patients,
+           json_group_array(side) AS sides, json_group_array(word) AS words
+    FROM (
+        SELECT id, unit, patient, side, word FROM patient_word
+        WHERE id > ?1 AND in_force = 1 AND word <> 3 ORDER BY id LIMIT ?2
+    )";
+
+/// The words in force at all units, but for those that only ended what was recorded before.
+pub(super) async fn standing(main: &Database, after: u64, limit: u32) -> Result<StandingWords, StoreError> {
+    let row = sqlx::query(STANDING)
+        .bind(int(after)?)
+        .bind(limit)
+        .fetch_one(main.readers())
+        .await
+        .map_err(fault)?;
+    let last: Option<i64> = row.column("last")?;
+    if last.is_none() {
+        return Ok(StandingWords {
+            words: Vec::new(),
+            through: after,
+        });
+    }
+    let (units, patients) = (row.list::<&str>("units")?, row.list::<u64>("patients")?);
+    let (sides, said) = (row.list::<i64>("sides")?, row.list::<i32>("words")?);
+    let values = units.into_iter().zip(patients).zip(sides.into_iter().zip(said));
+    let word = |((unit, patient), (side, said)): ((&str, u64), (i64, i32))| {
+        Ok(StandingWord {
+            unit: unit.parse().map_err(|_| corrupt("a unit is not an ODS code"))?,
+            patient: NhsNumber::from_u64(patient).map_err(|_| corrupt("a patient is not an NHS number"))?,
+            side: values::side(side)?,
+            word: standing_word(values::word(said)?),
+        })
+    };
+    Ok(StandingWords {
+        words: values.map(word).collect::<Result<_, StoreError>>()?,
+        through: row.count("last")?,
+    })
 }
 
 fn word_row(row: &SqliteRow) -> Result<WordRow, StoreError> {

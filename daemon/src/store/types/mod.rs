@@ -34,7 +34,8 @@ pub use log::{
     RecipientReceipt, RecordVersion, SubjectCount, WithdrawalReceipt, is_erased,
 };
 pub use patients::{
-    ClaimChange, ClaimRow, Erased, FactsRow, JoinedNumbers, Stated, WordChange, WordOutcome, WordRow,
+    ClaimChange, ClaimRow, Erased, JoinedNumbers, StandingWord, StandingWords, Stated, WordChange,
+    WordOutcome, WordRow,
 };
 pub use people::{
     Certificate, IssuedToken, NewPerson, NewToken, NewUnit, PersonRow, Role, TokenHash, UnitKind, UnitRow,

@@ -48,17 +48,26 @@ pub struct WordRow {
     pub in_force: bool,
 }
 
-/// What the book is told of a patient at a unit when the daemon starts.
+/// A word in force, as the book is told of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct FactsRow {
+pub struct StandingWord {
+    /// At which unit.
+    pub unit: OdsCode,
     /// Whose.
     pub patient: NhsNumber,
-    /// Their word about sharing out.
-    pub share_out: PatientWord,
-    /// Their word about sharing in.
-    pub share_in: PatientWord,
-    /// Whether they were added to the caseload by name.
-    pub claimed: bool,
+    /// About which side.
+    pub side: Side,
+    /// What stands.
+    pub word: PatientWord,
+}
+
+/// A page of the words in force.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct StandingWords {
+    /// In no order; none where there are no more.
+    pub words: Vec<StandingWord>,
+    /// From where the next page goes on.
+    pub through: u64,
 }
 
 /// A patient is put on a unit's caseload by name, or taken off.
