@@ -82,6 +82,13 @@ impl Deployment {
         Self::unmade(dir, state, &[])?.make(init).await
     }
 
+    /// With more options to both.
+    pub async fn made_with(init: &[&str], options: &[&str]) -> anyhow::Result<Self> {
+        let dir = temp_dir()?;
+        let state = dir.path().join("daemon");
+        Self::unmade(dir, state, options)?.make(init).await
+    }
+
     /// With a daemon that outlives a Ctrl-C at the terminal: whoever started it ends it.
     pub async fn apart() -> anyhow::Result<Self> {
         let dir = temp_dir()?;

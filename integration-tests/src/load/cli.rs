@@ -10,6 +10,7 @@ use super::{
     plan::{Flags, Plan},
     report,
     run::{Options, run},
+    scale,
     target::Given,
 };
 
@@ -56,6 +57,9 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         html: PathBuf,
     },
+    /// Measures what scale costs one daemon on one machine, and judges it by stated aims.
+    #[command(subcommand)]
+    Scale(scale::ScaleCommand),
 }
 
 #[derive(Debug, Args)]
@@ -136,6 +140,10 @@ async fn command(command: Command) -> anyhow::Result<Ended> {
             report::write_html(&report::read(&json)?, &html)?;
             Ok(Ended::Sound)
         }
+        Command::Scale(command) => {
+            let met = Box::pin(scale::run(command)).await?;
+            Ok(if met { Ended::Sound } else { Ended::Found })
+        }
     }
 }
 
@@ -154,10 +162,11 @@ async fn run_and_report(args: Box<RunArgs>) -> anyhow::Result<Ended> {
         eprintln!("handfast-load: figures of an unoptimised build mean nothing: use `cargo load`");
     }
     let options = Options {
-        daemon: args
-            .daemon
-            .zip(args.profile)
-            .map(|(url, profile)| Given { url, profile }),
+        daemon: args.daemon.zip(args.profile).map(|(url, profile)| Given {
+            url,
+            profile,
+            process: None,
+        }),
         progress: !args.quiet,
         machine: Machine::look(),
     };

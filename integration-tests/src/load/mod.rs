@@ -10,6 +10,7 @@ pub mod plan;
 mod progress;
 pub mod report;
 mod run;
+pub mod scale;
 mod sum;
 mod target;
 mod watch;

@@ -30,6 +30,8 @@ pub struct Given {
     pub url: String,
     /// `key.pem`, `cert.pem`, `ca.pem`.
     pub profile: PathBuf,
+    /// Its process and its state's folder, where they are on this machine and are to be measured.
+    pub process: Option<(u32, PathBuf)>,
 }
 
 /// A unit that takes part.
@@ -48,6 +50,7 @@ pub(super) struct Target {
     ca_pem: String,
     operator: Channel,
     own: Option<Deployment>,
+    process: Option<(u32, PathBuf)>,
     taken: HashSet<String>,
     /// Units that this load enrolled.
     enrolled: Vec<String>,
@@ -77,6 +80,7 @@ impl Target {
             ca_pem: identity.ca_pem,
             operator,
             own,
+            process: given.and_then(|given| given.process.clone()),
             taken: HashSet::new(),
             enrolled: Vec::new(),
         };
@@ -106,14 +110,16 @@ impl Target {
         Ok(status.context("ask how the deployment stands")?.into_inner())
     }
 
-    /// The process id of its own daemon.
+    /// The process id of its own daemon, or of one that is to be measured.
     pub(super) fn pid(&self) -> Option<u32> {
-        self.own.as_ref().and_then(|own| own.pid().ok())
+        let given = self.process.as_ref().map(|(pid, _)| *pid);
+        self.own.as_ref().map_or(given, |own| own.pid().ok())
     }
 
-    /// The state of its own daemon.
+    /// The state of that daemon.
     pub(super) fn state_dir(&self) -> Option<&Path> {
-        self.own.as_ref().map(Deployment::state_dir)
+        let given = self.process.as_ref().map(|(_, state)| state.as_path());
+        self.own.as_ref().map(Deployment::state_dir).or(given)
     }
 
     /// Enrols units, each with an administrator; in the order given. A code that is taken is replaced.
