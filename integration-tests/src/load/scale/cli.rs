@@ -16,14 +16,14 @@ use super::{
 
 const IDLE: &str = "\
 Aims: 60 KiB of the daemon's own memory an agent; 0.05 cores for keepalives; when all come back after the daemon was
-killed, no more than 1 in 100 tries that the daemon turned away or the agent gave up, and 3 tries a link.
+killed, no more than 1 in 100 tries that the daemon turned away or the agent gave up, and 3 tries an agent.
 
-Each agent has two connections, and a process may not have more files open than its hard limit (`ulimit -Hn`):
-10,000 agents take 20,200. Where it is lower, fewer are measured, the first aim is missed, and it is said what to raise.
+Each agent has one connection, and a process may not have more files open than its hard limit (`ulimit -Hn`):
+10,000 agents take 10,200. Where it is lower, fewer are measured, the first aim is missed, and it is said what to raise.
 
 Examples:
   handfast-load scale idle --agents 500 --idle 10       Some seconds.
-  ulimit -n 30000; handfast-load scale idle             All 10,000; some minutes, and some GiB for the agents' side.";
+  ulimit -n 11000; handfast-load scale idle             All 10,000; some minutes, and some GiB for the agents' side.";
 
 const BIG: &str = "\
 Aims: the daemon answers 5 s after it was started; 256 bytes of its own memory a record or word; a catch-up of a new

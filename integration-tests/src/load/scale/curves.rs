@@ -31,8 +31,8 @@ use crate::{
     },
 };
 
-/// Connections of an agent.
-const LINKS: usize = 2;
+/// Streams of an agent.
+const STREAMS: usize = 2;
 /// Idle agents in a process of their own.
 const AGENTS_A_PROCESS: usize = 2_500;
 /// Halves turned at one time.
@@ -226,7 +226,7 @@ impl Idle {
         let mut crowd = Crowd::start(&dir, daemon, &units, (from, AGENTS_A_PROCESS))?;
         until(
             &mut crowd,
-            more * LINKS,
+            more * STREAMS,
             CONNECTED_WITHIN,
             "idle units' streams stand",
         )

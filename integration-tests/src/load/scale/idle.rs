@@ -1,6 +1,6 @@
 //! Many agents with nothing to say, and all of them coming back at once.
 //!
-//! Each keeps open what an agent keeps open: a connection with a Publish stream and one with a Subscribe stream.
+//! Each keeps open what an agent keeps open: one connection with a Publish stream and a Subscribe stream.
 //! The daemon is started again between the enrolment and the first measurement, so that memory which enrolling
 //! left behind does not hide what connections cost.
 
@@ -22,8 +22,8 @@ use super::{
 };
 use crate::harness::{Deployment, cpu, peak_memory};
 
-/// Connections of an agent: one to publish, one to subscribe.
-const LINKS: usize = 2;
+/// Streams of an agent over its one connection: one to publish, one to subscribe.
+const STREAMS: usize = 2;
 /// Files that a daemon has open beside its connections, with room.
 const OTHER_FILES: usize = 200;
 /// Agents in a process of their own.
@@ -40,16 +40,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const MEMORY_AIM_KIB: f64 = 60.0;
 /// Of a core, for keepalives alone.
 const CPU_AIM_CORES: f64 = 0.05;
-/// Tries that reached the daemon or waited for it in vain, of all links: one that waits inside the daemon until
+/// Tries that reached the daemon or waited for it in vain, of all agents: one that waits inside the daemon until
 /// it is turned away is part of a cascade as much as one that its agent gives up.
 const IN_VAIN_AIM: f64 = 0.01;
-/// Tries of a link from the moment the daemon is there again.
+/// Tries of an agent to connect from the moment the daemon is there again.
 const TRIES_AIM: f64 = 3.0;
 
 /// How many agents, and for how long.
 #[derive(Debug, Clone, Args)]
 pub struct IdleOptions {
-    /// Agents, each with its two connections; as many as files may be open where that is fewer.
+    /// Agents, each with its connection; as many as files may be open where that is fewer.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
     pub agents: u32,
     /// How long they are idle while the daemon's CPU time is measured.
@@ -125,7 +125,7 @@ pub async fn idle(options: &IdleOptions) -> anyhow::Result<IdleFigures> {
     let circumstances = Circumstances::now();
     let agents_asked = usize::try_from(options.agents)?;
     let files = open_files();
-    let agents = agents_asked.min(files.saturating_sub(OTHER_FILES) / LINKS);
+    let agents = agents_asked.min(files.saturating_sub(OTHER_FILES));
     ensure!(
         agents > 0,
         "{files} open files are too few for any agent: raise the limit ({})",
@@ -151,21 +151,21 @@ pub async fn idle(options: &IdleOptions) -> anyhow::Result<IdleFigures> {
 fn how_to_raise(agents: usize) -> String {
     format!(
         "`ulimit -n {}` as root in this shell, LimitNOFILE= of a service, or nofile in limits.conf(5)",
-        agents * LINKS + OTHER_FILES
+        agents + OTHER_FILES
     )
 }
 
 #[expect(clippy::print_stderr, reason = "what was asked for cannot be measured here")]
 fn tell_of_files(asked: usize, agents: usize, files: usize) {
     eprintln!(
-        "handfast-load: the daemon needs {LINKS} files an agent and {OTHER_FILES} more; a process may have {files} open \
+        "handfast-load: the daemon needs a file an agent and {OTHER_FILES} more; a process may have {files} open \
          here, so {agents} agents are measured and not {asked}. To measure them all raise that limit: {}",
         how_to_raise(asked)
     );
 }
 
 async fn deployment(agents: usize, more: &[String]) -> anyhow::Result<Deployment> {
-    let connections = (agents * LINKS + OTHER_FILES).to_string();
+    let connections = (agents + OTHER_FILES).to_string();
     let mut options: Vec<&str> = enrol::OPTIONS.to_vec();
     options.extend(["--max-connections", &connections]);
     options.extend(more.iter().map(String::as_str));
@@ -184,16 +184,16 @@ async fn measure(
     let before = own_memory(pid)?;
     let begun = Instant::now();
     let mut crowd = connect(deployment, &units).await?;
-    until(&mut crowd, agents * LINKS, CONNECTED_WITHIN, "streams stand").await?;
+    until(&mut crowd, agents * STREAMS, CONNECTED_WITHIN, "streams stand").await?;
     let connected = begun.elapsed();
     quiet(pid, QUIET_WITHIN).await?;
     let idle_cores = cores(pid, Duration::from_secs(options.idle)).await?;
     let with = own_memory(pid)?;
     let stand = crowd.counts()?;
     ensure!(
-        stand.up() == (agents * LINKS) as u64,
+        stand.up() == (agents * STREAMS) as u64,
         "of {} streams {} stand after the idle time",
-        agents * LINKS,
+        agents * STREAMS,
         stand.up()
     );
     let memory_peak = peak_memory(pid)?;
@@ -263,7 +263,7 @@ async fn storm(
     let gone = killed.elapsed();
     deployment.launch()?;
     let pid = deployment.pid()?;
-    let [half, nearly, all] = until(crowd, agents * LINKS, BACK_WITHIN, "streams stand again").await?;
+    let [half, nearly, all] = until(crowd, agents * STREAMS, BACK_WITHIN, "streams stand again").await?;
     let after = crowd.counts()?;
     let since = |of: fn(&Counts) -> u64| of(&after).saturating_sub(of(&before));
     Ok(Storm {
@@ -281,7 +281,7 @@ async fn storm(
 }
 
 fn aims(figures: &IdleFigures) -> Vec<Aim> {
-    let links = (figures.agents * LINKS) as f64;
+    let agents = figures.agents as f64;
     let storm = &figures.storm;
     vec![
         Aim::at_least(
@@ -298,14 +298,14 @@ fn aims(figures: &IdleFigures) -> Vec<Aim> {
         ),
         Aim::at_most("keepalives", figures.idle_cores, CPU_AIM_CORES, "cores"),
         Aim::at_most(
-            "tries turned away or given up when all came back, of all links",
-            (storm.turned_away + storm.timeouts) as f64 / links,
+            "tries turned away or given up when all came back, of all agents",
+            (storm.turned_away + storm.timeouts) as f64 / agents,
             IN_VAIN_AIM,
             "",
         ),
         Aim::at_most(
-            "tries of each link when all came back",
-            storm.attempts as f64 / links,
+            "tries of each agent when all came back",
+            storm.attempts as f64 / agents,
             TRIES_AIM,
             "",
         ),
@@ -322,7 +322,7 @@ impl Shown for IdleFigures {
         let row = |what: &str, much: String| (what.to_owned(), much);
         vec![
             row(
-                "agents (two connections each)",
+                "agents (one connection each)",
                 format!("{} of {}", self.agents, self.agents_asked),
             ),
             row("enrolled in", format!("{:.1} s", self.enrolled_seconds)),

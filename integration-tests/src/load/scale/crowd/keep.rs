@@ -1,6 +1,11 @@
-//! Keeps an agent's two links up, with the agent's own backoff, and nothing on them but what keeps them alive.
+//! Keeps an agent's connection and its two streams up, with the agent's own backoff, and nothing on them but what keeps
+//! them alive.
+//!
+//! Invariants: an agent has one connection at most; the end of it is the end of both streams, and a stream that the daemon
+//! does not open is asked for again on the same connection.
 
 use std::{
+    error::Error as _,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -19,35 +24,24 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
+use tonic::{Status, transport::Channel};
 
 use super::{
     counts::{Counting, Standing},
     link::Link,
 };
 
-/// As the agent's uplink and downlink have them.
-const UPLINK: Windows = Windows {
-    stream_bytes: 64 * 1024,
-    connection_bytes: 128 * 1024,
-};
-const DOWNLINK: Windows = Windows {
+/// As the agent's connection has them.
+const WINDOWS: Windows = Windows {
     stream_bytes: 256 * 1024,
     connection_bytes: 512 * 1024,
 };
 /// How long an agent waits for a welcome.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(30);
-/// An uplink that stood this long starts small again with its delays.
+/// A stream that stood this long starts small again with its delays.
 const GOOD_SESSION: Duration = Duration::from_secs(10);
 /// Messages that wait for the transport.
 const QUEUE: usize = 4;
-
-/// Which of the two.
-#[derive(Clone, Copy)]
-pub(super) enum Way {
-    Up,
-    Down,
-}
 
 /// What an agent remembers across connections.
 struct Memory {
@@ -57,10 +51,11 @@ struct Memory {
     tree: u64,
 }
 
-/// Keeps one link up for ever. The first try waits for a place among `first`: units did not all begin at once.
-pub(super) async fn keep(link: Link, way: Way, counting: &Counting, first: &Semaphore) {
+/// Keeps an agent connected for ever. The first try waits for a place among `first`: units did not all begin at once.
+pub(super) async fn keep(link: Link, counting: &Counting, first: &Semaphore) {
+    let store = rand::random();
     let mut memory = Memory {
-        store: rand::random(),
+        store,
         session: 0,
         durable: 0,
         tree: 0,
@@ -68,22 +63,16 @@ pub(super) async fn keep(link: Link, way: Way, counting: &Counting, first: &Sema
     let mut retry = Retry::new();
     let mut place = first.acquire().await.ok();
     loop {
-        counting.attempts.fetch_add(1, Ordering::Relaxed);
-        match timeout(CONNECT_TIMEOUT, link.connect(way.windows())).await {
+        count(&counting.attempts);
+        match timeout(CONNECT_TIMEOUT, link.connect(WINDOWS)).await {
             Ok(Ok(channel)) => {
-                let begun = Instant::now();
-                let standing = || {
+                let subscribed = || {
                     place = None;
-                    Standing::new(way.count(counting))
+                    retry.reset();
                 };
-                let stood = session(way, channel, &mut memory, standing).await;
-                match stood {
-                    Stood::Welcomed if matches!(way, Way::Down) || begun.elapsed() >= GOOD_SESSION => {
-                        retry.reset();
-                    }
-                    Stood::Welcomed => {}
-                    Stood::TurnedAway => count(&counting.turned_away),
-                    Stood::Silent => count(&counting.timeouts),
+                tokio::select! {
+                    () = keep_publishing(&channel, store, counting) => {}
+                    () = keep_subscribed(&channel, &mut memory, counting, subscribed) => {}
                 }
             }
             Ok(Err(_)) => count(&counting.refused),
@@ -97,58 +86,86 @@ fn count(of: &AtomicU64) {
     of.fetch_add(1, Ordering::Relaxed);
 }
 
-impl Way {
-    fn windows(self) -> Windows {
-        match self {
-            Self::Up => UPLINK,
-            Self::Down => DOWNLINK,
-        }
-    }
-
-    fn count(self, counting: &Counting) -> &AtomicU64 {
-        match self {
-            Self::Up => &counting.publishing,
-            Self::Down => &counting.subscribed,
-        }
-    }
-}
-
-enum Stood {
-    Welcomed,
+/// How a stream ended.
+enum Ended {
+    /// The daemon did not open it, or ended it, and the connection stands.
     TurnedAway,
+    /// No welcome came.
     Silent,
+    /// So did the connection.
+    WithItsConnection,
 }
 
-async fn session<'a>(
-    way: Way,
-    channel: Channel,
-    memory: &mut Memory,
-    standing: impl FnOnce() -> Standing<'a>,
-) -> Stood {
-    let mut welcomed = false;
-    let mut standing = Some(standing);
-    let mut held = None;
-    let mut welcome = || {
-        welcomed = true;
-        held = standing.take().map(|begin| begin());
-    };
-    // A stream that no one says anything on is silent only until its welcome.
-    let outcome = match way {
-        Way::Up => publish(channel, memory, &mut welcome).await,
-        Way::Down => subscribe(channel, memory, &mut welcome).await,
-    };
-    drop(held);
-    match outcome {
-        _ if welcomed => Stood::Welcomed,
-        Err(error) if error.is::<tokio::time::error::Elapsed>() => Stood::Silent,
-        _ => Stood::TurnedAway,
+impl Ended {
+    /// What the daemon says comes with no cause; what the transport finds has one.
+    fn of(outcome: &anyhow::Result<()>) -> Self {
+        let Err(error) = outcome else {
+            return Self::TurnedAway;
+        };
+        match error.downcast_ref::<Status>() {
+            _ if error.is::<tokio::time::error::Elapsed>() => Self::Silent,
+            Some(said) if said.source().is_some() => Self::WithItsConnection,
+            _ => Self::TurnedAway,
+        }
+    }
+
+    /// Whether the stream may be asked for again on the same connection; counts where it was in vain.
+    fn may_try_again(&self, welcomed: bool, counting: &Counting) -> bool {
+        match self {
+            Self::TurnedAway if !welcomed => count(&counting.turned_away),
+            Self::Silent => count(&counting.timeouts),
+            _ => {}
+        }
+        matches!(self, Self::TurnedAway)
     }
 }
 
-async fn publish(channel: Channel, memory: &Memory, welcome: &mut impl FnMut()) -> anyhow::Result<()> {
+/// Until the connection is over.
+async fn keep_publishing(channel: &Channel, store: [u8; 16], counting: &Counting) {
+    let mut retry = Retry::new();
+    loop {
+        let (begun, mut standing) = (Instant::now(), None);
+        let outcome = publish(channel.clone(), store, || {
+            standing = Some(Standing::new(&counting.publishing));
+        })
+        .await;
+        if !Ended::of(&outcome).may_try_again(standing.take().is_some(), counting) {
+            return;
+        }
+        if begun.elapsed() >= GOOD_SESSION {
+            retry.reset();
+        }
+        sleep(retry.next_delay()).await;
+    }
+}
+
+/// Until the connection is over: the end of a subscription that was open is its connection's too.
+async fn keep_subscribed(
+    channel: &Channel,
+    memory: &mut Memory,
+    counting: &Counting,
+    mut subscribed: impl FnMut(),
+) {
+    let mut retry = Retry::new();
+    loop {
+        let mut standing = None;
+        let outcome = subscribe(channel.clone(), memory, || {
+            standing = Some(Standing::new(&counting.subscribed));
+            subscribed();
+        })
+        .await;
+        let welcomed = standing.take().is_some();
+        if !Ended::of(&outcome).may_try_again(welcomed, counting) || welcomed {
+            return;
+        }
+        sleep(retry.next_delay()).await;
+    }
+}
+
+async fn publish(channel: Channel, store: [u8; 16], welcome: impl FnOnce()) -> anyhow::Result<()> {
     let (out, requests) = mpsc::channel(QUEUE);
     let hello = PublishHello {
-        store_id: memory.store.to_vec().into(),
+        store_id: store.to_vec().into(),
         agent_version: "crowd".to_owned(),
         ..PublishHello::default()
     };
@@ -173,7 +190,7 @@ async fn publish(channel: Channel, memory: &Memory, welcome: &mut impl FnMut()) 
     Ok(())
 }
 
-async fn subscribe(channel: Channel, memory: &mut Memory, welcome: &mut impl FnMut()) -> anyhow::Result<()> {
+async fn subscribe(channel: Channel, memory: &mut Memory, welcome: impl FnOnce()) -> anyhow::Result<()> {
     let (out, requests) = mpsc::channel(QUEUE);
     let hello = SubscribeHello {
         store_id: memory.store.to_vec().into(),

@@ -29,7 +29,6 @@ use super::super::enrol::Enrolled;
 const ADDRESSES: u32 = 250;
 
 /// Where an agent calls from and to, and what it shows.
-#[derive(Clone)]
 pub(super) struct Link {
     from: Ipv4Addr,
     to: SocketAddr,

@@ -22,13 +22,13 @@ use tokio::{
 use super::{
     super::enrol::Enrolled,
     counts::{Counting, Counts},
-    keep::{Way, keep},
+    keep::keep,
     link::Link,
 };
 
 /// How often a process tells its counts.
 const TELL_EVERY: Duration = Duration::from_millis(100);
-/// Links of one process that are made at one time, before they stand for the first time.
+/// Connections of one process that are made at one time, before they stand for the first time.
 const FIRST_AT_ONCE: usize = 48;
 
 /// A process with many agents' links; started by `scale idle`.
@@ -55,10 +55,8 @@ pub async fn crowd(options: CrowdOptions) -> anyhow::Result<()> {
     let mut links = JoinSet::new();
     for (place, unit) in (options.first..).zip(&units) {
         let link = Link::new(place, options.daemon, unit, &provider)?;
-        for way in [Way::Up, Way::Down] {
-            let (link, counting, first) = (link.clone(), Arc::clone(&counting), Arc::clone(&first));
-            links.spawn(async move { keep(link, way, &counting, &first).await });
-        }
+        let (counting, first) = (Arc::clone(&counting), Arc::clone(&first));
+        links.spawn(async move { keep(link, &counting, &first).await });
     }
     let mut out = std::io::stdout();
     loop {
