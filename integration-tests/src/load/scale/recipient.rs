@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::source::now_ns;
-use crate::{bench::sink::subscribe_as, harness::Identity};
+use crate::{bench::sink::subscribe_as, harness::{Identity, Windows, connect}};
 
 /// The latest that is told apart, nanoseconds, and to how many digits.
 const LATEST_NS: u64 = 600_000_000_000;
@@ -141,7 +141,8 @@ impl Notes {
             agent_version: "scale".to_owned(),
             tree_size: 0,
         };
-        let (receipts, mut stream) = subscribe_as(url, identity, hello, tokio_stream::empty()).await?;
+        let channel = connect(url, identity, Windows::default()).await?;
+        let (receipts, mut stream) = subscribe_as(channel, hello, tokio_stream::empty()).await?;
         loop {
             let next = stream.message().await?.context("the daemon ended the stream")?;
             self.note(&next)?;

@@ -30,7 +30,7 @@ use tonic::Streaming;
 use super::watch::bar;
 use crate::{
     bench::flood::{chain, open_with},
-    harness::Identity,
+    harness::{Identity, Windows, connect},
 };
 
 /// Amendments sent and not acknowledged while it is published as fast as it goes.
@@ -80,7 +80,8 @@ impl Source {
             agent_version: "scale".to_owned(),
             ..PublishHello::default()
         };
-        let (out, stream, _) = open_with(url, identity, hello, QUEUE_BATCHES).await?;
+        let channel = connect(url, identity, Windows::default()).await?;
+        let (out, stream, _) = open_with(channel, hello, QUEUE_BATCHES).await?;
         Ok(Self {
             content,
             out,
