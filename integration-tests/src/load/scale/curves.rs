@@ -155,7 +155,7 @@ async fn point(
     quiet(pid, QUIET_WITHIN).await?;
     let idle_cores = cores(pid, Duration::from_secs(options.seconds.min(IDLE_SECONDS).into())).await?;
     let plan = Plan {
-        name: format!("{idle_units} idle units, {recipients} recipients"),
+        name: format!("{idle_units} idle units and {recipients} recipients"),
         seconds: options.seconds,
         warm_up_seconds: WARM_UP_SECONDS,
         topology: Topology::Bipartite {
@@ -297,7 +297,7 @@ impl Shown for CurvesFigures {
 
     fn rows(&self) -> Vec<(String, String)> {
         let row = |point: &Point| {
-            let what = format!("{} idle units, {} recipients", point.idle_units, point.recipients);
+            let what = format!("{} idle units and {} recipients", point.idle_units, point.recipients);
             let much = format!(
                 "{:.1} us a delivery ({} in {:.2} s of CPU), idle {:.3} cores, p50 {:.1}, p99 {:.1} ms",
                 point.us_a_delivery,
