@@ -15,10 +15,15 @@ use crate::{
 };
 
 /// Words, or patients, read at once.
-const PAGE: u32 = 8192;
+pub(super) const PAGE: u32 = 8192;
 
 /// The book of a deployment.
 pub async fn book(store: &dyn Store, now: i64) -> Result<Book, StoreError> {
+    book_in_pages(store, now, PAGE).await
+}
+
+/// The same, whatever a page holds.
+pub(super) async fn book_in_pages(store: &dyn Store, now: i64, page: u32) -> Result<Book, StoreError> {
     let deployment = store.deployment().await?;
     let units = store.units(now).await?;
     let agreements = store.agreements(None).await?;
@@ -30,9 +35,9 @@ pub async fn book(store: &dyn Store, now: i64) -> Result<Book, StoreError> {
     for row in store.emergencies().await? {
         book = book.with_emergency(row.grant, row.emergency());
     }
-    let mut patients = words(store).await?;
+    let mut patients = words(store, page).await?;
     for unit in &units {
-        caseload(store, unit.ods, patients.entry(unit.ods).or_default()).await?;
+        caseload(store, unit.ods, page, patients.entry(unit.ods).or_default()).await?;
     }
     for joined in store.joined_numbers().await? {
         patients
@@ -51,12 +56,13 @@ pub async fn book(store: &dyn Store, now: i64) -> Result<Book, StoreError> {
     Ok(book)
 }
 
-/// What patients said, at each unit.
-async fn words(store: &dyn Store) -> Result<HashMap<OdsCode, UnitPatients>, StoreError> {
+/// What patients said, at each unit. Whoever calls holds what changes words: a page shows them as they are when it is
+/// read, so one that ended between two pages would be read as if it stood.
+async fn words(store: &dyn Store, limit: u32) -> Result<HashMap<OdsCode, UnitPatients>, StoreError> {
     let mut all: HashMap<OdsCode, UnitPatients> = HashMap::new();
     let mut through = 0;
     loop {
-        let page = store.standing_words(through, PAGE).await?;
+        let page = store.standing_words(through, limit).await?;
         if page.words.is_empty() {
             return Ok(all);
         }
@@ -70,10 +76,15 @@ async fn words(store: &dyn Store) -> Result<HashMap<OdsCode, UnitPatients>, Stor
 }
 
 /// Who is on a unit's caseload, and why.
-async fn caseload(store: &dyn Store, unit: OdsCode, known: &mut UnitPatients) -> Result<(), StoreError> {
+async fn caseload(
+    store: &dyn Store,
+    unit: OdsCode,
+    limit: u32,
+    known: &mut UnitPatients,
+) -> Result<(), StoreError> {
     let mut after: Option<NhsNumber> = None;
     loop {
-        let page = store.claimed_patients(unit, after, PAGE).await?;
+        let page = store.claimed_patients(unit, after, limit).await?;
         let Some(last) = page.last() else { break };
         after = Some(*last);
         mark(known, &page, |facts| Facts {
@@ -83,7 +94,7 @@ async fn caseload(store: &dyn Store, unit: OdsCode, known: &mut UnitPatients) ->
     }
     after = None;
     loop {
-        let page = store.recorded_patients(unit, after, PAGE).await?;
+        let page = store.recorded_patients(unit, after, limit).await?;
         let Some(last) = page.last() else { return Ok(()) };
         after = Some(*last);
         mark(known, &page, |facts| Facts {

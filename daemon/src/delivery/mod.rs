@@ -27,6 +27,8 @@ mod job_feed;
 mod ledger;
 mod left_out;
 mod load;
+#[cfg(test)]
+mod load_tests;
 mod order;
 #[cfg(test)]
 mod order_tests;
