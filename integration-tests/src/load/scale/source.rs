@@ -42,8 +42,13 @@ const BATCH: u64 = MAX_BATCH_AMENDMENTS as u64;
 const TICK: Duration = Duration::from_millis(1);
 /// The most bytes of a payload: a full batch of them fits into a message.
 pub(super) const MAX_PAYLOAD_BYTES: u32 = 1_800;
-/// The least: the time at which it was due.
-pub(super) const MIN_PAYLOAD_BYTES: u32 = 8;
+/// The least: the time at which it was due, and one more.
+pub(super) const MIN_PAYLOAD_BYTES: u32 = 9;
+/// What follows the time. No zero: a payload of zeroes alone is what the daemon leaves of one that was erased, and
+/// reaches nobody.
+const FILLER: u8 = b'x';
+/// Bytes of that time.
+const TIME_BYTES: usize = 8;
 
 /// What the times in payloads count from.
 static BASE: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -167,7 +172,7 @@ impl Content {
         let mut body = BytesMut::with_capacity(size * n);
         for before in (first_seq - 1..).take(n) {
             body.put_u64(due_at(before));
-            body.put_bytes(0, size.saturating_sub(8));
+            body.put_bytes(FILLER, size.saturating_sub(TIME_BYTES));
         }
         let batch = PublishBatch {
             header: self.header(first_seq, n)?,
@@ -221,6 +226,24 @@ mod tests {
 
     use super::*;
     use crate::harness::nhs_numbers;
+
+    #[test]
+    fn no_payload_is_all_zeroes_also_where_it_has_no_time() {
+        let content = Content {
+            patients: nhs_numbers().take(3).collect(),
+            payload_bytes: MIN_PAYLOAD_BYTES,
+        };
+        let Some(Message::Batch(sent)) = content.batch(1, 5, |_| 0).unwrap().message else {
+            panic!("no batch");
+        };
+        let payloads = sent.body.chunks(usize::try_from(MIN_PAYLOAD_BYTES).unwrap());
+        assert_eq!(
+            payloads
+                .map(|p| p.iter().any(|byte| *byte != 0))
+                .collect::<Vec<_>>(),
+            [true; 5]
+        );
+    }
 
     #[test]
     fn batches_are_sound_have_no_record_in_common_and_say_when_each_was_due() {
