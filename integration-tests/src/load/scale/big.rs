@@ -20,6 +20,8 @@ use crate::harness::{Deployment, UnitAtTest, cpu, nhs_numbers, peak_memory, resi
 
 /// Units at which words are recorded; the first is the source, the second the recipient.
 const UNITS: usize = 4;
+/// Nothing goes without a patient's word then: what comes after the start proves that words were read.
+const ONLY_WITH_A_YES: [&str; 2] = ["--policy", "explicit"];
 /// How long the daemon may be at work after a change before it is measured all the same.
 const QUIET_WITHIN: Duration = Duration::from_secs(120);
 /// How long a catch-up may take.
@@ -115,7 +117,7 @@ fn shown(samples: &[u64]) -> Vec<f64> {
 /// Fills, kills, starts and joins.
 pub async fn big(options: &BigOptions) -> anyhow::Result<BigFigures> {
     let circumstances = Circumstances::now();
-    let deployment = Deployment::with_options(&OPTIONS).await?;
+    let deployment = Deployment::made_with(&ONLY_WITH_A_YES, &OPTIONS).await?;
     let mut units = Vec::new();
     for n in 0..UNITS {
         units.push(deployment.add_unit(&format!("Z{n:05}"), "gp").await?);
