@@ -21,6 +21,8 @@ use crate::harness::{Deployment, Identity, Windows, connect, connect_anonymous};
 const CONNECTIONS: usize = 4;
 /// Units enrolled at one time on one of them.
 const AT_ONCE: usize = 8;
+/// How long a unit may take, also beside all the others.
+const ENROLLED_WITHIN: Duration = Duration::from_secs(60);
 
 /// What such a deployment lets one caller do more of than others should: enrol thousands in a minute.
 pub(super) const OPTIONS: [&str; 6] = [
@@ -63,7 +65,9 @@ pub(super) async fn enrol(
             let desk = desks.get(n % CONNECTIONS).cloned();
             let progress = progress.clone();
             async move {
-                let unit = desk.context("a connection")?.enrol(n).await?;
+                let enrolling = desk.context("a connection")?.enrol(n);
+                let unit = tokio::time::timeout(ENROLLED_WITHIN, enrolling).await;
+                let unit = unit.with_context(|| format!("a unit took longer than {ENROLLED_WITHIN:?}"))??;
                 progress.inc(1);
                 anyhow::Ok(unit)
             }

@@ -1,7 +1,7 @@
 //! A recipient that keeps no store: it counts what comes, how late it is, and notes when a catch-up is over. It may
 //! leave, and come back as the same.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
@@ -14,8 +14,13 @@ use parking_lot::Mutex;
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::source::now_ns;
-use crate::{bench::sink::subscribe_as, harness::{Identity, Windows, connect}};
+use crate::{
+    bench::sink::subscribe_as,
+    harness::{Identity, Windows, connect},
+};
 
+/// How long the daemon may take to welcome it.
+const SUBSCRIBED_WITHIN: Duration = Duration::from_secs(60);
 /// The latest that is told apart, nanoseconds, and to how many digits.
 const LATEST_NS: u64 = 600_000_000_000;
 const DIGITS: u8 = 3;
@@ -98,7 +103,10 @@ impl Recipient {
         let (url, identity) = (self.url.clone(), self.identity.clone());
         let notes = Arc::clone(&self.notes);
         self.task = Some(tokio::spawn(async move { notes.receive(&url, &identity).await }));
-        self.until(|seen| seen.subscribed).await.map(drop)
+        let welcomed = tokio::time::timeout(SUBSCRIBED_WITHIN, self.until(|seen| seen.subscribed)).await;
+        welcomed
+            .with_context(|| format!("no welcome within {SUBSCRIBED_WITHIN:?}"))?
+            .map(drop)
     }
 
     /// What has come so far.
@@ -111,7 +119,7 @@ impl Recipient {
         Ok(std::mem::replace(&mut *self.notes.late.lock(), late()?))
     }
 
-    /// Waits until what has come is as asked.
+    /// Waits until what has come is as asked; how long is for the caller to say.
     pub(super) async fn until(&mut self, as_asked: impl FnMut(&Seen) -> bool) -> anyhow::Result<Seen> {
         let task = self.task.as_mut().context("the recipient is away")?;
         tokio::select! {

@@ -49,6 +49,10 @@ pub(super) const MIN_PAYLOAD_BYTES: u32 = 9;
 const FILLER: u8 = b'x';
 /// Bytes of that time.
 const TIME_BYTES: usize = 8;
+/// How long the daemon may take to welcome it.
+const OPENED_WITHIN: Duration = Duration::from_secs(60);
+/// How long nothing may become durable while there is something to wait for.
+const STALLED_AFTER: Duration = Duration::from_secs(120);
 
 /// What the times in payloads count from.
 static BASE: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -85,8 +89,12 @@ impl Source {
             agent_version: "scale".to_owned(),
             ..PublishHello::default()
         };
-        let channel = connect(url, identity, Windows::default()).await?;
-        let (out, stream, _) = open_with(channel, hello, QUEUE_BATCHES).await?;
+        let opened = tokio::time::timeout(OPENED_WITHIN, async {
+            let channel = connect(url, identity, Windows::default()).await?;
+            open_with(channel, hello, QUEUE_BATCHES).await
+        });
+        let opened = opened.await;
+        let (out, stream, _) = opened.with_context(|| format!("no welcome within {OPENED_WITHIN:?}"))??;
         Ok(Self {
             content,
             out,
@@ -110,7 +118,7 @@ impl Source {
         while self.acked.load(Ordering::Relaxed) < last {
             let under_way = self.sent - self.acked.load(Ordering::Relaxed);
             tokio::select! {
-                answer = self.stream.message() => {
+                answer = next(&mut self.stream) => {
                     let acked = ack(answer?)?;
                     self.acked.store(acked, Ordering::Relaxed);
                     progress.set_position(acked.saturating_sub(first));
@@ -153,8 +161,8 @@ impl Source {
 
     async fn ended(mut self) -> anyhow::Result<u64> {
         while self.acked.load(Ordering::Relaxed) < self.sent {
-            self.acked
-                .store(ack(self.stream.message().await?)?, Ordering::Relaxed);
+            let answer = next(&mut self.stream).await?;
+            self.acked.store(ack(answer)?, Ordering::Relaxed);
         }
         Ok(self.sent)
     }
@@ -209,6 +217,12 @@ impl Content {
         }
         Ok(header.encode_to_vec().into())
     }
+}
+
+/// What the daemon says next, where it owes something. Cancellation-safe.
+async fn next(stream: &mut Streaming<PublishResponse>) -> anyhow::Result<Option<PublishResponse>> {
+    let answer = tokio::time::timeout(STALLED_AFTER, stream.message()).await;
+    Ok(answer.with_context(|| format!("nothing became durable within {STALLED_AFTER:?}"))??)
 }
 
 fn ack(answer: Option<PublishResponse>) -> anyhow::Result<u64> {

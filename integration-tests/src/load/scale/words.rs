@@ -20,6 +20,8 @@ use crate::harness::{Identity, UnitAtTest, Windows, connect};
 const PATIENTS_A_CALL: usize = 100;
 /// Calls at one time.
 const CALLS_AT_ONCE: usize = 16;
+/// How long a call may take, also beside all the others.
+const CALL_WITHIN: Duration = Duration::from_secs(60);
 /// Sides that each word is about: sharing out and sharing in.
 pub(super) const SIDES: usize = 2;
 
@@ -63,7 +65,9 @@ async fn call(office: Channel, some: &[NhsNumber]) -> anyhow::Result<()> {
         manner: ConsentManner::Spoken.into(),
         ..RecordPatientConsentRequest::default()
     };
-    let answer = PatientConsentsClient::new(office).record(request).await;
+    let mut consents = PatientConsentsClient::new(office);
+    let answer = tokio::time::timeout(CALL_WITHIN, consents.record(request)).await;
+    let answer = answer.with_context(|| format!("words took longer than {CALL_WITHIN:?}"))?;
     let answer = answer.context("record words")?.into_inner();
     ensure!(answer.in_force() == InForce::Yes, "words are not in force");
     Ok(())
