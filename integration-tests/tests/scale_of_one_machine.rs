@@ -51,10 +51,7 @@ async fn idle_agents_are_connected_and_all_of_them_come_back() -> anyhow::Result
     ensure!(number(&found, "/memory_per_agent_kib") > 0.0, "{found:#}");
     let storm = found.get("storm").context("a storm")?;
     ensure!(number(storm, "/away_seconds") >= 1.0, "{storm:#}");
-    ensure!(
-        number(storm, "/attempts") >= 12.0,
-        "each tried again: {storm:#}"
-    );
+    ensure!(number(storm, "/attempts") >= 12.0, "each tried again: {storm:#}");
     ensure!(
         number(storm, "/all_seconds") >= number(storm, "/half_seconds"),
         "{storm:#}"

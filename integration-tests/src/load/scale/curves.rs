@@ -1,9 +1,9 @@
 //! What an amendment costs the daemon for each of its recipients, beside more and more units that are idle, and with
 //! more and more recipients.
 //!
-//! The same flow, at times that are due whatever happens, beside idle units that are enrolled, joined in a ring and
-//! connected as agents are; and then one flow to more and more recipients. What the idle ones cost by themselves is
-//! measured before each flow and taken out of what the flow costs. Each run checks what arrives.
+//! The same flow, at times that are due whatever happens, beside idle units that are enrolled, joined each with the
+//! next and connected as agents are; and then one flow to more and more recipients. What the idle ones cost by
+//! themselves is measured before each flow and taken out of what the flow costs. Each run checks what arrives.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -297,7 +297,10 @@ impl Shown for CurvesFigures {
 
     fn rows(&self) -> Vec<(String, String)> {
         let row = |point: &Point| {
-            let what = format!("{} idle units and {} recipients", point.idle_units, point.recipients);
+            let what = format!(
+                "{} idle units and {} recipients",
+                point.idle_units, point.recipients
+            );
             let much = format!(
                 "{:.1} us a delivery ({} in {:.2} s of CPU), idle {:.3} cores, p50 {:.1}, p99 {:.1} ms",
                 point.us_a_delivery,
