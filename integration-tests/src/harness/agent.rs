@@ -16,6 +16,8 @@ use super::{binaries::binary, ctl::Reply, process::Process};
 pub struct AgentProcess {
     dir: PathBuf,
     process: Mutex<Option<Process>>,
+    /// Whether a Ctrl-C at the terminal is for this program alone.
+    apart: bool,
 }
 
 impl AgentProcess {
@@ -24,6 +26,7 @@ impl AgentProcess {
         let agent = Self {
             dir: dir.to_path_buf(),
             process: Mutex::new(None),
+            apart: false,
         };
         for folder in [agent.input(), agent.output(), agent.state()] {
             fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
@@ -52,7 +55,13 @@ impl AgentProcess {
         Self {
             dir: dir.to_path_buf(),
             process: Mutex::new(None),
+            apart: false,
         }
+    }
+
+    /// The same, which from its next start outlives a Ctrl-C at the terminal: whoever started it ends it.
+    pub fn apart(self) -> Self {
+        Self { apart: true, ..self }
     }
 
     /// Writes another configuration.
@@ -94,7 +103,8 @@ impl AgentProcess {
             "--config".into(),
             self.config(),
         ];
-        let process = Process::spawn(&binary("handfast-agent")?, &args, &self.log())?;
+        let program = binary("handfast-agent")?;
+        let process = Process::spawn_as(&program, &args, &self.log(), &[], self.apart)?;
         *self.process.lock() = Some(process);
         Ok(())
     }

@@ -45,7 +45,7 @@ pub struct Deployment {
     options: Vec<String>,
     daemon: Mutex<Option<Process>>,
     /// Whether a Ctrl-C at the terminal is for this program alone.
-    apart: bool,
+    pub(super) apart: bool,
     finished: bool,
 }
 

@@ -7,6 +7,7 @@ mod binaries;
 mod calls;
 mod chaos;
 mod clock;
+mod copy;
 mod ctl;
 mod deployment;
 mod disk;
