@@ -5,6 +5,7 @@ mod check;
 pub mod cli;
 pub mod data;
 mod drive;
+mod interrupt;
 mod outcome;
 pub mod plan;
 mod progress;

@@ -1,18 +1,16 @@
 //! One run: a daemon, the units of the plan, a warm-up, the measured stretch, quiet, and the verdict.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use handfast_proto::v1::Side;
 use tempfile::TempDir;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    task::JoinSet,
-};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
@@ -21,6 +19,7 @@ use super::{
     check::{Checker, Claim, Findings, Known, Pair, Saboteur},
     data::{self, Patients},
     drive::{Agent, Crowd, Offices, delay, dissent, loaded_layout, record_words, toggle},
+    interrupt::{Interrupt, NOTHING_MEASURED},
     plan::{Agents, Layout, Plan},
     progress::Progress,
     sum::outcome,
@@ -34,6 +33,8 @@ const JOINED_AT_ONCE: usize = 32;
 const DURABLE_WITHIN: Duration = Duration::from_secs(120);
 /// How long every recipient may take, from there on, until it holds what it must.
 const QUIET_WITHIN: Duration = Duration::from_secs(120);
+/// What a run says that is asked to end, once more, while it waits for that.
+const NO_VERDICT: &str = "interrupted before all was quiet: there is no verdict";
 
 /// How a run is made, beside its plan.
 #[derive(Debug, Clone)]
@@ -63,8 +64,10 @@ pub async fn run(plan: &Plan, options: &Options) -> anyhow::Result<Outcome> {
     plan.check()?;
     let progress = Progress::new(options.progress);
     let layout = plan.layout();
-    let mut target = Target::open(options.daemon.as_ref()).await?;
-    let ran = on(&mut target, (plan, &layout), options, &progress).await;
+    let mut interrupt = Interrupt::listen()?;
+    let opened = Target::open(options.daemon.as_ref());
+    let mut target = interrupt.unless(opened, NOTHING_MEASURED).await?;
+    let ran = on(&mut target, (plan, &layout), options, &progress, &mut interrupt).await;
     progress.say("leaving the daemon");
     let left = target.leave().await;
     let outcome = ran?;
@@ -78,31 +81,23 @@ async fn on(
     (plan, layout): (&Plan, &Layout),
     options: &Options,
     progress: &Progress,
+    interrupt: &mut Interrupt,
 ) -> anyhow::Result<Outcome> {
-    let cast = gather(target, plan, layout, progress).await?;
-    let withheld_of = codes(&cast.units, &layout.joined);
-    let withheld_before = target.withheld(&withheld_of).await?;
     let stop = CancellationToken::new();
     let mut crowd = Crowd::new(stop.clone());
     let scene = (plan, layout);
-    progress.say("subscribing");
-    crowd
-        .receive(
-            &cast.agents,
-            scene,
-            (&cast.known, &cast.checker),
-            cast.saboteur.as_ref(),
-        )
-        .await?;
-    progress.say("joining hands");
-    join_all(&cast.offices, &layout.joined).await?;
+    let made_ready = make_ready(target, scene, &mut crowd, progress);
+    let (cast, withheld_before) = interrupt.unless(made_ready, NOTHING_MEASURED).await?;
+    let withheld_of = codes(&cast.units, &layout.joined);
     let started_at = jiff::Timestamp::now().to_string();
     crowd.send(&cast.agents, scene, &cast.known)?;
     let mut changing = changes(plan, layout, &cast, &stop);
-    let measured = measure(target, plan, &cast, &mut crowd, &mut changing, progress).await;
+    let work = (&mut crowd, &mut changing);
+    let measured = measure(target, plan, &cast, work, progress, interrupt).await;
     stop.cancel();
     let (measured, drops) = measured?;
-    let findings = settle(&cast, &mut crowd, changing, progress).await?;
+    let settled = settle(&cast, &mut crowd, changing, progress);
+    let findings = interrupt.unless(settled, NO_VERDICT).await?;
     let withheld = target.withheld(&withheld_of).await?;
     if let Some(saboteur) = &cast.saboteur {
         ensure!(
@@ -123,6 +118,29 @@ async fn on(
         .filter(|(_, count)| *count > 0)
         .collect();
     Ok(outcome)
+}
+
+/// Everyone who takes part is there and receives, and what they hold hands for is joined; what was withheld before.
+async fn make_ready(
+    target: &mut Target,
+    (plan, layout): (&Plan, &Layout),
+    crowd: &mut Crowd,
+    progress: &Progress,
+) -> anyhow::Result<(Cast, BTreeMap<String, u64>)> {
+    let cast = gather(target, plan, layout, progress).await?;
+    let withheld_before = target.withheld(&codes(&cast.units, &layout.joined)).await?;
+    progress.say("subscribing");
+    crowd
+        .receive(
+            &cast.agents,
+            (plan, layout),
+            (&cast.known, &cast.checker),
+            cast.saboteur.as_ref(),
+        )
+        .await?;
+    progress.say("joining hands");
+    join_all(&cast.offices, &layout.joined).await?;
+    Ok((cast, withheld_before))
 }
 
 /// Enrols the units, and joins what stands beside the measured pairs.
@@ -271,25 +289,18 @@ async fn measure(
     target: &Target,
     plan: &Plan,
     cast: &Cast,
-    crowd: &mut Crowd,
-    changing: &mut JoinSet<anyhow::Result<()>>,
+    (crowd, changing): (&mut Crowd, &mut JoinSet<anyhow::Result<()>>),
     progress: &Progress,
+    interrupt: &mut Interrupt,
 ) -> anyhow::Result<(Measured, u64)> {
     progress.say("warming up");
-    let interrupted = CancellationToken::new();
-    let signal = interrupted.clone();
-    let listening = tokio::spawn(async move {
-        if asked_to_end().await.is_ok() {
-            signal.cancel();
-        }
-    });
     let mut goes_on = async |crowd: &mut Crowd, lasting: Duration| -> anyhow::Result<bool> {
         let end = tokio::time::sleep(lasting);
         tokio::pin!(end);
         loop {
             tokio::select! {
                 () = &mut end => return Ok(true),
-                () = interrupted.cancelled() => return Ok(false),
+                () = interrupt.asked() => return Ok(false),
                 error = crowd.failed() => return Err(error),
                 Some(ended) = changing.join_next() => ended??,
             }
@@ -320,20 +331,10 @@ async fn measure(
         }
     }
     let measured = watch.end(counts(crowd))?;
-    listening.abort();
     if let Some(saboteur) = &cast.saboteur {
         saboteur.arm(false);
     }
     Ok((measured, crowd.dropped() - dropped_before))
-}
-
-/// Resolves at a Ctrl-C or SIGTERM.
-async fn asked_to_end() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("listen for Ctrl-C"),
-        _ = terminate.recv() => Ok(()),
-    }
 }
 
 /// Nothing is sent, turned or said any more: waits until all is where it must be.
@@ -348,10 +349,7 @@ async fn settle(
     while let Some(ended) = changing.join_next().await {
         ended??;
     }
-    let restless = tokio::select! {
-        restless = cast.checker.quiet(QUIET_WITHIN) => restless,
-        _ = asked_to_end() => bail!("interrupted before all was quiet: there is no verdict"),
-    };
+    let restless = cast.checker.quiet(QUIET_WITHIN).await;
     crowd.end().await;
     let mut findings = cast.checker.conclude();
     if let Some(restless) = restless {

@@ -163,7 +163,8 @@ impl Target {
                     }
                     Some(dir) => {
                         let dir = dir.join(&unit.ods);
-                        Agent::Full(Arc::new(AgentProcess::enrol(&dir, &self.url, &unit.token).await?))
+                        let agent = AgentProcess::enrol(&dir, &self.url, &unit.token).await?;
+                        Agent::Full(Arc::new(agent.apart()))
                     }
                 };
                 anyhow::Ok(agent)
