@@ -177,3 +177,67 @@ async fn a_run_that_is_not_ready_yet_leaves_nothing() -> anyhow::Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn a_comparison_prints_the_rounds_until_then_at_a_terminal_too() -> anyhow::Result<()> {
+    let mut peers = Running::start(
+        "peers --quiet --against relay --agreements 0 --patients 0 --only throughput --shapes 1x1 --rounds 100 --seconds 1",
+    )?;
+    // Handfast is the first in the first round: once the relay is there, one has done its work.
+    wait_until("the relay's turn has come", SOON, || {
+        match peers.others_named("relay-server") {
+            Ok(relays) if !relays.is_empty() => Ok(()),
+            _ => Err(peers.said()),
+        }
+    })
+    .await?;
+    let code = peers.interrupt(To::Group).await?;
+    ensure!(code == 0, "exit code {code}: {}", peers.said());
+    let found = peers.json()?;
+    ensure!(found["interrupted"] == true, "{found:#}");
+    ensure!(
+        found["runs"].as_array().is_some_and(|runs| !runs.is_empty()),
+        "{found:#}"
+    );
+    ensure!(
+        peers.said().contains("it was interrupted"),
+        "no note: {}",
+        peers.said()
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_comparison_that_is_not_ready_yet_leaves_nothing() -> anyhow::Result<()> {
+    // 128 units take longer to enrol than this test.
+    let mut peers = Running::start("peers --quiet --against relay --shapes 64x64")?;
+    peers.has_a_daemon().await?;
+    let code = peers.interrupt(To::Itself).await?;
+    ensure!(code == 2, "exit code {code}: {}", peers.said());
+    let said = peers.said();
+    ensure!(
+        said.contains("interrupted before anything was measured"),
+        "{said}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_measurement_of_scale_leaves_nothing() -> anyhow::Result<()> {
+    let mut scale = Running::start("scale idle --agents 5 --idle 3600 --away 0")?;
+    scale.has_a_daemon().await?;
+    // Its daemon, and the process with the agents.
+    wait_until("the agents are there", SOON, || match scale.others() {
+        Ok(others) if others.len() >= 2 => Ok(()),
+        _ => Err(scale.said()),
+    })
+    .await?;
+    let code = scale.interrupt(To::Itself).await?;
+    ensure!(code == 2, "exit code {code}: {}", scale.said());
+    let said = scale.said();
+    ensure!(
+        said.contains("interrupted before anything was measured"),
+        "{said}"
+    );
+    Ok(())
+}

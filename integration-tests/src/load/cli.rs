@@ -7,12 +7,15 @@ use clap::{Args, Parser, Subcommand};
 
 use super::{
     Machine,
+    interrupt::{Interrupt, NOTHING_MEASURED},
+    peers::{PeersOptions, RelayServerOptions, packages_lacking, peers, relay_server},
     plan::{Flags, Plan},
     report,
     run::{Options, run},
     scale,
     target::Given,
 };
+use crate::packages;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,6 +29,8 @@ Examples:
   handfast-load run --daemon https://127.0.0.1:7443 --profile ./operator --seconds 60
       Against a daemon made with `handfastd init --test`, with a profile made by `handfastctl enrol`.
   handfast-load compare before.json after.json
+  handfast-load peers --install --json peers.json
+      The same work for Handfast, PostgreSQL, Redis and a bare relay, in turn; as root, to install the two.
 
 Exit codes: 0 sound; 1 something leaked, was lost, came twice, came out of order or was forged; 2 it could not run.";
 
@@ -60,6 +65,11 @@ enum Command {
     /// Measures what scale costs one daemon on one machine, and judges it by stated aims.
     #[command(subcommand)]
     Scale(scale::ScaleCommand),
+    /// Gives Handfast, a bare relay, PostgreSQL and Redis the same work in turn, and shows how Handfast stands to each.
+    Peers(Box<PeersOptions>),
+    /// The bare relay of `peers`.
+    #[command(hide = true)]
+    RelayServer(RelayServerOptions),
 }
 
 #[derive(Debug, Args)]
@@ -141,9 +151,13 @@ async fn command(command: Command) -> anyhow::Result<Ended> {
             Ok(Ended::Sound)
         }
         Command::Scale(command) => {
-            let met = Box::pin(scale::run(command)).await?;
+            let mut interrupt = Interrupt::listen()?;
+            let measured = Box::pin(scale::run(command));
+            let met = interrupt.unless(measured, NOTHING_MEASURED).await?;
             Ok(if met { Ended::Sound } else { Ended::Found })
         }
+        Command::Peers(options) => compare_with_peers(*options).await,
+        Command::RelayServer(options) => relay_server(options).await.map(|()| Ended::Sound),
     }
 }
 
@@ -183,4 +197,28 @@ async fn run_and_report(args: Box<RunArgs>) -> anyhow::Result<Ended> {
     } else {
         Ended::Found
     })
+}
+
+/// Installs what is to be installed, saying so, and compares.
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what it says is its work"
+)]
+async fn compare_with_peers(options: PeersOptions) -> anyhow::Result<Ended> {
+    let lacking = packages_lacking(&options);
+    if options.install && !lacking.is_empty() {
+        let list = lacking.join(" ");
+        eprintln!(
+            "handfast-load: installing {list}: apt-get update, then apt-get install -y --no-install-recommends {list}. \
+             Servers that the packages start are left alone; the comparison starts its own in temporary folders."
+        );
+        packages::install(&lacking)?;
+    }
+    if cfg!(debug_assertions) && !options.quiet {
+        eprintln!("handfast-load: figures of an unoptimised build mean nothing: use `cargo load peers`");
+    }
+    let report = Box::pin(peers(options)).await?;
+    println!("{}", report.table());
+    Ok(Ended::Sound)
 }

@@ -7,6 +7,7 @@ pub mod data;
 mod drive;
 mod interrupt;
 mod outcome;
+pub mod peers;
 pub mod plan;
 mod progress;
 pub mod report;

@@ -1,0 +1,212 @@
+//! Sources that insert, and recipients that read on from their cursor and commit it, batch by batch.
+//!
+//! An amendment's key is (source, seq), and a cursor is a seq for each source: with one rising id for all, a
+//! reader could pass over a row that was numbered before, and committed after, the last it saw.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
+use tokio_postgres::{
+    Client as Connection, Config, Error, Row, Statement,
+    types::{ToSql, Type},
+};
+
+use super::cluster::{Cluster, SETTINGS, connect};
+use crate::load::peers::{
+    options::{Kind, Shape},
+    payloads::{MAX_STRETCH, PAYLOAD_BYTES, Payloads},
+    peer::{About, Client, Peer},
+    work::Work,
+};
+
+/// Rows of an insert at most.
+const BATCH: u64 = MAX_STRETCH;
+/// Inserts sent on a connection and not answered.
+const IN_FLIGHT: usize = 8;
+/// Rows that a recipient reads at once, of all sources together, and of one at least.
+const READ_ROWS: usize = 1_024;
+const READ_ROWS_LEAST: usize = 64;
+/// How long a recipient waits where there was nothing to read.
+const IDLE: Duration = Duration::from_millis(2);
+
+const TABLES: &str = "
+    CREATE TABLE amendment (
+        source int4 NOT NULL, seq int8 NOT NULL, payload bytea NOT NULL, PRIMARY KEY (source, seq));
+    ALTER TABLE amendment ALTER COLUMN payload SET STORAGE EXTERNAL;
+    CREATE TABLE consumer (id int4 PRIMARY KEY, cursors int8[] NOT NULL) WITH (fillfactor = 10);";
+const INSERT: &str = "INSERT INTO amendment SELECT $1, s, p FROM unnest($2::int8[], $3::bytea[]) AS t (s, p)";
+const READ: &str = "
+    SELECT l.source, l.seq, l.payload
+    FROM unnest($1::int4[], $2::int8[]) AS c (source, cursor)
+    CROSS JOIN LATERAL (
+        SELECT a.source, a.seq, a.payload FROM amendment a
+        WHERE a.source = c.source AND a.seq > c.cursor ORDER BY a.seq LIMIT $3) AS l";
+const COMMIT: &str = "UPDATE consumer SET cursors = $2 WHERE id = $1";
+
+/// A cluster with the tables.
+pub(in crate::load::peers) struct PostgreSql {
+    cluster: Cluster,
+}
+
+impl PostgreSql {
+    pub(in crate::load::peers) async fn start(shape: Shape) -> anyhow::Result<Self> {
+        let cluster = Cluster::start().await?;
+        let client = connect(&cluster.config()).await?;
+        client.batch_execute(TABLES).await.context("make the tables")?;
+        let none = vec![0_i64; shape.sources];
+        for consumer in 0..i32::try_from(shape.recipients)? {
+            let row: [&(dyn ToSql + Sync); 2] = [&consumer, &none];
+            client
+                .execute("INSERT INTO consumer VALUES ($1, $2)", &row)
+                .await?;
+        }
+        Ok(Self { cluster })
+    }
+}
+
+impl Peer for PostgreSql {
+    fn about(&self) -> About {
+        About {
+            peer: Kind::PostgreSql,
+            version: self.cluster.version.clone(),
+            settings: vec![
+                SETTINGS.join(", "),
+                format!(
+                    "sources: batches of {BATCH} by UNNEST, a prepared statement and a commit each, {IN_FLIGHT} \
+                     pipelined on a connection of their own, by a unix socket in plain text"
+                ),
+                format!(
+                    "recipients: up to {READ_ROWS} rows beyond the cursor at once, the cursor committed for each, \
+                     pipelined with the next; polling every {} ms where there is nothing, because NOTIFY would \
+                     have the commits queue",
+                    IDLE.as_millis()
+                ),
+            ],
+        }
+    }
+
+    fn pid(&self) -> anyhow::Result<u32> {
+        Ok(self.cluster.pid())
+    }
+
+    fn source(&self, place: usize, work: Arc<Work>) -> anyhow::Result<Client> {
+        Ok(Box::pin(source(self.cluster.config(), place, work)))
+    }
+
+    fn recipient(&self, place: usize, work: Arc<Work>) -> anyhow::Result<Client> {
+        Ok(Box::pin(recipient(self.cluster.config(), place, work)))
+    }
+
+    fn finished(self: Box<Self>) {}
+}
+
+async fn source(config: Config, place: usize, work: Arc<Work>) -> anyhow::Result<()> {
+    let client = Arc::new(connect(&config).await?);
+    let types = [Type::INT4, Type::INT8_ARRAY, Type::BYTEA_ARRAY];
+    let insert = client
+        .prepare_typed(INSERT, &types)
+        .await
+        .context("prepare the insert")?;
+    let mut next = 1;
+    let mut in_flight: FuturesOrdered<BoxFuture<'static, Result<u64, Error>>> = FuturesOrdered::new();
+    let mut durable = 0;
+    loop {
+        tokio::select! {
+            Some(rows) = in_flight.next(), if !in_flight.is_empty() => {
+                durable += rows.context("insert")?;
+                work.acked(place, durable)?;
+            }
+            count = work.turn(place, BATCH), if in_flight.len() < IN_FLIGHT => {
+                work.sent(place, count);
+                let payloads = Arc::clone(&work.payloads);
+                let rows = Rows { payloads, source: place, first: next, count };
+                in_flight.push_back(insert_rows(Arc::clone(&client), insert.clone(), rows));
+                next += count;
+            }
+        }
+    }
+}
+
+/// A source's amendments, to be inserted together.
+struct Rows {
+    payloads: Arc<Payloads>,
+    source: usize,
+    first: u64,
+    count: u64,
+}
+
+fn insert_rows(
+    client: Arc<Connection>,
+    insert: Statement,
+    rows: Rows,
+) -> BoxFuture<'static, Result<u64, Error>> {
+    async move {
+        let seqs: Vec<i64> = (rows.first..rows.first + rows.count)
+            .map(u64::cast_signed)
+            .collect();
+        let stretch = rows.payloads.stretch(rows.source, rows.first, rows.count);
+        let payloads: Vec<&[u8]> = stretch.chunks_exact(PAYLOAD_BYTES).collect();
+        let source = rows.source as i32;
+        let row: [&(dyn ToSql + Sync); 3] = [&source, &seqs, &payloads];
+        client.execute(&insert, &row).await
+    }
+    .boxed()
+}
+
+async fn recipient(config: Config, place: usize, work: Arc<Work>) -> anyhow::Result<()> {
+    let client = connect(&config).await?;
+    let types = [Type::INT4_ARRAY, Type::INT8_ARRAY, Type::INT8];
+    let read = client
+        .prepare_typed(READ, &types)
+        .await
+        .context("prepare the reading")?;
+    let commit = client
+        .prepare_typed(COMMIT, &[Type::INT4, Type::INT8_ARRAY])
+        .await
+        .context("prepare the cursor")?;
+    let sources: Vec<i32> = (0..i32::try_from(work.shape.sources)?).collect();
+    let limit = i64::try_from((READ_ROWS / sources.len().max(1)).max(READ_ROWS_LEAST))?;
+    let id = i32::try_from(place)?;
+    let mut cursors = vec![0_i64; sources.len()];
+    work.ready();
+    let mut rows = Vec::new();
+    loop {
+        let reading: [&(dyn ToSql + Sync); 3] = [&sources, &cursors, &limit];
+        let reading = client.query(&read, &reading);
+        // The cursor of what was read last goes out first, on the same connection.
+        let next = if rows.is_empty() {
+            reading.await.context("read")?
+        } else {
+            let committing: [&(dyn ToSql + Sync); 2] = [&id, &cursors];
+            let (committed, next) = tokio::join!(client.execute(&commit, &committing), reading);
+            committed.context("commit the cursor")?;
+            next.context("read")?
+        };
+        rows = next;
+        if rows.is_empty() {
+            tokio::time::sleep(IDLE).await;
+        }
+        take(&rows, place, &mut cursors, &work)?;
+    }
+}
+
+/// Counts what was read, stretch by stretch of one source.
+fn take(rows: &[Row], place: usize, cursors: &mut [i64], work: &Work) -> anyhow::Result<()> {
+    let of = |row: &Row| row.try_get::<_, i32>(0);
+    for stretch in rows.chunk_by(|a, b| of(a).ok() == of(b).ok()) {
+        let [first, ..] = stretch else { continue };
+        let source = usize::try_from(of(first)?)?;
+        let amendments: Result<Vec<(u64, &[u8])>, Error> = stretch.iter().map(amendment).collect();
+        let amendments = amendments.context("read a row")?;
+        let cursor = cursors.get_mut(source).context("a source")?;
+        *cursor = amendments.last().map_or(*cursor, |(seq, _)| seq.cast_signed());
+        work.got(source, place, amendments)?;
+    }
+    Ok(())
+}
+
+/// A row: its seq and its payload.
+fn amendment(row: &Row) -> Result<(u64, &[u8]), Error> {
+    Ok((row.try_get::<_, i64>(1)?.cast_unsigned(), row.try_get(2)?))
+}

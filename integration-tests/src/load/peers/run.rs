@@ -1,0 +1,225 @@
+//! The rounds: every peer does the work of every shape in each, and who comes first changes from round to
+//! round, so that a machine that slows down, or warms up, favours nobody.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{
+    batches::Batches,
+    choose::choose,
+    compared::{PeerRun, PeersReport, compare, latencies},
+    find,
+    handfastd::{Handfastd, Prepared},
+    options::{Kind, PeersOptions, Shape},
+    payloads::{PAYLOAD_BYTES, Payloads},
+    peer::{About, Peer},
+    postgres::PostgreSql,
+    redis_streams::Redis,
+    relay::Relay,
+    round::{Stretch, measure},
+    work::WINDOW_AMENDMENTS,
+};
+use crate::load::{
+    Machine,
+    interrupt::{Interrupt, NOTHING_MEASURED},
+    progress::Progress,
+};
+
+/// How often the line that shows how far it is is drawn.
+const DRAWN_EVERY: Duration = Duration::from_millis(250);
+/// How long a peer may take until it is up and can be measured.
+const STARTED_WITHIN: Duration = Duration::from_secs(300);
+
+/// What every round needs, made once.
+struct Ready {
+    payloads: Arc<Payloads>,
+    batches: Arc<Batches>,
+    prepared: Prepared,
+}
+
+/// Runs the rounds, or as many as there are until it is asked to end, and writes them as JSON where a file for it is
+/// named.
+pub async fn peers(options: PeersOptions) -> anyhow::Result<PeersReport> {
+    let mut interrupt = Interrupt::listen()?;
+    let machine = Machine::look();
+    let started_at = jiff::Timestamp::now().to_string();
+    let (kinds, missing) = choose(&options, find::installed)?;
+    let works = options.works();
+    let ready = make_ready(&options, &works, &mut interrupt).await?;
+    let (mut abouts, runs) = rounds(&options, &works, &kinds, &ready, &mut interrupt).await?;
+    ready.prepared.finished();
+    ensure!(!runs.is_empty(), NOTHING_MEASURED);
+    abouts.sort_by_key(|about| about.peer);
+    let in_a_round = works.len() * kinds.len();
+    let report = PeersReport {
+        format: PeersReport::FORMAT,
+        machine,
+        started_at,
+        rounds: u32::try_from(runs.len() / in_a_round)?,
+        interrupted: runs.len() < options.rounds as usize * in_a_round,
+        seconds: options.seconds,
+        beside: options.beside,
+        payload_bytes: PAYLOAD_BYTES as u64,
+        window_amendments: WINDOW_AMENDMENTS,
+        peers: abouts,
+        missing,
+        compared: compare(&runs),
+        latencies: latencies(&runs),
+        runs,
+    };
+    if let Some(path) = &options.json {
+        let json = serde_json::to_string_pretty(&report).context("write the comparison as JSON")?;
+        std::fs::write(path, json + "\n").with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(report)
+}
+
+/// Every peer at every shape, round by round, until it is asked to end: who took part, and what each did.
+async fn rounds(
+    options: &PeersOptions,
+    works: &[(Shape, Option<u64>)],
+    kinds: &[Kind],
+    ready: &Ready,
+    interrupt: &mut Interrupt,
+) -> anyhow::Result<(Vec<About>, Vec<PeerRun>)> {
+    let progress = progress(options.rounds as usize * works.len() * kinds.len(), options.quiet);
+    let (mut abouts, mut runs) = (Vec::<About>::new(), Vec::new());
+    'rounds: for round in 0..options.rounds {
+        for (shape, rate) in works {
+            for kind in in_turn(kinds, round) {
+                let at = rate.map_or(String::new(), |rate| format!(" at {rate}/s"));
+                let what = format!("{kind} · {shape}{at} · round {}", round + 1);
+                progress.set_message(what.clone());
+                let stretch = Stretch {
+                    shape: *shape,
+                    seconds: options.seconds,
+                    per_second: *rate,
+                };
+                let run = one(kind, stretch, round + 1, ready, interrupt).await;
+                let Some((about, run)) = run.context(what)? else {
+                    break 'rounds;
+                };
+                if !abouts.iter().any(|a| a.peer == kind) {
+                    abouts.push(about);
+                }
+                runs.push(run);
+                progress.inc(1);
+            }
+        }
+    }
+    progress.finish_and_clear();
+    Ok((abouts, runs))
+}
+
+async fn make_ready(
+    options: &PeersOptions,
+    works: &[(Shape, Option<u64>)],
+    interrupt: &mut Interrupt,
+) -> anyhow::Result<Ready> {
+    let most = |side: fn(&Shape) -> usize| works.iter().map(|(shape, _)| side(shape)).max().unwrap_or(1);
+    let most = Shape {
+        sources: most(|shape| shape.sources),
+        recipients: most(|shape| shape.recipients),
+    };
+    let progress = Progress::new(!options.quiet);
+    let prepared = Prepared::make(most, options.beside, &progress, interrupt).await;
+    progress.end();
+    let payloads = Payloads::new();
+    Ok(Ready {
+        batches: Batches::new(Arc::clone(&payloads)),
+        payloads,
+        prepared: prepared.context("make a deployment ready")?,
+    })
+}
+
+/// The peers in the order of a round.
+fn in_turn(kinds: &[Kind], round: u32) -> impl Iterator<Item = Kind> {
+    let first = round as usize % kinds.len().max(1);
+    kinds.iter().cycle().skip(first).take(kinds.len()).copied()
+}
+
+/// Starts a peer anew, has it work, and ends it; nothing where this process is asked to end before.
+async fn one(
+    kind: Kind,
+    stretch: Stretch,
+    round: u32,
+    ready: &Ready,
+    interrupt: &mut Interrupt,
+) -> anyhow::Result<Option<(About, PeerRun)>> {
+    let (shape, load_average) = (stretch.shape, Machine::look().load_average);
+    let Some(peer) = interrupt.or(start(kind, shape, ready)).await else {
+        return Ok(None);
+    };
+    let peer = peer?;
+    let about = peer.about();
+    let measuring = measure(peer.as_ref(), stretch, Arc::clone(&ready.payloads));
+    let measured = interrupt.or(Box::pin(measuring)).await.transpose()?;
+    peer.finished();
+    let Some(measured) = measured else {
+        return Ok(None);
+    };
+    let amendments = measured.amendments as f64;
+    let run = PeerRun {
+        round,
+        shape,
+        peer: kind,
+        rate: stretch.per_second,
+        load_average,
+        seconds: measured.seconds,
+        amendments: measured.amendments,
+        amendments_per_s: amendments / measured.seconds,
+        server_cpu_s: measured.server_cpu_s,
+        server_cpu_s_per_million: measured.server_cpu_s * 1e6 / amendments.max(1.0),
+        sent_and_arrived: measured.sent,
+        deliveries_checked: measured.checked,
+        latency_ms: measured.latency,
+    };
+    Ok(Some((about, run)))
+}
+
+async fn start(kind: Kind, shape: Shape, ready: &Ready) -> anyhow::Result<Box<dyn Peer>> {
+    let batches = || Arc::clone(&ready.batches);
+    let starting = async {
+        anyhow::Ok(match kind {
+            Kind::Handfastd => {
+                Box::new(Handfastd::start(&ready.prepared, shape, batches()).await?) as Box<dyn Peer>
+            }
+            Kind::Relay => Box::new(Relay::start(batches()).await?),
+            Kind::PostgreSql => Box::new(PostgreSql::start(shape).await?),
+            Kind::Redis => Box::new(Redis::start().await?),
+        })
+    };
+    tokio::time::timeout(STARTED_WITHIN, Box::pin(starting))
+        .await
+        .with_context(|| format!("{kind} is not up within {STARTED_WITHIN:?}"))?
+}
+
+fn progress(of: usize, quiet: bool) -> ProgressBar {
+    let bar = ProgressBar::new(of as u64);
+    if quiet {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    } else {
+        bar.enable_steady_tick(DRAWN_EVERY);
+    }
+    match ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} ({elapsed}, {eta} left)") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_first_changes_from_round_to_round() {
+        let kinds = [Kind::Handfastd, Kind::Relay, Kind::Redis];
+        let order = |round| in_turn(&kinds, round).collect::<Vec<_>>();
+        assert_eq!(order(0), kinds);
+        assert_eq!(order(1), [Kind::Relay, Kind::Redis, Kind::Handfastd]);
+        assert_eq!(order(2), [Kind::Redis, Kind::Handfastd, Kind::Relay]);
+        assert_eq!(order(3), kinds);
+    }
+}
