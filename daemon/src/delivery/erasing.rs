@@ -211,10 +211,13 @@ impl Inner {
     }
 
     async fn carry_out(&self) -> Result<(), StoreError> {
+        let tails = self.committer.tails();
         loop {
-            let erased = self.store.carry_out_erasures(ERASURES).await?;
+            let erased = self.store.carry_out_erasures(ERASURES).await;
+            // Some of it may be overwritten by then, and the next try does not name it.
+            let erased = erased.inspect_err(|_| tails.any_erased())?;
             for (source, upto) in erased.upto {
-                self.committer.tails().of(source).erased(upto);
+                tails.of(source).erased(upto);
             }
             if !erased.more {
                 return Ok(());

@@ -43,6 +43,13 @@ impl Tails {
         )
     }
 
+    /// Payloads may have been erased from the log, and it is not known which: see [`Tail::erased`].
+    pub fn any_erased(&self) {
+        for tail in self.tails.read().values() {
+            tail.erased(u64::MAX);
+        }
+    }
+
     /// The last durable seq of every source.
     pub fn heads(&self) -> Vec<(OdsCode, u64)> {
         self.tails
