@@ -8,9 +8,8 @@
 
 use bytes::Bytes;
 use handfast_proto::{
-    amendment::{Batch, Entry, Form, Op},
+    amendment::{Batch, Entry, Op},
     ids::OdsCode,
-    limits::MAX_BATCH_BODY_BYTES,
 };
 use sqlx::SqliteConnection;
 
@@ -22,7 +21,7 @@ use super::{
     records::Records,
     values::{Columns, corrupt, int},
 };
-use crate::store::{Erased, StoreError, is_erased};
+use crate::store::{Erased, StoreError, is_erased, types::logged_batch};
 
 /// Batches overwritten in one transaction.
 const STEP_BATCHES: usize = 16;
@@ -202,12 +201,6 @@ impl Row {
         let Some((header, body)) = self.data.split_at_checked(self.header_len) else {
             return Err(corrupt("a batch is shorter than its header"));
         };
-        let form = if body.len() > MAX_BATCH_BODY_BYTES {
-            Form::PublishedInPieces
-        } else {
-            Form::Published
-        };
-        let (header, body) = (Bytes::copy_from_slice(header), Bytes::copy_from_slice(body));
-        Batch::parse(header, body, form).map_err(|error| StoreError::Corrupt(error.to_string()))
+        logged_batch(Bytes::copy_from_slice(header), Bytes::copy_from_slice(body))
     }
 }

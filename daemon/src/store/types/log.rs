@@ -147,16 +147,18 @@ pub struct LogRow {
 impl LogRow {
     /// The batch, checked; [`StoreError::Corrupt`] where it is none.
     pub fn into_batch(self) -> Result<Arc<Batch>, StoreError> {
-        let form = if self.body.len() > MAX_BATCH_BODY_BYTES {
-            Form::PublishedInPieces
-        } else {
-            Form::Published
-        };
-        let batch = Batch::parse(self.header, self.body, form);
-        batch
-            .map(Arc::new)
-            .map_err(|error| StoreError::Corrupt(error.to_string()))
+        logged_batch(self.header, self.body).map(Arc::new)
     }
+}
+
+/// A batch of the log, checked; [`StoreError::Corrupt`] where it is none.
+pub(in crate::store) fn logged_batch(header: Bytes, body: Bytes) -> Result<Batch, StoreError> {
+    let form = if body.len() > MAX_BATCH_BODY_BYTES {
+        Form::PublishedInPieces
+    } else {
+        Form::Published
+    };
+    Batch::parse(header, body, form).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 /// The newest version of a record, for the projection. Of one record in a slice the last counts.

@@ -29,6 +29,7 @@ pub use audit::{EntryKeys, EntryQuery, EntryRow, ErasePersonal, NewEntry, ToldSt
 pub use deployment::Deployment;
 pub use emergencies::{EmergencyRow, OpenEmergency};
 pub use index_sums::{IndexSums, SUMMED_ENTRIES};
+pub(in crate::store) use log::logged_batch;
 pub use log::{
     AppendGroup, CatchUpMove, CurrentRecord, CursorMove, Head, LogBatch, LogRow, Of, ReachMove,
     RecipientReceipt, RecordVersion, SubjectCount, WithdrawalReceipt, is_erased,
