@@ -181,7 +181,7 @@ impl PublishStream {
         };
         let offered = self.parts.committer.offer(&self.session, log).await;
         offered.map_err(|not| match not {
-            NotOffered::Statement(bad) => invalid(&bad),
+            NotOffered::Statement(_) | NotOffered::Erased(_) => invalid(&not),
             NotOffered::Stopped(stopped) => Status::unavailable(stopped.to_string()),
         })?;
         self.offered = last;

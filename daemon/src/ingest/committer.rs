@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use handfast_proto::ids::OdsCode;
+use handfast_proto::{amendment::Batch, ids::OdsCode};
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, mpsc},
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     audit::Scribe,
     clock::Clock,
-    store::{LogBatch, Store, StoreError},
+    store::{LogBatch, Store, StoreError, is_erased},
 };
 
 /// Batches waiting for the committer, of all sessions.
@@ -88,6 +88,11 @@ pub enum NotOffered {
     /// It is a statement that cannot be taken.
     #[error(transparent)]
     Statement(#[from] BadStatement),
+    /// A payload of it stands for one that was erased: it would be confirmed, and go to nobody.
+    #[error(
+        "the payload of seq {0} is zeroes alone, which stand for one that was erased: send what the record is"
+    )]
+    Erased(u64),
     /// The committer was stopped.
     #[error(transparent)]
     Stopped(#[from] Stopped),
@@ -95,9 +100,12 @@ pub enum NotOffered {
 
 impl Committer {
     /// Queues a batch of a session; waits while the session has too much on its way already. A statement is
-    /// read here: one that is broken is not queued.
+    /// read here: one that is broken is not queued, nor is a payload that looks erased.
     /// Cancellation-safe: dropped before it returns, the batch was not queued.
     pub async fn offer(&self, session: &Arc<Session>, batch: LogBatch) -> Result<(), NotOffered> {
+        if let Some(seq) = looks_erased(&batch.batch) {
+            return Err(NotOffered::Erased(seq));
+        }
         let stating = match Stating::of(batch.source, &batch.batch)? {
             Some(stating) => Some(Box::new((
                 stating,
@@ -179,4 +187,10 @@ pub async fn committer(
         committer,
         CommitterTask::new(queue, shared, store, clock, scribe, committed),
     ))
+}
+
+/// The first seq of which the payload is what the log has of one that was erased.
+fn looks_erased(batch: &Batch) -> Option<u64> {
+    let index = (0..batch.len()).find(|index| is_erased(batch.payload_slice(*index)))?;
+    Some(batch.seq(index))
 }

@@ -5,13 +5,20 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-use handfast_proto::{chain::Chain, ids::StoreId};
+use handfast_proto::{
+    amendment::{Amendment, Batch, BatchBuilder, Form},
+    chain::Chain,
+    ids::StoreId,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    committer::{Committer, MAX_WAITING_RUNS, committer},
+    committer::{Committer, MAX_WAITING_RUNS, NotOffered, committer},
     moves::Moves,
-    session::{MAX_UNCOMMITTED_BYTES, Publishers, Session, SessionEnd, tests::batch},
+    session::{
+        MAX_UNCOMMITTED_BYTES, Publishers, Session, SessionEnd,
+        tests::{amendment, batch},
+    },
 };
 use crate::{
     audit::{Disclosures, Scribe, Stream},
@@ -84,6 +91,29 @@ async fn what_is_committed_is_acknowledged_and_in_the_tail() {
     assert_eq!(rig.committer.heads().of(session.source).seq, 5);
     rig.stop.cancel();
     rig.task.await.unwrap();
+}
+
+/// Fails where what the log takes for an erased payload is confirmed, and goes to nobody.
+#[tokio::test]
+async fn a_payload_of_zeroes_alone_is_not_queued() {
+    let rig = rig().await;
+    let session = rig.session();
+    let mut builder = BatchBuilder::new(1);
+    builder.push(&amendment(1, 3));
+    let zeroes = Amendment {
+        payload: vec![0; 3].into(),
+        ..amendment(2, 3)
+    };
+    builder.push(&zeroes);
+    let made = builder.finish();
+    let batch = Batch::parse(made.header, made.body, Form::Published).unwrap();
+    let log = LogBatch {
+        batch: Arc::new(batch),
+        ..log(1, 1, 0, 1)
+    };
+    let refused = rig.committer.offer(&session, log).await.unwrap_err();
+    assert_eq!(refused, NotOffered::Erased(2));
+    assert!(rig.store.appended().is_empty());
 }
 
 #[tokio::test]
