@@ -20,15 +20,14 @@ use tokio::sync::mpsc;
 use super::{
     batches::{BATCH, Batches, FIRST_SEQ_KEY},
     payloads::PAYLOAD_BYTES,
-    work::Work,
+    work::{MAX_UNACKED, Work},
 };
 use crate::{
     bench::{flood::open_with, sink::subscribe_as},
     harness::{Identity, Windows, connect},
+    load::report::words::count,
 };
 
-/// Amendments that a source has sent and that are not acknowledged, at most: 4 MiB.
-const MAX_UNACKED: u64 = 64 * BATCH;
 /// Batches that may wait for the transport.
 const OUT_QUEUE_BATCHES: usize = 8;
 
@@ -40,8 +39,9 @@ pub(super) fn name(place: usize) -> String {
 /// How such clients work, in words.
 pub(super) fn about() -> Vec<String> {
     vec![format!(
-        "clients: one stream each, batches of {BATCH}, {MAX_UNACKED} amendments not acknowledged at most; a receipt \
-         for what has come"
+        "clients: one stream each, batches of {BATCH}, {} amendments on their way unconfirmed at most; a receipt \
+         for what has come",
+        count(MAX_UNACKED)
     )]
 }
 
@@ -69,7 +69,7 @@ pub(super) async fn source(
                     other => bail!("instead of an acknowledgement: {other:?}"),
                 }
             }
-            permit = permit(&out, &work, place), if work.unacked(place) < MAX_UNACKED => {
+            permit = permit(&out, &work, place) => {
                 let (permit, most) = permit?;
                 let (batch, count) = batches.batch(place, next, most);
                 work.sent(place, count);

@@ -15,14 +15,15 @@ use super::{
     options::Kind,
     payloads::{MAX_STRETCH, PAYLOAD_BYTES, Payloads},
     peer::{About, Client, Peer},
-    work::Work,
+    work::{MAX_UNACKED, Work},
 };
-use crate::harness::{Process, wait_until_async};
+use crate::{
+    harness::{Process, wait_until_async},
+    load::report::words::count,
+};
 
 /// Amendments of a transaction at most.
 const BATCH: u64 = MAX_STRETCH;
-/// Pipelines sent on a connection and not answered.
-const IN_FLIGHT: usize = 8;
 /// Entries that a recipient reads at once, of all sources together, and of one at least.
 const READ_ENTRIES: usize = 1_024;
 const READ_ENTRIES_LEAST: usize = 64;
@@ -96,8 +97,9 @@ impl Peer for Redis {
             settings: vec![
                 SETTINGS.join(", "),
                 format!(
-                    "sources: a stream each, MULTI with {BATCH} XADD and EXEC, {IN_FLIGHT} of them on the way, by a \
-                     unix socket in plain text"
+                    "sources: a stream each, MULTI with {BATCH} XADD and EXEC, pipelined, {} amendments on their way \
+                     unconfirmed at most, by a unix socket in plain text",
+                    count(MAX_UNACKED)
                 ),
                 format!(
                     "recipients: XREAD of up to {READ_ENTRIES} entries at once, the cursors SET for each, \
@@ -146,7 +148,7 @@ async fn source(socket: &Path, place: usize, work: Arc<Work>) -> anyhow::Result<
             Some(last) = in_flight.next(), if !in_flight.is_empty() => {
                 work.acked(place, last.context("add to a stream")?)?;
             }
-            count = work.turn(place, BATCH), if in_flight.len() < IN_FLIGHT => {
+            count = work.turn(place, BATCH) => {
                 work.sent(place, count);
                 let payloads = Arc::clone(&work.payloads);
                 in_flight.push_back(add(connection.clone(), payloads, place, next..next + count));

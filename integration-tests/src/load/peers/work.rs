@@ -1,7 +1,8 @@
 //! What the clients of one round share: how far each source and each recipient is.
 //!
 //! Invariants: a source is never further ahead of the slowest recipient than its window, so that what is
-//! measured is what can be kept up, not what piles up; what a recipient gets of a source is counted only where it
+//! measured is what can be kept up, not what piles up; it never has more on its way than [`MAX_UNACKED`], whoever the
+//! peer is; what a recipient gets of a source is counted only where it
 //! follows on what it had and is what was sent, byte by byte, so nothing lost, doubled, out of order or altered can
 //! be counted.
 
@@ -22,6 +23,9 @@ use super::{options::Shape, payloads::Payloads, schedule::Schedule};
 pub(super) const WINDOW_AMENDMENTS: u64 = 32_768;
 /// What a source may be ahead at least, however many they are.
 const LEAST_WINDOW: u64 = 1_024;
+/// Amendments that a source has handed over and that are not confirmed as durable, at most: 4 MiB. The same for every
+/// peer, because what is on its way is what a server has to commit together.
+pub(super) const MAX_UNACKED: u64 = 4_096;
 
 /// How far everyone is.
 #[derive(Debug)]
@@ -89,7 +93,8 @@ impl Work {
     }
 
     /// Waits until it is a source's turn to send; how many: a whole `batch`, or where amendments are due at times,
-    /// at most that. For ever once the work is stopped. May be dropped and asked again.
+    /// at most that, and no more than leaves [`MAX_UNACKED`] unconfirmed. For ever once the work is stopped. May be
+    /// dropped and asked again.
     pub(super) async fn turn(&self, source: usize, batch: u64) -> u64 {
         let Some(of) = self.sources.get(source) else {
             return pending().await;
@@ -100,7 +105,8 @@ impl Work {
                 return pending().await;
             }
             let sent = of.sent.load(Ordering::Relaxed);
-            let room = (of.through() + self.window).saturating_sub(sent);
+            let to_confirm = of.acked.load(Ordering::Acquire) + MAX_UNACKED;
+            let room = (of.through() + self.window).min(to_confirm).saturating_sub(sent);
             let (least, most) = match &self.schedule {
                 None => (batch, batch),
                 Some(schedule) => (1, schedule.due(source).saturating_sub(sent).min(room).min(batch)),
@@ -137,15 +143,8 @@ impl Work {
             bail!("source {source} sent {sent} amendments and {seq} are acknowledged");
         }
         of.acked.fetch_max(seq, Ordering::AcqRel);
+        of.moved.notify_one();
         Ok(())
-    }
-
-    /// How many of a source's amendments are not known to be durable.
-    pub(super) fn unacked(&self, source: usize) -> u64 {
-        self.sources.get(source).map_or(0, |of| {
-            let acked = of.acked.load(Ordering::Acquire);
-            of.sent.load(Ordering::Acquire).saturating_sub(acked)
-        })
     }
 
     /// A recipient got amendments of a source, with their seqs.
@@ -232,8 +231,10 @@ mod tests {
     fn a_source_waits_for_the_slowest_recipient() {
         let work = work(1, 2);
         let turn = |batch| work.turn(0, batch).now_or_never();
-        assert_eq!(turn(WINDOW_AMENDMENTS), Some(WINDOW_AMENDMENTS));
-        work.sent(0, WINDOW_AMENDMENTS);
+        work.sent(0, WINDOW_AMENDMENTS - 64);
+        work.acked(0, WINDOW_AMENDMENTS - 64).unwrap();
+        assert_eq!(turn(64), Some(64));
+        work.sent(0, 64);
         assert_eq!(turn(1), None);
         get(&work, 0, 0, 1, 64).unwrap();
         assert_eq!(turn(64), None);
@@ -242,6 +243,17 @@ mod tests {
         assert_eq!((work.through(), work.got_in_all()), (64, 128));
         work.stop();
         assert_eq!(turn(1), None);
+    }
+
+    #[test]
+    fn a_source_waits_until_enough_is_confirmed() {
+        let work = work(1, 1);
+        let turn = |batch| work.turn(0, batch).now_or_never();
+        assert_eq!(turn(MAX_UNACKED), Some(MAX_UNACKED));
+        work.sent(0, MAX_UNACKED - 10);
+        assert_eq!((turn(10), turn(11)), (Some(10), None));
+        work.acked(0, 1).unwrap();
+        assert_eq!((turn(11), turn(12)), (Some(11), None));
     }
 
     #[test]

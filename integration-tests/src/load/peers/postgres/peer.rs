@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
 use tokio_postgres::{
     Client as Connection, Config, Error, Row, Statement,
@@ -17,13 +18,17 @@ use crate::load::peers::{
     options::{Kind, Shape},
     payloads::{MAX_STRETCH, PAYLOAD_BYTES, Payloads},
     peer::{About, Client, Peer},
-    work::Work,
+    work::{MAX_UNACKED, Work},
 };
+use crate::load::report::words::count;
 
-/// Rows of an insert at most.
+/// Rows of an insert where a source sends as fast as it may.
 const BATCH: u64 = MAX_STRETCH;
-/// Inserts sent on a connection and not answered.
-const IN_FLIGHT: usize = 8;
+/// Inserts under way at most where amendments are due at times: an insert takes all that became due while the two
+/// before it were committed, so that none waits behind many commits of one row each.
+const STEADY_IN_FLIGHT: u64 = 2;
+/// Rows of such an insert at most.
+const STEADY_BATCH: u64 = MAX_UNACKED / STEADY_IN_FLIGHT;
 /// Rows that a recipient reads at once, of all sources together, and of one at least.
 const READ_ROWS: usize = 1_024;
 const READ_ROWS_LEAST: usize = 64;
@@ -73,8 +78,13 @@ impl Peer for PostgreSql {
             settings: vec![
                 SETTINGS.join(", "),
                 format!(
-                    "sources: batches of {BATCH} by UNNEST, a prepared statement and a commit each, {IN_FLIGHT} \
-                     pipelined on a connection of their own, by a unix socket in plain text"
+                    "sources: batches of {BATCH} by UNNEST, a prepared statement and a commit each, pipelined on a \
+                     connection of their own, {} amendments on their way unconfirmed at most, by a unix socket in \
+                     plain text",
+                    count(MAX_UNACKED)
+                ),
+                format!(
+                    "at a steady rate: all that is due in one insert, {STEADY_IN_FLIGHT} inserts under way at most"
                 ),
                 format!(
                     "recipients: up to {READ_ROWS} rows beyond the cursor at once, the cursor committed for each, \
@@ -108,6 +118,11 @@ async fn source(config: Config, place: usize, work: Arc<Work>) -> anyhow::Result
         .prepare_typed(INSERT, &types)
         .await
         .context("prepare the insert")?;
+    // As fast as it goes, what may be unconfirmed bounds the inserts under way.
+    let (batch, most) = match work.schedule() {
+        None => (BATCH, MAX_UNACKED / BATCH),
+        Some(_) => (STEADY_BATCH, STEADY_IN_FLIGHT),
+    };
     let mut next = 1;
     let mut in_flight: FuturesOrdered<BoxFuture<'static, Result<u64, Error>>> = FuturesOrdered::new();
     let mut durable = 0;
@@ -117,7 +132,7 @@ async fn source(config: Config, place: usize, work: Arc<Work>) -> anyhow::Result
                 durable += rows.context("insert")?;
                 work.acked(place, durable)?;
             }
-            count = work.turn(place, BATCH), if in_flight.len() < IN_FLIGHT => {
+            count = work.turn(place, batch), if (in_flight.len() as u64) < most => {
                 work.sent(place, count);
                 let payloads = Arc::clone(&work.payloads);
                 let rows = Rows { payloads, source: place, first: next, count };
@@ -145,8 +160,17 @@ fn insert_rows(
         let seqs: Vec<i64> = (rows.first..rows.first + rows.count)
             .map(u64::cast_signed)
             .collect();
-        let stretch = rows.payloads.stretch(rows.source, rows.first, rows.count);
-        let payloads: Vec<&[u8]> = stretch.chunks_exact(PAYLOAD_BYTES).collect();
+        let stretches: Vec<Bytes> = (0..rows.count)
+            .step_by(MAX_STRETCH as usize)
+            .map(|before| {
+                rows.payloads
+                    .stretch(rows.source, rows.first + before, rows.count - before)
+            })
+            .collect();
+        let payloads: Vec<&[u8]> = stretches
+            .iter()
+            .flat_map(|s| s.chunks_exact(PAYLOAD_BYTES))
+            .collect();
         let source = rows.source as i32;
         let row: [&(dyn ToSql + Sync); 3] = [&source, &seqs, &payloads];
         client.execute(&insert, &row).await
