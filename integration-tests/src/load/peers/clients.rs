@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use super::{
     batches::{BATCH, Batches, FIRST_SEQ_KEY},
     payloads::PAYLOAD_BYTES,
-    work::{MAX_UNACKED, Work},
+    work::{CURSOR_EVERY, MAX_UNACKED, Work},
 };
 use crate::{
     bench::{flood::open_with, sink::subscribe_as},
@@ -40,8 +40,9 @@ pub(super) fn name(place: usize) -> String {
 pub(super) fn about() -> Vec<String> {
     vec![format!(
         "clients: one stream each, batches of {BATCH}, {} amendments on their way unconfirmed at most; a receipt \
-         for what has come",
-        count(MAX_UNACKED)
+         for what has come, which moves the cursor every {} ms at most",
+        count(MAX_UNACKED),
+        CURSOR_EVERY.as_millis()
     )]
 }
 

@@ -21,7 +21,8 @@ pub(super) trait Peer: Send + Sync {
     /// A source: sends when [`Work::turn`] says so, and tells what it has sent and what is durable.
     fn source(&self, place: usize, work: Arc<Work>) -> anyhow::Result<Client>;
 
-    /// A recipient: says when it is ready, and tells what it got. How far it is, is durable at the server.
+    /// A recipient: says when it is ready, and tells what it got. How far it is becomes durable at the server, at
+    /// most every [`CURSOR_EVERY`](super::work::CURSOR_EVERY).
     fn recipient(&self, place: usize, work: Arc<Work>) -> anyhow::Result<Client>;
 
     /// The round reached its end: nothing more is shown of it.

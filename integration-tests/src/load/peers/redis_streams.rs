@@ -2,7 +2,13 @@
 //!
 //! Invariant: appendfsync always, so that nothing is answered before it is on the disk.
 
-use std::{fs, ops::Range, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    ops::Range,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail, ensure};
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
@@ -15,7 +21,7 @@ use super::{
     options::Kind,
     payloads::{MAX_STRETCH, PAYLOAD_BYTES, Payloads},
     peer::{About, Client, Peer},
-    work::{MAX_UNACKED, Work},
+    work::{CURSOR_EVERY, MAX_UNACKED, Work},
 };
 use crate::{
     harness::{Process, wait_until_async},
@@ -27,8 +33,8 @@ const BATCH: u64 = MAX_STRETCH;
 /// Entries that a recipient reads at once, of all sources together, and of one at least.
 const READ_ENTRIES: usize = 1_024;
 const READ_ENTRIES_LEAST: usize = 64;
-/// How long a recipient waits where there was nothing to read.
-const IDLE: Duration = Duration::from_millis(2);
+/// How long a recipient's XREAD waits for an entry at most, before it is sent again.
+const BLOCK_AT_MOST: Duration = Duration::from_millis(500);
 /// How long it may take until it takes connections.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
@@ -102,9 +108,9 @@ impl Peer for Redis {
                     count(MAX_UNACKED)
                 ),
                 format!(
-                    "recipients: XREAD of up to {READ_ENTRIES} entries at once, the cursors SET for each, \
-                     pipelined with the next; polling every {} ms where there is nothing",
-                    IDLE.as_millis()
+                    "recipients: XREAD of up to {READ_ENTRIES} entries at once, which blocks where there is nothing; \
+                     the cursors SET with the next, every {} ms at most",
+                    CURSOR_EVERY.as_millis()
                 ),
             ],
         }
@@ -192,19 +198,26 @@ async fn recipient(socket: &Path, place: usize, work: Arc<Work>) -> anyhow::Resu
     let limit = (READ_ENTRIES / sources.max(1)).max(READ_ENTRIES_LEAST);
     let mut cursors = vec![0_u64; sources];
     work.ready();
-    let mut moved = false;
+    // Whether the cursors moved since they were SET, and when they may be next.
+    let (mut moved, mut next) = (false, Instant::now());
     loop {
         let mut pipeline = Pipeline::new();
-        if moved {
+        if moved && Instant::now() >= next {
             let all: Vec<String> = cursors.iter().map(u64::to_string).collect();
             pipeline
                 .cmd("SET")
                 .arg(format!("cursors:{place}"))
                 .arg(all.join(","))
                 .ignore();
+            (moved, next) = (false, Instant::now() + CURSOR_EVERY);
         }
+        let block = block_for(moved.then(|| next.saturating_duration_since(Instant::now())));
         let mut read = cmd("XREAD");
-        read.arg("COUNT").arg(limit).arg("STREAMS");
+        read.arg("COUNT")
+            .arg(limit)
+            .arg("BLOCK")
+            .arg(block)
+            .arg("STREAMS");
         for source in 0..sources {
             read.arg(stream_name(source));
         }
@@ -216,11 +229,15 @@ async fn recipient(socket: &Path, place: usize, work: Arc<Work>) -> anyhow::Resu
             .query_async(&mut connection)
             .await
             .context("read the streams")?;
-        moved = take(&answer, place, &mut cursors, &work)?;
-        if !moved {
-            tokio::time::sleep(IDLE).await;
-        }
+        moved |= take(&answer, place, &mut cursors, &work)?;
     }
+}
+
+/// How long an XREAD may block, in milliseconds: no longer than until the cursors are to be SET, where they are. Never
+/// 0, which is for ever to Redis.
+fn block_for(until_set: Option<Duration>) -> u64 {
+    let block = until_set.map_or(BLOCK_AT_MOST, |left| left.min(BLOCK_AT_MOST));
+    u64::try_from(block.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
 /// Counts what an XREAD answered; whether that was anything.
@@ -280,6 +297,13 @@ mod tests {
         };
         let entries = Value::Array(seqs.map(entry).collect());
         Value::Array(vec![Value::Array(vec![bulk("s1"), entries])])
+    }
+
+    #[test]
+    fn a_reading_never_blocks_for_ever_nor_beyond_the_cursors() {
+        assert_eq!(block_for(None), 500);
+        assert_eq!(block_for(Some(Duration::from_millis(20))), 20);
+        assert_eq!(block_for(Some(Duration::ZERO)), 1);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -26,6 +27,9 @@ const LEAST_WINDOW: u64 = 1_024;
 /// Amendments that a source has handed over and that are not confirmed as durable, at most: 4 MiB. The same for every
 /// peer, because what is on its way is what a server has to commit together.
 pub(super) const MAX_UNACKED: u64 = 4_096;
+/// How far apart the commits of a recipient's cursor begin at least, as far as handfastd lets receipts wait for one
+/// another. The newest cursor wins.
+pub(super) const CURSOR_EVERY: Duration = Duration::from_millis(50);
 
 /// How far everyone is.
 #[derive(Debug)]
@@ -211,8 +215,6 @@ impl Work {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use futures::FutureExt as _;
 
     use super::*;

@@ -1,4 +1,4 @@
-//! Sources that insert, and recipients that read on from their cursor and commit it, batch by batch.
+//! Sources that insert, and recipients that read on from their cursor and commit the newest on a connection of its own.
 //!
 //! An amendment's key is (source, seq), and a cursor is a seq for each source: with one rising id for all, a
 //! reader could pass over a row that was numbered before, and committed after, the last it saw.
@@ -8,19 +8,25 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
 use tokio_postgres::{
     Client as Connection, Config, Error, Row, Statement,
     types::{ToSql, Type},
 };
 
 use super::cluster::{Cluster, SETTINGS, connect};
-use crate::load::peers::{
-    options::{Kind, Shape},
-    payloads::{MAX_STRETCH, PAYLOAD_BYTES, Payloads},
-    peer::{About, Client, Peer},
-    work::{MAX_UNACKED, Work},
+use crate::load::{
+    peers::{
+        options::{Kind, Shape},
+        payloads::{MAX_STRETCH, PAYLOAD_BYTES, Payloads},
+        peer::{About, Client, Peer},
+        work::{CURSOR_EVERY, MAX_UNACKED, Work},
+    },
+    report::words::count,
 };
-use crate::load::report::words::count;
 
 /// Rows of an insert where a source sends as fast as it may.
 const BATCH: u64 = MAX_STRETCH;
@@ -32,7 +38,8 @@ const STEADY_BATCH: u64 = MAX_UNACKED / STEADY_IN_FLIGHT;
 /// Rows that a recipient reads at once, of all sources together, and of one at least.
 const READ_ROWS: usize = 1_024;
 const READ_ROWS_LEAST: usize = 64;
-/// How long a recipient waits where there was nothing to read.
+/// How long a recipient waits where there was nothing to read. It is not told by NOTIFY, which has commits wait for one
+/// another.
 const IDLE: Duration = Duration::from_millis(2);
 
 const TABLES: &str = "
@@ -87,9 +94,13 @@ impl Peer for PostgreSql {
                     "at a steady rate: all that is due in one insert, {STEADY_IN_FLIGHT} inserts under way at most"
                 ),
                 format!(
-                    "recipients: up to {READ_ROWS} rows beyond the cursor at once, the cursor committed for each, \
-                     pipelined with the next; polling every {} ms where there is nothing, because NOTIFY would \
-                     have the commits queue",
+                    "recipients: up to {READ_ROWS} rows beyond the cursor at once; the newest cursor committed every \
+                     {} ms at most, on a connection of its own",
+                    CURSOR_EVERY.as_millis()
+                ),
+                format!(
+                    "recipients look every {} ms where there was nothing, because NOTIFY would have the commits queue: \
+                     the latency has this wait in it",
                     IDLE.as_millis()
                 ),
             ],
@@ -179,39 +190,79 @@ fn insert_rows(
 }
 
 async fn recipient(config: Config, place: usize, work: Arc<Work>) -> anyhow::Result<()> {
-    let client = connect(&config).await?;
+    let (newest, cursors) = watch::channel(vec![0_i64; work.shape.sources]);
+    let keeper = Keeper::open(&config, place, cursors).await?;
+    tokio::select! {
+        ended = read_on(&config, place, &work, &newest) => ended,
+        ended = keeper.run() => ended,
+    }
+}
+
+/// Reads what there is, and tells how far it is. Ends only with an error.
+async fn read_on(
+    config: &Config,
+    place: usize,
+    work: &Work,
+    newest: &watch::Sender<Vec<i64>>,
+) -> anyhow::Result<()> {
+    let client = connect(config).await?;
     let types = [Type::INT4_ARRAY, Type::INT8_ARRAY, Type::INT8];
     let read = client
         .prepare_typed(READ, &types)
         .await
         .context("prepare the reading")?;
-    let commit = client
-        .prepare_typed(COMMIT, &[Type::INT4, Type::INT8_ARRAY])
-        .await
-        .context("prepare the cursor")?;
     let sources: Vec<i32> = (0..i32::try_from(work.shape.sources)?).collect();
     let limit = i64::try_from((READ_ROWS / sources.len().max(1)).max(READ_ROWS_LEAST))?;
-    let id = i32::try_from(place)?;
-    let mut cursors = vec![0_i64; sources.len()];
+    let mut cursors = newest.borrow().clone();
     work.ready();
-    let mut rows = Vec::new();
     loop {
         let reading: [&(dyn ToSql + Sync); 3] = [&sources, &cursors, &limit];
-        let reading = client.query(&read, &reading);
-        // The cursor of what was read last goes out first, on the same connection.
-        let next = if rows.is_empty() {
-            reading.await.context("read")?
-        } else {
-            let committing: [&(dyn ToSql + Sync); 2] = [&id, &cursors];
-            let (committed, next) = tokio::join!(client.execute(&commit, &committing), reading);
-            committed.context("commit the cursor")?;
-            next.context("read")?
-        };
-        rows = next;
+        let rows = client.query(&read, &reading).await.context("read")?;
         if rows.is_empty() {
             tokio::time::sleep(IDLE).await;
+            continue;
         }
-        take(&rows, place, &mut cursors, &work)?;
+        take(&rows, place, &mut cursors, work)?;
+        newest.send_replace(cursors.clone());
+    }
+}
+
+/// Commits the cursors of a recipient on a connection of its own, so that no reading waits for a commit.
+struct Keeper {
+    client: Connection,
+    commit: Statement,
+    id: i32,
+    newest: watch::Receiver<Vec<i64>>,
+}
+
+impl Keeper {
+    async fn open(config: &Config, place: usize, newest: watch::Receiver<Vec<i64>>) -> anyhow::Result<Self> {
+        let client = connect(config).await?;
+        let commit = client
+            .prepare_typed(COMMIT, &[Type::INT4, Type::INT8_ARRAY])
+            .await
+            .context("prepare the cursor")?;
+        let id = i32::try_from(place)?;
+        Ok(Self {
+            client,
+            commit,
+            id,
+            newest,
+        })
+    }
+
+    /// One commit under way, of the newest, at most every [`CURSOR_EVERY`]. Ends only with an error.
+    async fn run(mut self) -> anyhow::Result<()> {
+        let mut every = interval(CURSOR_EVERY);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.newest.changed().await.context("nobody reads any more")?;
+            every.tick().await;
+            let cursors = self.newest.borrow_and_update().clone();
+            let row: [&(dyn ToSql + Sync); 2] = [&self.id, &cursors];
+            let committed = self.client.execute(&self.commit, &row).await;
+            committed.context("commit the cursor")?;
+        }
     }
 }
 

@@ -11,7 +11,10 @@ use handfast_proto::v1::{
     publish_response, subscribe_request, subscribe_response, sync_server,
 };
 use prost::Message as _;
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
 use tokio_stream::{
     Stream, StreamExt as _,
     wrappers::{ReceiverStream, WatchStream},
@@ -19,6 +22,7 @@ use tokio_stream::{
 use tonic::{Request, Response, Status, Streaming};
 
 use super::log::{Cursor, Entry, Log};
+use crate::load::peers::work::CURSOR_EVERY;
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -87,16 +91,7 @@ impl sync_server::Sync for Service {
         let consumer = <[u8; 16]>::try_from(consumer.as_ref())
             .map_err(|_| Status::invalid_argument("a store id has 16 bytes"))?;
         let log = self.log.clone();
-        tokio::spawn(async move {
-            let cursor = Cursor::of(consumer);
-            while let Ok(Some(message)) = receipts.message().await {
-                if let Some(subscribe_request::Message::Receipt(receipt)) = message.message
-                    && !log.moved(&cursor, receipt.durable).await
-                {
-                    return;
-                }
-            }
-        });
+        tokio::spawn(keep_cursor(receipts, Cursor::of(consumer), log));
         let welcome = subscribe_response::Message::Welcome(SubscribeWelcome {
             session: 1,
             accepted: true,
@@ -113,6 +108,30 @@ impl sync_server::Sync for Service {
             })
         });
         Ok(Response::new(Box::pin(answers)))
+    }
+}
+
+/// Writes how far a consumer is, at most every [`CURSOR_EVERY`], until its receipts or the log end.
+async fn keep_cursor(mut receipts: Streaming<SubscribeRequest>, cursor: Arc<Cursor>, log: Log) {
+    let mut every = interval(CURSOR_EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut newest = None;
+    loop {
+        tokio::select! {
+            receipt = receipts.message() => match receipt {
+                Ok(Some(SubscribeRequest { message: Some(subscribe_request::Message::Receipt(receipt)) })) => {
+                    newest = Some(receipt.durable);
+                }
+                Ok(Some(_)) => {}
+                _ => return,
+            },
+            _ = every.tick(), if newest.is_some() => {
+                let Some(at) = newest.take() else { continue };
+                if !log.moved(&cursor, at).await {
+                    return;
+                }
+            }
+        }
     }
 }
 
