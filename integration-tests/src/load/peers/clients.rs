@@ -39,7 +39,7 @@ pub(super) fn name(place: usize) -> String {
 /// How such clients work, in words.
 pub(super) fn about() -> Vec<String> {
     vec![format!(
-        "clients: one stream each, batches of {BATCH}, {} amendments on their way unconfirmed at most; a receipt \
+        "clients: one stream each, batches of up to {BATCH}, {} amendments on their way unconfirmed at most; a receipt \
          for what has come, which moves the cursor every {} ms at most",
         count(MAX_UNACKED),
         CURSOR_EVERY.as_millis()

@@ -103,7 +103,7 @@ impl Peer for Redis {
             settings: vec![
                 SETTINGS.join(", "),
                 format!(
-                    "sources: a stream each, MULTI with {BATCH} XADD and EXEC, pipelined, {} amendments on their way \
+                    "sources: a stream each, MULTI with up to {BATCH} XADD and EXEC, pipelined, {} amendments on their way \
                      unconfirmed at most, by a unix socket in plain text",
                     count(MAX_UNACKED)
                 ),

@@ -67,7 +67,8 @@ impl Handfastd {
 impl Peer for Handfastd {
     fn about(&self) -> About {
         let mut settings = vec![
-            "SQLite, every commit synced; mutual TLS 1.3, consent, ledger, audit and recovery on, as always"
+            "SQLite, every commit of the log synced, and of the projection, which is derived from it, at its \
+             checkpoints; mutual TLS 1.3, consent, ledger, audit and recovery on, as always"
                 .to_owned(),
         ];
         let Beside { agreements, patients } = self.beside;
