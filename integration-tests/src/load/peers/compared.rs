@@ -65,6 +65,8 @@ pub struct PeerRun {
     pub rate: Option<u64>,
     /// The machine's load average when it began.
     pub load_average: f64,
+    /// Whether the server had nothing to do when its clients began; false: it still had something after a long wait.
+    pub at_rest: bool,
     /// How long was measured.
     pub seconds: f64,
     /// Amendments that came to every recipient in that time.
@@ -240,6 +242,7 @@ pub(super) mod tests {
             peer,
             rate: None,
             load_average: 0.5,
+            at_rest: true,
             seconds: 1.0,
             amendments: 1,
             amendments_per_s: per_s,

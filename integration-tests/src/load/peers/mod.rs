@@ -5,6 +5,7 @@ mod batches;
 mod choose;
 mod clients;
 mod compared;
+mod disk;
 mod find;
 mod handfastd;
 mod options;

@@ -1,5 +1,5 @@
-//! One peer at one shape: recipients first, then sources, a stretch of it measured, and at the end everything that
-//! was sent has come to everyone.
+//! One peer at one shape: recipients first, then sources, a warm-up after which something of every source is durable, a
+//! stretch of it measured, and at the end everything that was sent has come to everyone.
 
 use std::{
     sync::Arc,
@@ -17,7 +17,7 @@ use crate::load::{Latency, watch::latency};
 
 /// How long sources send before the measured stretch, at most.
 const WARM_UP: Duration = Duration::from_secs(2);
-/// How long recipients may take until they are there.
+/// How long recipients, and then sources, may take until they are there.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How long what is on its way may take to arrive after the last was sent.
 const DRAINED_WITHIN: Duration = Duration::from_secs(60);
@@ -62,23 +62,17 @@ pub(super) async fn measure(
     let work = Work::new(shape, payloads, schedule.transpose()?);
     let pid = peer.pid()?;
     let mut clients = JoinSet::new();
-    for place in 0..shape.recipients {
-        clients.spawn(peer.recipient(place, Arc::clone(&work))?);
-    }
-    until("every recipient is there", &mut clients, READY_WITHIN, || {
-        work.all_ready()
-    })
-    .await?;
+    connect(peer, shape, &work, &mut clients).await?;
     let pacer = stretch
         .per_second
         .map(|per_second| Pacer::start(Arc::clone(&work), per_second));
     if let Some(schedule) = work.schedule() {
         schedule.begin();
     }
-    for place in 0..shape.sources {
-        clients.spawn(peer.source(place, Arc::clone(&work))?);
-    }
     while_they_run(&mut clients, tokio::time::sleep(warm_up)).await?;
+    if let Some(source) = work.unconfirmed() {
+        bail!("nothing of source {source} is durable after the warm-up of {warm_up:?}");
+    }
     let (begun, cpu, through) = (Instant::now(), cpu_of_tree(pid)?, work.through());
     while_they_run(&mut clients, tokio::time::sleep(lasting)).await?;
     let measured = Measured {
@@ -107,6 +101,29 @@ pub(super) async fn measure(
             .and_then(|took| latency(&took)),
         ..measured
     })
+}
+
+/// Recipients first, then sources, so that all that is sent comes to everyone and the warm-up is no one's handshake.
+async fn connect(
+    peer: &dyn Peer,
+    shape: Shape,
+    work: &Arc<Work>,
+    clients: &mut JoinSet<anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    for place in 0..shape.recipients {
+        clients.spawn(peer.recipient(place, Arc::clone(work))?);
+    }
+    until("every recipient is there", clients, READY_WITHIN, || {
+        work.all_ready()
+    })
+    .await?;
+    for place in 0..shape.sources {
+        clients.spawn(peer.source(place, Arc::clone(work))?);
+    }
+    until("every source is there", clients, READY_WITHIN, || {
+        work.all_there()
+    })
+    .await
 }
 
 /// Lets the clients run while something else does; fails where one of them ends.

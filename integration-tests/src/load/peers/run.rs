@@ -1,5 +1,6 @@
-//! The rounds: every peer does the work of every shape in each, and who comes first changes from round to
-//! round, so that a machine that slows down, or warms up, favours nobody.
+//! The rounds: every peer does the work of every shape in each, and who comes first, and who follows whom, changes from
+//! round to round, so that a machine that slows down or warms up, and a neighbour that leaves work behind, favour
+//! nobody. A run begins with its server at rest and nothing waiting for the disk.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +11,7 @@ use super::{
     batches::Batches,
     choose::choose,
     compared::{PeerRun, PeersReport, compare, latencies},
-    find,
+    disk, find,
     handfastd::{Handfastd, Prepared},
     options::{Kind, PeersOptions, Shape},
     payloads::{PAYLOAD_BYTES, Payloads},
@@ -19,6 +20,7 @@ use super::{
     redis_streams::Redis,
     relay::Relay,
     round::{Stretch, measure},
+    usage::settled,
     work::WINDOW_AMENDMENTS,
 };
 use crate::load::{
@@ -134,10 +136,19 @@ async fn make_ready(
     })
 }
 
-/// The peers in the order of a round.
-fn in_turn(kinds: &[Kind], round: u32) -> impl Iterator<Item = Kind> {
-    let first = round as usize % kinds.len().max(1);
-    kinds.iter().cycle().skip(first).take(kinds.len()).copied()
+/// The peers in the order of a round, from 0: each comes first in turn, and the others follow it forwards and backwards
+/// in turn, also where an even number of them would bring each always the same way.
+fn in_turn(kinds: &[Kind], round: u32) -> Vec<Kind> {
+    let (n, round) = (kinds.len().max(1), round as usize);
+    let first = round % n;
+    let turns = if n.is_multiple_of(2) { round + round / n } else { round };
+    let mut order: Vec<Kind> = kinds.iter().cycle().skip(first).take(kinds.len()).copied().collect();
+    if !turns.is_multiple_of(2)
+        && let Some(others) = order.get_mut(1..)
+    {
+        others.reverse();
+    }
+    order
 }
 
 /// Starts a peer anew, has it work, and ends it; nothing where this process is asked to end before.
@@ -149,10 +160,16 @@ async fn one(
     interrupt: &mut Interrupt,
 ) -> anyhow::Result<Option<(About, PeerRun)>> {
     let (shape, load_average) = (stretch.shape, Machine::look().load_average);
-    let Some(peer) = interrupt.or(start(kind, shape, ready)).await else {
+    let starting = async {
+        let peer = start(kind, shape, ready).await?;
+        let at_rest = settled(peer.pid()?).await?;
+        disk::write_out().await?;
+        anyhow::Ok((peer, at_rest))
+    };
+    let Some(started) = interrupt.or(Box::pin(starting)).await else {
         return Ok(None);
     };
-    let peer = peer?;
+    let (peer, at_rest) = started?;
     let about = peer.about();
     let measuring = measure(peer.as_ref(), stretch, Arc::clone(&ready.payloads));
     let measured = interrupt.or(Box::pin(measuring)).await.transpose()?;
@@ -167,6 +184,7 @@ async fn one(
         peer: kind,
         rate: stretch.per_second,
         load_average,
+        at_rest,
         seconds: measured.seconds,
         amendments: measured.amendments,
         amendments_per_s: amendments / measured.seconds,
@@ -214,12 +232,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_comes_first_changes_from_round_to_round() {
-        let kinds = [Kind::Handfastd, Kind::Relay, Kind::Redis];
-        let order = |round| in_turn(&kinds, round).collect::<Vec<_>>();
-        assert_eq!(order(0), kinds);
-        assert_eq!(order(1), [Kind::Relay, Kind::Redis, Kind::Handfastd]);
-        assert_eq!(order(2), [Kind::Redis, Kind::Handfastd, Kind::Relay]);
-        assert_eq!(order(3), kinds);
+    fn everyone_has_every_place_as_often_and_follows_others_in_turn() {
+        let all = [Kind::Handfastd, Kind::Relay, Kind::PostgreSql, Kind::Redis];
+        for kinds in (1..=all.len()).filter_map(|n| all.get(..n)) {
+            let n = kinds.len();
+            let orders: Vec<Vec<Kind>> = (0..2 * n as u32).map(|round| in_turn(kinds, round)).collect();
+            assert_eq!(orders[0], kinds);
+            for kind in kinds {
+                let place = |order: &Vec<Kind>| order.iter().position(|k| k == kind).unwrap();
+                for at in 0..n {
+                    assert_eq!(orders.iter().filter(|o| place(o) == at).count(), 2, "{kind} at {at}");
+                }
+                let follows = |other: &&Kind| {
+                    orders
+                        .iter()
+                        .any(|o| o.windows(2).any(|pair| pair == [**other, *kind]))
+                };
+                let before = kinds.iter().filter(follows).count();
+                assert!(before >= (n - 1).min(2), "{kind} follows {before} others alone");
+            }
+        }
     }
 }

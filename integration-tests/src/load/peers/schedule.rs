@@ -68,6 +68,11 @@ impl Schedule {
         self.share(source, self.total)
     }
 
+    /// Whether a source's first is due in the first half of the warm-up.
+    pub(super) fn begins_early(&self, source: usize) -> bool {
+        self.time_of(source, 1) < self.warm_up / 2
+    }
+
     /// How many of so many are a source's.
     fn share(&self, source: usize, all: u64) -> u64 {
         (all + self.sources - 1 - source as u64) / self.sources
@@ -126,6 +131,16 @@ mod tests {
         assert_eq!(due(60_000), [1_000; 3]);
         assert_eq!(schedule.of_source(0), 1_000);
         assert_eq!(schedule.time_of(2, 2), Duration::from_millis(5));
+        assert!(schedule.begins_early(2));
+        let shape = Shape {
+            sources: 3,
+            recipients: 1,
+        };
+        let slow = Schedule::new(shape, 2, Duration::from_secs(1), Duration::from_secs(2)).unwrap();
+        assert_eq!(
+            [0, 1, 2].map(|source| slow.begins_early(source)),
+            [true, false, false]
+        );
     }
 
     #[test]

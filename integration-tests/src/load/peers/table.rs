@@ -119,6 +119,12 @@ impl PeersReport {
                 "Note: the machine was busy before the first round: take the ratios, not the figures.\n",
             );
         }
+        for run in self.runs.iter().filter(|run| !run.at_rest) {
+            out.push_str(&format!(
+                "Note: not at rest: {} had something to do before it was measured in round {} at {}.\n",
+                run.peer, run.round, run.shape
+            ));
+        }
         if self.interrupted {
             out.push_str(
                 "Note: it was interrupted: a peer or a shape may have fewer rounds than another, or none.\n",
@@ -159,7 +165,7 @@ mod tests {
         Machine,
         peers::{
             compared::{
-                Missing, compare, latencies,
+                Missing, PeerRun, compare, latencies,
                 tests::{at_a_rate, run},
             },
             options::{Beside, Kind},
@@ -168,9 +174,13 @@ mod tests {
 
     #[test]
     fn the_table_says_who_was_left_out_and_that_figures_of_a_busy_machine_are_weak() {
+        let at_work = PeerRun {
+            at_rest: false,
+            ..run(1, Kind::Relay, 200.0, 4.0)
+        };
         let runs = [
             run(1, Kind::Handfastd, 100.0, 8.0),
-            run(1, Kind::Relay, 200.0, 4.0),
+            at_work,
             at_a_rate(1, Kind::Handfastd, 1.25),
         ];
         let mut machine = Machine::look();
@@ -205,6 +215,7 @@ mod tests {
             "was busy",
             "fewer than five rounds",
             "was interrupted",
+            "not at rest: bare relay had something to do before it was measured in round 1 at 1x4",
         ] {
             assert!(table.contains(part), "{part} is missing in\n{table}");
         }

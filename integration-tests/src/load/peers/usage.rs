@@ -11,22 +11,26 @@ const TICK: Duration = Duration::from_millis(10);
 const QUIET: Duration = Duration::from_millis(20);
 /// How long its CPU time is watched.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long it may be at work before it is measured all the same.
+/// How long it may be at work before that is given up.
 const SETTLES_WITHIN: Duration = Duration::from_secs(120);
 
-/// Waits, bounded, until a server has nothing to do.
-pub(super) async fn settled(pid: u32) -> anyhow::Result<()> {
-    let end = tokio::time::Instant::now() + SETTLES_WITHIN;
+/// Waits until a server has nothing to do; false where it still had after a time.
+pub(super) async fn settled(pid: u32) -> anyhow::Result<bool> {
+    settled_within(pid, SETTLES_WITHIN).await
+}
+
+async fn settled_within(pid: u32, within: Duration) -> anyhow::Result<bool> {
+    let end = tokio::time::Instant::now() + within;
     let mut before = cpu_of_tree(pid)?;
     while tokio::time::Instant::now() < end {
         tokio::time::sleep(LOOK).await;
         let now = cpu_of_tree(pid)?;
         if now.saturating_sub(before) <= QUIET {
-            break;
+            return Ok(true);
         }
         before = now;
     }
-    Ok(())
+    Ok(false)
 }
 
 /// CPU time of a process and its descendants, user and system, and of those of them that have ended and were
@@ -87,6 +91,23 @@ mod tests {
         let line = "7 (a (b) c) S 3 7 7 0 -1 4194560 1 2 3 4 10 20 30 40 20 0 1 0 99 0 0";
         let stat = parse(line).unwrap();
         assert_eq!((stat.parent, stat.ticks), (3, 100));
+    }
+
+    #[tokio::test]
+    async fn who_is_at_work_is_not_at_rest() {
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "while :; do :; done"])
+            .spawn()
+            .unwrap();
+        let at_rest = settled_within(child.id(), LOOK).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!at_rest.unwrap());
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let at_rest = settled(child.id()).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(at_rest.unwrap());
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub(super) struct Work {
 
 #[derive(Debug)]
 struct Source {
+    /// It is connected.
+    there: AtomicBool,
     sent: AtomicU64,
     acked: AtomicU64,
     /// The last seq that each recipient has.
@@ -66,6 +68,7 @@ impl Source {
 impl Work {
     pub(super) fn new(shape: Shape, payloads: Arc<Payloads>, schedule: Option<Schedule>) -> Arc<Self> {
         let source = || Source {
+            there: AtomicBool::new(false),
             sent: AtomicU64::new(0),
             acked: AtomicU64::new(0),
             got: (0..shape.recipients).map(|_| AtomicU64::new(0)).collect(),
@@ -96,6 +99,11 @@ impl Work {
         self.ready.load(Ordering::Acquire) >= self.shape.recipients
     }
 
+    /// Whether every source has connected, and asked for its turn.
+    pub(super) fn all_there(&self) -> bool {
+        self.sources.iter().all(|of| of.there.load(Ordering::Acquire))
+    }
+
     /// Waits until it is a source's turn to send; how many: a whole `batch`, or where amendments are due at times,
     /// at most that, and no more than leaves [`MAX_UNACKED`] unconfirmed. For ever once the work is stopped. May be
     /// dropped and asked again.
@@ -103,6 +111,7 @@ impl Work {
         let Some(of) = self.sources.get(source) else {
             return pending().await;
         };
+        of.there.store(true, Ordering::Release);
         loop {
             let moved = of.moved.notified();
             if self.stopped.load(Ordering::Acquire) {
@@ -198,6 +207,15 @@ impl Work {
         got.map(|g| g.load(Ordering::Acquire)).sum()
     }
 
+    /// A source of which nothing is durable though it had time for it in the warm-up.
+    pub(super) fn unconfirmed(&self) -> Option<usize> {
+        let had_time = |place: usize| self.schedule.as_ref().is_none_or(|s| s.begins_early(place));
+        self.sources
+            .iter()
+            .enumerate()
+            .position(|(place, of)| of.acked.load(Ordering::Acquire) == 0 && had_time(place))
+    }
+
     /// No source sends any more.
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
@@ -256,6 +274,21 @@ mod tests {
         assert_eq!((turn(10), turn(11)), (Some(10), None));
         work.acked(0, 1).unwrap();
         assert_eq!((turn(11), turn(12)), (Some(11), None));
+    }
+
+    #[test]
+    fn a_source_of_which_nothing_is_durable_is_named() {
+        let work = work(2, 1);
+        assert_eq!(work.turn(1, 1).now_or_never(), Some(1));
+        assert!(!work.all_there());
+        assert_eq!(work.turn(0, 1).now_or_never(), Some(1));
+        assert!(work.all_there());
+        work.sent(0, 1);
+        work.acked(0, 1).unwrap();
+        assert_eq!(work.unconfirmed(), Some(1));
+        work.sent(1, 1);
+        work.acked(1, 1).unwrap();
+        assert_eq!(work.unconfirmed(), None);
     }
 
     #[test]

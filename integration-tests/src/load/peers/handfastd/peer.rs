@@ -17,7 +17,6 @@ use crate::{
             clients,
             options::{Beside, Kind, Shape},
             peer::{About, Client, Peer},
-            usage::settled,
             work::Work,
         },
         report::words::count,
@@ -53,7 +52,6 @@ impl Handfastd {
         let pairs =
             (0..shape.sources).flat_map(|source| to.clone().map(move |recipient| (source, recipient)));
         join(&desks, pairs, || {}).await?;
-        settled(deployment.pid()?).await?;
         Ok(Self {
             deployment,
             sources,

@@ -104,6 +104,7 @@ async fn fill(
     let pairs = layout.joined.iter().map(|(s, r)| (*s as usize, *r as usize));
     join(&others, pairs, || progress.one()).await?;
     progress.say("waiting until the loaded daemon has nothing to do");
+    // Every run waits for its own copy too, and says where it is not at rest.
     settled(deployment.pid()?)
         .await
         .context("let the daemon settle")?;
