@@ -1,12 +1,16 @@
-//! What every amendment carries: 1 KiB that tells of whom it is and which, so that a recipient can hold what it got
-//! against what was sent, byte by byte. Made once, the same in every run, and shared by all sources.
+//! What every amendment carries: 1 KiB that follows from whom it is of and which it is, so that a recipient can hold what
+//! it got against what was sent, byte by byte. Made once, the same in every run, and shared by all sources.
 //!
-//! Invariant: no two amendments within [`DISTINCT`] of each other carry the same, of one source or of two.
+//! Invariants: of one source, no two amendments less than [`DISTINCT`] apart carry the same; of two sources, no two with
+//! the same seq. Amendments of two sources whose seqs are a multiple of [`APART`] from each other may: that one came as
+//! another's is found by the name of the source and the seq, which travel beside the payload.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use rand::{RngCore as _, SeedableRng as _, rngs::StdRng};
+
+use super::options::MAX_SIDE;
 
 /// Bytes of every payload.
 pub(super) const PAYLOAD_BYTES: usize = 1_024;
@@ -15,7 +19,7 @@ const DISTINCT: usize = 4_096;
 /// Amendments taken in one stretch at most.
 pub(super) const MAX_STRETCH: u64 = 256;
 /// How far apart sources begin.
-const APART: usize = DISTINCT / super::options::MAX_SIDE;
+const APART: usize = DISTINCT / MAX_SIDE;
 const SEED: u64 = 0x4841_4E44_4641_5354;
 
 /// The payloads, one after the other; those of the first stretch again at the end.
@@ -53,6 +57,8 @@ fn place(source: usize, seq: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -69,6 +75,14 @@ mod tests {
                 assert!(!payloads.is(source, seq, &part[1..]));
             }
         }
+    }
+
+    #[test]
+    fn payloads_differ_within_a_source_and_at_a_seq() {
+        let places: HashSet<usize> = (1..=DISTINCT as u64).map(|seq| place(5, seq)).collect();
+        assert_eq!(places.len(), DISTINCT);
+        let places: HashSet<usize> = (0..MAX_SIDE).map(|source| place(source, 77)).collect();
+        assert_eq!(places.len(), MAX_SIDE);
     }
 
     #[test]

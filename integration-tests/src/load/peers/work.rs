@@ -18,12 +18,20 @@ use std::{
 use anyhow::{Context as _, bail};
 use tokio::sync::Notify;
 
-use super::{options::Shape, payloads::Payloads, schedule::Schedule};
+use super::{
+    options::{MAX_SIDE, Shape},
+    payloads::{MAX_STRETCH, Payloads},
+    schedule::Schedule,
+};
 
 /// Amendments that all sources together may be ahead of the slowest recipient: 32 MiB.
 pub(super) const WINDOW_AMENDMENTS: u64 = 32_768;
-/// What a source may be ahead at least, however many they are.
-const LEAST_WINDOW: u64 = 1_024;
+/// What a source may be ahead at least, however many they are: its part where they are as many as may be.
+const LEAST_WINDOW: u64 = WINDOW_AMENDMENTS / MAX_SIDE as u64;
+const _: () = assert!(
+    LEAST_WINDOW >= MAX_STRETCH,
+    "a whole batch is within every window"
+);
 /// Amendments that a source has handed over and that are not confirmed as durable, at most: 4 MiB. The same for every
 /// peer, because what is on its way is what a server has to commit together.
 pub(super) const MAX_UNACKED: u64 = 4_096;
@@ -263,6 +271,20 @@ mod tests {
         assert_eq!((work.through(), work.got_in_all()), (64, 128));
         work.stop();
         assert_eq!(turn(1), None);
+    }
+
+    #[test]
+    fn all_windows_together_are_the_one_that_is_stated() {
+        let payloads = Payloads::new();
+        for sources in 1..=MAX_SIDE {
+            let shape = Shape {
+                sources,
+                recipients: 1,
+            };
+            let window = Work::new(shape, Arc::clone(&payloads), None).window;
+            assert!(window * sources as u64 <= WINDOW_AMENDMENTS, "{sources} sources");
+            assert!(window >= MAX_STRETCH, "{sources} sources");
+        }
     }
 
     #[test]
