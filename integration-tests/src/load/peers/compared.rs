@@ -17,6 +17,8 @@ pub struct PeersReport {
     pub format: u32,
     /// Where it ran.
     pub machine: Machine,
+    /// The file system of the temporary folder, in which every server had its files.
+    pub file_system: String,
     /// When it began, RFC 3339.
     pub started_at: String,
     /// How often every peer did every shape's work.

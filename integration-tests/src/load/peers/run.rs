@@ -46,6 +46,7 @@ struct Ready {
 pub async fn peers(options: PeersOptions) -> anyhow::Result<PeersReport> {
     let mut interrupt = Interrupt::listen()?;
     let machine = Machine::look();
+    let file_system = disk::file_system()?;
     let started_at = jiff::Timestamp::now().to_string();
     let (kinds, missing) = choose(&options, find::installed)?;
     let works = options.works();
@@ -58,6 +59,7 @@ pub async fn peers(options: PeersOptions) -> anyhow::Result<PeersReport> {
     let report = PeersReport {
         format: PeersReport::FORMAT,
         machine,
+        file_system,
         started_at,
         rounds: u32::try_from(runs.len() / in_a_round)?,
         interrupted: runs.len() < options.rounds as usize * in_a_round,

@@ -88,7 +88,7 @@ impl PeersReport {
             "Medians of {} of {} s each, in turn; the ratios are Handfast's figure over the peer's in the same round. An \
              amendment of {} bytes counts once every recipient has it; the sources are ahead by {} at most. Every \
              delivery was held against what was sent, byte by byte and in order. A latency is from when an amendment \
-             was due.\n{}, {}, {} MiB, Linux {}, load average {:.1} before the first round.\n",
+             was due.\n{}, {}, {} MiB, Linux {}, temporary folder on {}, load average {:.1} before the first round.\n",
             several(u64::from(self.rounds), "round", "rounds"),
             self.seconds,
             count(self.payload_bytes),
@@ -97,6 +97,7 @@ impl PeersReport {
             several(u64::from(m.cores), "core", "cores"),
             count(m.memory_mib),
             m.kernel,
+            self.file_system,
             m.load_average,
         );
         for about in &self.peers {
@@ -188,6 +189,7 @@ mod tests {
         let report = PeersReport {
             format: PeersReport::FORMAT,
             machine,
+            file_system: "xfs".to_owned(),
             started_at: String::new(),
             rounds: 1,
             interrupted: true,
@@ -213,6 +215,7 @@ mod tests {
             "1.25 / 1.25 / 1.25",
             "NOT COMPARED with Redis: not installed",
             "was busy",
+            "temporary folder on xfs",
             "fewer than five rounds",
             "was interrupted",
             "not at rest: bare relay had something to do before it was measured in round 1 at 1x4",
