@@ -6,16 +6,21 @@
 //!
 //! Detects: a relay that forwards to one subscriber alone, acknowledges what it does not
 //! write, or alters a byte; a recipient that passes over what it should have read; a peer that is asked for, missing
-//! and left out in silence.
+//! and left out in silence; one that dies and takes with it what was measured before.
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-use std::path::Path;
+use std::{fs, path::Path, time::Duration};
 
 use handfast_integration_tests::{
-    harness::Reply,
+    harness::{Process, Reply, wait_until},
     load::peers::{Beside, Kind, PeersOptions, PeersReport, Shape, peers},
 };
+use rustix::process::{Pid, Signal, kill_process};
+
+const LOAD: &str = env!("CARGO_BIN_EXE_handfast-load");
+/// How long something may take on a busy machine.
+const SOON: Duration = Duration::from_secs(120);
 
 const SHAPE: Shape = Shape {
     sources: 3,
@@ -40,8 +45,9 @@ async fn against(kind: Kind) -> PeersReport {
         json: Some(json.clone()),
         quiet: true,
     };
-    let report = peers(options).await.unwrap();
-    let written = std::fs::read_to_string(json).unwrap();
+    let report = peers(options, |_| {}).await.unwrap();
+    assert_eq!(report.failed, None);
+    let written = fs::read_to_string(json).unwrap();
     assert_eq!(written.trim_end(), serde_json::to_string_pretty(&report).unwrap());
     let read: PeersReport = serde_json::from_str(&written).unwrap();
     assert_eq!((read.runs.len(), read.peers.len()), (report.runs.len(), 2));
@@ -100,9 +106,7 @@ async fn the_command_runs_loaded_and_prints_the_ratios() {
     let args = "peers --quiet --rounds 1 --seconds 1 --shapes 1x1 --only throughput --against relay \
                 --agreements 6 --patients 1200";
     let args: Vec<&str> = args.split_whitespace().collect();
-    let reply = Reply::of(Path::new(env!("CARGO_BIN_EXE_handfast-load")), &args)
-        .await
-        .unwrap();
+    let reply = Reply::of(Path::new(LOAD), &args).await.unwrap();
     assert_eq!(reply.code, 0, "{reply:?}");
     for part in [
         "1x1",
@@ -112,4 +116,59 @@ async fn the_command_runs_loaded_and_prints_the_ratios() {
     ] {
         assert!(reply.stdout.contains(part), "{part} is missing: {reply:?}");
     }
+}
+
+/// The relay whose files lie in a folder.
+fn relay_in(folder: &Path) -> Option<Pid> {
+    let folder = folder.to_string_lossy().into_owned();
+    fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
+        let pid = entry.file_name().to_string_lossy().parse().ok()?;
+        let told = fs::read(entry.path().join("cmdline")).ok()?;
+        let told = String::from_utf8_lossy(&told);
+        let it_is = told.contains("relay-server") && told.contains(&folder);
+        Pid::from_raw(pid).filter(|_| it_is)
+    })
+}
+
+#[tokio::test]
+async fn a_peer_that_dies_leaves_what_was_measured_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tmp, json, log) = (
+        dir.path().join("tmp"),
+        dir.path().join("peers.json"),
+        dir.path().join("log"),
+    );
+    fs::create_dir(&tmp).unwrap();
+    let written = json.to_string_lossy().into_owned();
+    let args = "peers --quiet --against relay --agreements 0 --patients 0 --only throughput --shapes 1x1 --rounds 100 \
+                --seconds 1";
+    let args: Vec<&str> = args.split_whitespace().chain(["--json", &written]).collect();
+    let environment = [("TMPDIR", tmp.as_os_str())];
+    let mut load = Process::spawn_as(Path::new(LOAD), &args, &log, &environment, true).unwrap();
+    let said = || fs::read_to_string(&log).unwrap_or_default();
+    let mut relay = None;
+    // Handfast is the first in the first round: once the relay is there, one has done its work.
+    wait_until("the relay's turn has come", SOON, || {
+        relay = relay_in(&tmp);
+        relay.map(drop).ok_or_else(said)
+    })
+    .await
+    .unwrap();
+    kill_process(relay.unwrap(), Signal::KILL).unwrap();
+    let mut ended = None;
+    wait_until("it ends", SOON, || {
+        ended = load.ended();
+        ended.map(drop).ok_or_else(said)
+    })
+    .await
+    .unwrap();
+    assert_eq!(ended.unwrap().code(), Some(2), "{}", said());
+    for part in ["IT FAILED", "bare relay · 1x1 · round 1"] {
+        assert!(said().contains(part), "{part} is missing: {}", said());
+    }
+    let report: PeersReport = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
+    assert!(report.failed.unwrap().contains("bare relay"));
+    let ran: Vec<Kind> = report.runs.iter().map(|run| run.peer).collect();
+    assert_eq!(ran, [Kind::Handfastd]);
+    assert!(!report.interrupted);
 }

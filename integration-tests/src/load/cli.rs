@@ -32,7 +32,8 @@ Examples:
   handfast-load peers --install --json peers.json
       The same work for Handfast, PostgreSQL, Redis and a bare relay, in turn; as root, to install the two.
 
-Exit codes: 0 sound; 1 something leaked, was lost, came twice, came out of order or was forged; 2 it could not run.";
+Exit codes: 0 sound; 1 something leaked, was lost, came twice, came out of order or was forged; 2 it could not run, or
+not to its end.";
 
 /// Drives a daemon as many units do, and checks what arrives while it measures.
 #[derive(Debug, Parser)]
@@ -100,6 +101,8 @@ struct RunArgs {
 enum Ended {
     Sound,
     Found,
+    /// Before its end, with what there was by then shown.
+    Failed,
 }
 
 /// Runs the command that the arguments name.
@@ -115,6 +118,7 @@ pub fn main() -> ExitCode {
     match ended {
         Ok(Ended::Sound) => ExitCode::SUCCESS,
         Ok(Ended::Found) => ExitCode::from(1),
+        Ok(Ended::Failed) => ExitCode::from(2),
         Err(error) => {
             eprintln!("handfast-load: {error:#}");
             ExitCode::from(2)
@@ -218,7 +222,10 @@ async fn compare_with_peers(options: PeersOptions) -> anyhow::Result<Ended> {
     if cfg!(debug_assertions) && !options.quiet {
         eprintln!("handfast-load: figures of an unoptimised build mean nothing: use `cargo load peers`");
     }
-    let report = Box::pin(peers(options)).await?;
-    println!("{}", report.table());
-    Ok(Ended::Sound)
+    let report = Box::pin(peers(options, |report| println!("{}", report.table()))).await?;
+    let Some(error) = report.failed else {
+        return Ok(Ended::Sound);
+    };
+    eprintln!("handfast-load: {error}");
+    Ok(Ended::Failed)
 }

@@ -25,6 +25,8 @@ pub struct PeersReport {
     pub rounds: u32,
     /// Whether it was asked to end before every round was over.
     pub interrupted: bool,
+    /// Why it ended before every round was over, where something failed: who, at what, and the error.
+    pub failed: Option<String>,
     /// How long each was measured.
     pub seconds: u64,
     /// What Handfast held beside the measured units.

@@ -8,6 +8,7 @@ mod compared;
 mod disk;
 mod find;
 mod handfastd;
+mod json_file;
 mod options;
 mod pacer;
 mod payloads;

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     compared::{PeerRun, PeersReport, compare, latencies},
     disk, find,
     handfastd::{Handfastd, Prepared},
+    json_file::JsonFile,
     options::{Kind, PeersOptions, Shape},
     payloads::{PAYLOAD_BYTES, Payloads},
     peer::{About, Peer},
@@ -41,19 +42,33 @@ struct Ready {
     prepared: Prepared,
 }
 
-/// Runs the rounds, or as many as there are until it is asked to end, and writes them as JSON where a file for it is
-/// named.
-pub async fn peers(options: PeersOptions) -> anyhow::Result<PeersReport> {
+/// What the rounds gave until they were over, or until it was asked to end or something failed.
+struct Rounds {
+    abouts: Vec<About>,
+    runs: Vec<PeerRun>,
+    failed: Option<anyhow::Error>,
+}
+
+/// Runs the rounds, or as many as there are until it is asked to end or a peer fails. `show`s what they came to, and then
+/// writes it as JSON where a file for it is named. An error where there is nothing to show.
+pub async fn peers(options: PeersOptions, show: impl FnOnce(&PeersReport)) -> anyhow::Result<PeersReport> {
     let mut interrupt = Interrupt::listen()?;
     let machine = Machine::look();
     let file_system = disk::file_system()?;
     let started_at = jiff::Timestamp::now().to_string();
     let (kinds, missing) = choose(&options, find::installed)?;
+    let json = options.json.as_deref().map(JsonFile::open).transpose()?;
     let works = options.works();
     let ready = make_ready(&options, &works, &mut interrupt).await?;
-    let (mut abouts, runs) = rounds(&options, &works, &kinds, &ready, &mut interrupt).await?;
+    let Rounds {
+        mut abouts,
+        runs,
+        failed,
+    } = rounds(&options, &works, &kinds, &ready, &mut interrupt).await;
     ready.prepared.finished();
-    ensure!(!runs.is_empty(), NOTHING_MEASURED);
+    if runs.is_empty() {
+        return Err(failed.unwrap_or_else(|| anyhow!(NOTHING_MEASURED)));
+    }
     abouts.sort_by_key(|about| about.peer);
     let in_a_round = works.len() * kinds.len();
     let report = PeersReport {
@@ -62,7 +77,8 @@ pub async fn peers(options: PeersOptions) -> anyhow::Result<PeersReport> {
         file_system,
         started_at,
         rounds: u32::try_from(runs.len() / in_a_round)?,
-        interrupted: runs.len() < options.rounds as usize * in_a_round,
+        interrupted: failed.is_none() && runs.len() < options.rounds as usize * in_a_round,
+        failed: failed.map(|error| format!("{error:#}")),
         seconds: options.seconds,
         beside: options.beside,
         payload_bytes: PAYLOAD_BYTES as u64,
@@ -73,23 +89,24 @@ pub async fn peers(options: PeersOptions) -> anyhow::Result<PeersReport> {
         latencies: latencies(&runs),
         runs,
     };
-    if let Some(path) = &options.json {
-        let json = serde_json::to_string_pretty(&report).context("write the comparison as JSON")?;
-        std::fs::write(path, json + "\n").with_context(|| format!("write {}", path.display()))?;
+    show(&report);
+    if let Some(json) = json {
+        json.write(&report)?;
     }
     Ok(report)
 }
 
-/// Every peer at every shape, round by round, until it is asked to end: who took part, and what each did.
+/// Every peer at every shape, round by round, until it is asked to end or one of them fails: who took part, and what each
+/// did.
 async fn rounds(
     options: &PeersOptions,
     works: &[(Shape, Option<u64>)],
     kinds: &[Kind],
     ready: &Ready,
     interrupt: &mut Interrupt,
-) -> anyhow::Result<(Vec<About>, Vec<PeerRun>)> {
+) -> Rounds {
     let progress = progress(options.rounds as usize * works.len() * kinds.len(), options.quiet);
-    let (mut abouts, mut runs) = (Vec::<About>::new(), Vec::new());
+    let (mut abouts, mut runs, mut failed) = (Vec::<About>::new(), Vec::new(), None);
     'rounds: for round in 0..options.rounds {
         for (shape, rate) in works {
             for kind in in_turn(kinds, round) {
@@ -102,8 +119,13 @@ async fn rounds(
                     per_second: *rate,
                 };
                 let run = one(kind, stretch, round + 1, ready, interrupt).await;
-                let Some((about, run)) = run.context(what)? else {
-                    break 'rounds;
+                let (about, run) = match run.context(what) {
+                    Ok(Some(done)) => done,
+                    Ok(None) => break 'rounds,
+                    Err(error) => {
+                        failed = Some(error);
+                        break 'rounds;
+                    }
                 };
                 if !abouts.iter().any(|a| a.peer == kind) {
                     abouts.push(about);
@@ -114,7 +136,7 @@ async fn rounds(
         }
     }
     progress.finish_and_clear();
-    Ok((abouts, runs))
+    Rounds { abouts, runs, failed }
 }
 
 async fn make_ready(
@@ -143,8 +165,18 @@ async fn make_ready(
 fn in_turn(kinds: &[Kind], round: u32) -> Vec<Kind> {
     let (n, round) = (kinds.len().max(1), round as usize);
     let first = round % n;
-    let turns = if n.is_multiple_of(2) { round + round / n } else { round };
-    let mut order: Vec<Kind> = kinds.iter().cycle().skip(first).take(kinds.len()).copied().collect();
+    let turns = if n.is_multiple_of(2) {
+        round + round / n
+    } else {
+        round
+    };
+    let mut order: Vec<Kind> = kinds
+        .iter()
+        .cycle()
+        .skip(first)
+        .take(kinds.len())
+        .copied()
+        .collect();
     if !turns.is_multiple_of(2)
         && let Some(others) = order.get_mut(1..)
     {
@@ -243,7 +275,11 @@ mod tests {
             for kind in kinds {
                 let place = |order: &Vec<Kind>| order.iter().position(|k| k == kind).unwrap();
                 for at in 0..n {
-                    assert_eq!(orders.iter().filter(|o| place(o) == at).count(), 2, "{kind} at {at}");
+                    assert_eq!(
+                        orders.iter().filter(|o| place(o) == at).count(),
+                        2,
+                        "{kind} at {at}"
+                    );
                 }
                 let follows = |other: &&Kind| {
                     orders

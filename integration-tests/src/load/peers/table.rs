@@ -126,6 +126,12 @@ impl PeersReport {
                 run.peer, run.round, run.shape
             ));
         }
+        if let Some(error) = &self.failed {
+            out.push_str(&format!(
+                "Note: IT FAILED, and ended with the rounds until then: a peer or a shape may have fewer than another, or \
+                 none. {error}\n"
+            ));
+        }
         if self.interrupted {
             out.push_str(
                 "Note: it was interrupted: a peer or a shape may have fewer rounds than another, or none.\n",
@@ -193,6 +199,7 @@ mod tests {
             started_at: String::new(),
             rounds: 1,
             interrupted: true,
+            failed: Some("Redis · 1x4 · round 2: the stream was ended".to_owned()),
             seconds: 1,
             beside: Beside::NOTHING,
             payload_bytes: 1_024,
@@ -218,6 +225,8 @@ mod tests {
             "temporary folder on xfs",
             "fewer than five rounds",
             "was interrupted",
+            "IT FAILED",
+            "Redis · 1x4 · round 2: the stream was ended",
             "not at rest: bare relay had something to do before it was measured in round 1 at 1x4",
         ] {
             assert!(table.contains(part), "{part} is missing in\n{table}");
