@@ -67,6 +67,7 @@ async fn brings_everything_to_everyone(kind: Kind) {
             .find(|run| (run.peer, run.rate) == (peer, rate))
             .unwrap();
         assert!(run.amendments > 0 && run.server_cpu_s > 0.0, "{run:?}");
+        assert!(run.client_cpu_s > 0.0, "{run:?}");
         assert!(run.sent_and_arrived >= run.amendments, "{run:?}");
         assert_eq!(
             run.deliveries_checked,

@@ -81,6 +81,11 @@ pub struct PeerRun {
     pub server_cpu_s: f64,
     /// The same for a million such amendments.
     pub server_cpu_s_per_million: f64,
+    /// CPU time of this process, which is all the clients and holds what comes against what was sent; it takes turns with
+    /// the server on the same cores.
+    pub client_cpu_s: f64,
+    /// The same for a million such amendments.
+    pub client_cpu_s_per_million: f64,
     /// Amendments sent from the beginning to the end, all of which came to everyone, each once and in order.
     pub sent_and_arrived: u64,
     /// Deliveries that were held against what was sent, byte by byte.
@@ -119,6 +124,10 @@ pub struct Compared {
     pub peer_cpu_s_per_million: Span,
     /// The first over the second, round by round: below 1 Handfast takes less.
     pub cpu_ratio: Span,
+    /// CPU seconds a million of Handfast's clients.
+    pub handfast_client_cpu_s_per_million: Span,
+    /// Of the peer's.
+    pub peer_client_cpu_s_per_million: Span,
 }
 
 /// How long a peer took at a shape and a steady rate.
@@ -136,6 +145,8 @@ pub struct Latencies {
     pub p99_ms: Span,
     /// CPU seconds a million of the server.
     pub cpu_s_per_million: Span,
+    /// Of the clients.
+    pub client_cpu_s_per_million: Span,
 }
 
 impl Span {
@@ -196,6 +207,8 @@ fn one(runs: &[PeerRun], shape: Shape, peer: Kind) -> Option<Compared> {
         cpu_ratio: span(&|ours, theirs| {
             over(ours.server_cpu_s_per_million, theirs.server_cpu_s_per_million)
         })?,
+        handfast_client_cpu_s_per_million: span(&|ours, _| ours.client_cpu_s_per_million)?,
+        peer_client_cpu_s_per_million: span(&|_, theirs| theirs.client_cpu_s_per_million)?,
     })
 }
 
@@ -225,6 +238,7 @@ pub(super) fn latencies(runs: &[PeerRun]) -> Vec<Latencies> {
             p50_ms: span(&|l| l.p50)?,
             p99_ms: span(&|l| l.p99)?,
             cpu_s_per_million: Span::of(runs.iter().map(|r| r.server_cpu_s_per_million).collect())?,
+            client_cpu_s_per_million: Span::of(runs.iter().map(|r| r.client_cpu_s_per_million).collect())?,
         })
     };
     cases.into_iter().filter_map(of).collect()
@@ -252,6 +266,8 @@ pub(super) mod tests {
             amendments_per_s: per_s,
             server_cpu_s: 1.0,
             server_cpu_s_per_million: cpu,
+            client_cpu_s: 2.0,
+            client_cpu_s_per_million: 2.0 * cpu,
             sent_and_arrived: 1,
             deliveries_checked: 4,
             latency_ms: None,

@@ -13,7 +13,10 @@ use super::{
     options::Shape, pacer::Pacer, payloads::Payloads, peer::Peer, schedule::Schedule, usage::cpu_of_tree,
     work::Work,
 };
-use crate::load::{Latency, watch::latency};
+use crate::{
+    harness::cpu,
+    load::{Latency, watch::latency},
+};
 
 /// How long sources send before the measured stretch, at most.
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -40,6 +43,8 @@ pub(super) struct Measured {
     /// Amendments that came to every recipient in that time.
     pub(super) amendments: u64,
     pub(super) server_cpu_s: f64,
+    /// Of this process, which is the clients.
+    pub(super) client_cpu_s: f64,
     /// Amendments sent from the beginning to the end; all of them came to everyone.
     pub(super) sent: u64,
     /// Deliveries that were held against what was sent.
@@ -73,12 +78,15 @@ pub(super) async fn measure(
     if let Some(source) = work.unconfirmed() {
         bail!("nothing of source {source} is durable after the warm-up of {warm_up:?}");
     }
-    let (begun, cpu, through) = (Instant::now(), cpu_of_tree(pid)?, work.through());
+    let own = std::process::id();
+    let (begun, through) = (Instant::now(), work.through());
+    let (server, clients_before) = (cpu_of_tree(pid)?, cpu(own)?);
     while_they_run(&mut clients, tokio::time::sleep(lasting)).await?;
     let measured = Measured {
         seconds: begun.elapsed().as_secs_f64(),
         amendments: work.through() - through,
-        server_cpu_s: cpu_of_tree(pid)?.saturating_sub(cpu).as_secs_f64(),
+        server_cpu_s: cpu_of_tree(pid)?.saturating_sub(server).as_secs_f64(),
+        client_cpu_s: cpu(own)?.saturating_sub(clients_before).as_secs_f64(),
         sent: 0,
         checked: 0,
         latency: None,

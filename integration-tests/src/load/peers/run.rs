@@ -224,6 +224,8 @@ async fn one(
         amendments_per_s: amendments / measured.seconds,
         server_cpu_s: measured.server_cpu_s,
         server_cpu_s_per_million: measured.server_cpu_s * 1e6 / amendments.max(1.0),
+        client_cpu_s: measured.client_cpu_s,
+        client_cpu_s_per_million: measured.client_cpu_s * 1e6 / amendments.max(1.0),
         sent_and_arrived: measured.sent,
         deliveries_checked: measured.checked,
         latency_ms: measured.latency,

@@ -8,7 +8,7 @@ use crate::load::report::words::{count, figure, several};
 
 impl PeersReport {
     /// The version of the format that is written.
-    pub const FORMAT: u32 = 1;
+    pub const FORMAT: u32 = 2;
 
     /// For a terminal.
     pub fn table(&self) -> String {
@@ -37,6 +37,8 @@ impl PeersReport {
             "Handfast CPU s/M",
             "peer CPU s/M",
             "ratio, min / median / max",
+            "Handfast clients CPU s/M",
+            "peer clients CPU s/M",
         ]);
         for c in &self.compared {
             table.add_row(vec![
@@ -48,6 +50,8 @@ impl PeersReport {
                 figure(c.handfast_cpu_s_per_million.median),
                 figure(c.peer_cpu_s_per_million.median),
                 spread(c.cpu_ratio),
+                figure(c.handfast_client_cpu_s_per_million.median),
+                figure(c.peer_client_cpu_s_per_million.median),
             ]);
         }
         for missing in &self.missing {
@@ -68,6 +72,7 @@ impl PeersReport {
             "p50 ms, min / median / max",
             "p99 ms, min / median / max",
             "CPU s/M",
+            "clients CPU s/M",
         ]);
         for l in &self.latencies {
             table.add_row(vec![
@@ -77,6 +82,7 @@ impl PeersReport {
                 spread(l.p50_ms),
                 spread(l.p99_ms),
                 figure(l.cpu_s_per_million.median),
+                figure(l.client_cpu_s_per_million.median),
             ]);
         }
         right(table, 3)
@@ -88,7 +94,9 @@ impl PeersReport {
             "Medians of {} of {} s each, in turn; the ratios are Handfast's figure over the peer's in the same round. An \
              amendment of {} bytes counts once every recipient has it; the sources are ahead by {} at most. Every \
              delivery was held against what was sent, byte by byte and in order. A latency is from when an amendment \
-             was due.\n{}, {}, {} MiB, Linux {}, temporary folder on {}, load average {:.1} before the first round.\n",
+             was due. CPU s/M is the server's seconds a million amendments; that of the clients, which are this process \
+             on the same cores, stands beside it.\n{}, {}, {} MiB, Linux {}, temporary folder on {}, load average {:.1} before \
+             the first round.\n",
             several(u64::from(self.rounds), "round", "rounds"),
             self.seconds,
             count(self.payload_bytes),
@@ -219,6 +227,8 @@ mod tests {
             "bare relay",
             "0.50 / 0.50 / 0.50",
             "5,000/s",
+            "Handfast clients CPU s/M",
+            "16.00",
             "1.25 / 1.25 / 1.25",
             "NOT COMPARED with Redis: not installed",
             "was busy",
