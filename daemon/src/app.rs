@@ -109,7 +109,7 @@ impl Ground {
         let random: Arc<dyn Random> = Arc::new(OsRandom);
         let audit = audit::open(dir, &store, &clock, &random, &deployment.trust_domain).await?;
         let (refusals, task) = refusals(audit.scribe().clone(), Arc::clone(&store), Arc::clone(&clock));
-        let identities = Identities::new(Arc::clone(&store), Arc::clone(&clock), refusals.clone());
+        let identities = Identities::new(Arc::clone(&store), refusals.clone());
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             trust_domain = deployment.trust_domain,

@@ -148,9 +148,8 @@ impl Enrolment {
     async fn standing(&self, holder: &Holder) -> Result<Option<Standing>, EnrolError> {
         match holder {
             Holder::Unit(ods) => {
-                let units = self.store.units(self.clock.now_ms()).await?;
-                let mut of = units.iter().filter(|u| u.ods == *ods);
-                let takes_part = of.any(|u| u.state != UnitState::Retired);
+                let state = self.store.unit_state(*ods).await?;
+                let takes_part = state.is_some_and(|state| state != UnitState::Retired);
                 Ok(takes_part.then_some(Standing { unit: None }))
             }
             Holder::Person(id) => {

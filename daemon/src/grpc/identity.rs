@@ -8,7 +8,6 @@ use tonic::{Request, Status};
 use super::{connection::ConnectionInfo, peer::Peer};
 use crate::{
     audit::Refusals,
-    clock::Clock,
     sharing::Caller,
     store::{Store, StoreError, UnitState},
     telemetry::LogThrottle,
@@ -28,17 +27,15 @@ pub enum Access {
 /// Finds out who calls, and logs who was refused.
 pub struct Identities {
     store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
     refusals: Refusals,
     throttle: LogThrottle,
 }
 
 impl Identities {
     /// As the store has them. Who is refused is told to `refusals`.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, refusals: Refusals) -> Self {
+    pub fn new(store: Arc<dyn Store>, refusals: Refusals) -> Self {
         Self {
             store,
-            clock,
             refusals,
             throttle: LogThrottle::default(),
         }
@@ -51,7 +48,7 @@ impl Identities {
         if let Holder::Unit(ods) = &holder {
             self.check_unit(*ods, method, Access::TakingPart).await?;
         }
-        let found = Caller::resolve(&holder, self.store.as_ref(), self.clock.now_ms()).await;
+        let found = Caller::resolve(&holder, self.store.as_ref()).await;
         if let Some(caller) = found.map_err(|e| cannot_look_up(&e, method))? {
             return Ok(caller);
         }

@@ -286,8 +286,7 @@ impl Watching {
             }
             self.changes.mark_unchanged();
             let ctx = &self.agreements.ctx;
-            let now = ctx.clock.now_ms();
-            let caller = Caller::resolve(&self.caller.holder(), &*ctx.store, now).await?;
+            let caller = Caller::resolve(&self.caller.holder(), &*ctx.store).await?;
             self.caller = caller.ok_or(ActError::Denied)?;
             let rows: Arc<[AgreementView]> = self.agreements.list(&self.caller, self.unit).await?.into();
             if self.last.as_ref() != Some(&rows) {

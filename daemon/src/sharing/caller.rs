@@ -27,15 +27,15 @@ pub enum Caller {
 
 impl Caller {
     /// Who a certificate's holder is now; `None` where they are revoked, retired or not known.
-    pub async fn resolve(holder: &Holder, store: &dyn Store, now: i64) -> Result<Option<Self>, StoreError> {
+    pub async fn resolve(holder: &Holder, store: &dyn Store) -> Result<Option<Self>, StoreError> {
         match holder {
-            Holder::Unit(ods) => Ok(takes_part(*ods, store, now).await?.then_some(Self::Unit(*ods))),
+            Holder::Unit(ods) => Ok(takes_part(*ods, store).await?.then_some(Self::Unit(*ods))),
             Holder::Person(id) => {
                 let Some(person) = store.person(id).await?.filter(|p| !p.revoked) else {
                     return Ok(None);
                 };
                 if let Some(ods) = person.unit
-                    && !takes_part(ods, store, now).await?
+                    && !takes_part(ods, store).await?
                 {
                     return Ok(None);
                 }
@@ -121,9 +121,7 @@ impl Caller {
     }
 }
 
-async fn takes_part(ods: OdsCode, store: &dyn Store, now: i64) -> Result<bool, StoreError> {
-    let units = store.units(now).await?;
-    Ok(units
-        .iter()
-        .any(|u| u.ods == ods && u.state != UnitState::Retired))
+async fn takes_part(ods: OdsCode, store: &dyn Store) -> Result<bool, StoreError> {
+    let state = store.unit_state(ods).await?;
+    Ok(state.is_some_and(|state| state != UnitState::Retired))
 }

@@ -181,17 +181,14 @@ async fn whoever_is_revoked_is_cut_off_at_once() {
     );
     assert_eq!(*world.closed.0.lock(), ["person cleo"]);
     let holder = handfast_proto::ids::Holder::Person(pid("cleo"));
-    let found = Caller::resolve(&holder, &*world.ctx.store, 0).await.unwrap();
+    let found = Caller::resolve(&holder, &*world.ctx.store).await.unwrap();
     assert_eq!(found, None);
 
     units.retire(&op, ods("Z00202"), "closed").await.unwrap();
     let closed = ["unit Z00202", "person bob", "person cat"];
     assert_eq!(world.closed.0.lock()[1..], closed);
     let holder = handfast_proto::ids::Holder::Person(pid("bob"));
-    assert_eq!(
-        Caller::resolve(&holder, &*world.ctx.store, 0).await.unwrap(),
-        None
-    );
+    assert_eq!(Caller::resolve(&holder, &*world.ctx.store).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -184,7 +184,7 @@ impl World {
             Ok(ods) => Holder::Unit(ods),
             Err(_) => Holder::Person(pid(who)),
         };
-        let found = Caller::resolve(&holder, &*self.ctx.store, self.clock.now_ms()).await;
+        let found = Caller::resolve(&holder, &*self.ctx.store).await;
         found.unwrap().unwrap()
     }
 

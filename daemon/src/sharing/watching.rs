@@ -66,8 +66,7 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> Watching<T> {
                 sleep(WATCH_INTERVAL).await;
             }
             self.changes.mark_unchanged();
-            let now = self.ctx.clock.now_ms();
-            let caller = Caller::resolve(&self.caller.holder(), &*self.ctx.store, now).await?;
+            let caller = Caller::resolve(&self.caller.holder(), &*self.ctx.store).await?;
             self.caller = caller.ok_or(ActError::Denied)?;
             let rows: Arc<[T]> = (self.ask)(self.caller.clone()).await?.into();
             if self.last.as_ref() != Some(&rows) {

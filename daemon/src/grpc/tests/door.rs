@@ -151,11 +151,7 @@ impl Door {
 
         let scribe = Scribe::new(random.clone());
         let (refusals, _) = refusals(scribe.clone(), Arc::clone(&store), Arc::clone(&clock));
-        let identities = Arc::new(Identities::new(
-            Arc::clone(&store),
-            Arc::clone(&clock),
-            refusals.clone(),
-        ));
+        let identities = Arc::new(Identities::new(Arc::clone(&store), refusals.clone()));
         let enrolment = Enrolment::new(
             Arc::clone(&store),
             Arc::clone(&authority),
