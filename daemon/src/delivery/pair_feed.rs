@@ -145,7 +145,8 @@ impl PairFeed {
             return Ok(batch);
         }
         if self.backlog.is_empty() {
-            self.backlog = read(from, self.serves.pair, self.position, READ_BYTES).await?;
+            let reading = read(from, self.serves.pair, self.position, READ_BYTES);
+            self.backlog = self.tail.behind(self.position, self.erasures, reading).await?;
         }
         self.backlog
             .pop_front()

@@ -10,6 +10,7 @@ mod compare;
 mod heads;
 mod moves;
 mod open_statements;
+mod pages;
 mod projector;
 mod rate;
 mod reach;

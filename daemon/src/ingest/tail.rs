@@ -1,8 +1,9 @@
 //! The newest batches of each source, in memory, for the feeds that are at the head; and who is to be
-//! woken when there are more.
+//! woken when there are more. Those that are behind share here what they read of the log.
 //!
 //! Invariants: a tail's batches are consecutive and end at `head`; `head` is durable; a batch that was
-//! dropped from memory is in the log; a payload that was erased from the log is not kept here.
+//! dropped from memory is in the log; a payload that was erased from the log is not kept here, nor in what was
+//! read of it.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -16,10 +17,13 @@ use handfast_proto::{amendment::Batch, ids::OdsCode};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
+use super::pages::Pages;
+
 /// Bytes of the newest batches kept of one source.
 const TAIL_BYTES_PER_SOURCE: usize = 8 * 1024 * 1024;
 
-/// Bytes of the newest batches kept of all sources; past it a source keeps only what its last commit held.
+/// Bytes kept of all sources, of the newest batches and of what was read; past it a source keeps only what its last
+/// commit held, and nothing that was read.
 const TAIL_BYTES_IN_ALL: usize = 256 * 1024 * 1024;
 
 /// Every source's tail.
@@ -67,6 +71,7 @@ pub struct Tail {
     recent: Mutex<Recent>,
     erasures: AtomicU64,
     watchers: Mutex<Vec<Weak<Notify>>>,
+    reading: tokio::sync::Mutex<()>,
     bytes_in_all: Arc<AtomicUsize>,
 }
 
@@ -74,6 +79,7 @@ pub struct Tail {
 struct Recent {
     batches: VecDeque<Arc<Batch>>,
     bytes: usize,
+    pages: Pages,
 }
 
 impl Tail {
@@ -83,6 +89,7 @@ impl Tail {
             recent: Mutex::default(),
             erasures: AtomicU64::new(0),
             watchers: Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
             bytes_in_all,
         }
     }
@@ -100,6 +107,7 @@ impl Tail {
     /// Where the stream turns out to stand after a failure; what is in memory does not lead there.
     pub(super) fn restart_at(&self, head: u64) {
         let mut recent = self.recent.lock();
+        self.drop_pages(&mut recent);
         self.bytes_in_all.fetch_sub(recent.bytes, Ordering::Relaxed);
         *recent = Recent::default();
         self.head.store(head, Ordering::Release);
@@ -147,12 +155,51 @@ impl Tail {
         recent.batches.get(place).cloned()
     }
 
+    /// Batches of the log from the one that holds `after + 1` on: as `read` gives them, or somebody else's reading did
+    /// lately. One reading at a time. `erasures`: [`Tail::erasures`] before this call. Cancellation-safe where `read` is.
+    pub async fn behind<E>(
+        &self,
+        after: u64,
+        erasures: u64,
+        read: impl Future<Output = Result<VecDeque<Arc<Batch>>, E>>,
+    ) -> Result<VecDeque<Arc<Batch>>, E> {
+        let _alone = self.reading.lock().await;
+        if let Some(there) = self.recent.lock().pages.get(after) {
+            return Ok(there);
+        }
+        let batches = read.await?;
+        self.keep(batches.clone(), erasures);
+        Ok(batches)
+    }
+
+    fn keep(&self, batches: VecDeque<Arc<Batch>>, erasures: u64) {
+        let mut recent = self.recent.lock();
+        if self.erasures() != erasures || self.is_crowded() {
+            return;
+        }
+        let before = recent.pages.bytes();
+        recent.pages.add(batches);
+        self.bytes_in_all
+            .fetch_add(recent.pages.bytes(), Ordering::Relaxed);
+        self.bytes_in_all.fetch_sub(before, Ordering::Relaxed);
+    }
+
+    fn drop_pages(&self, recent: &mut Recent) {
+        let pages = std::mem::take(&mut recent.pages);
+        self.bytes_in_all.fetch_sub(pages.bytes(), Ordering::Relaxed);
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.bytes_in_all.load(Ordering::Relaxed) > TAIL_BYTES_IN_ALL
+    }
+
     /// Payloads up to this seq were erased from the log: whoever needs one of these batches reads it there.
     pub fn erased(&self, upto: u64) {
         let mut recent = self.recent.lock();
         while recent.batches.front().is_some_and(|b| b.first_seq() <= upto) {
             self.drop_oldest(&mut recent);
         }
+        self.drop_pages(&mut recent);
         self.erasures.fetch_add(1, Ordering::Release);
     }
 
@@ -169,8 +216,8 @@ impl Tail {
     }
 
     fn trim(&self, recent: &mut Recent, newest: usize) {
-        let crowded = self.bytes_in_all.load(Ordering::Relaxed) > TAIL_BYTES_IN_ALL;
-        let bound = if crowded {
+        let bound = if self.is_crowded() {
+            self.drop_pages(recent);
             newest.min(TAIL_BYTES_PER_SOURCE)
         } else {
             TAIL_BYTES_PER_SOURCE
@@ -234,5 +281,71 @@ mod tests {
         drop(notify);
         tail.watch(&Arc::new(Notify::new()));
         assert_eq!(tail.watchers.lock().len(), 1);
+    }
+
+    fn page(first: u64) -> VecDeque<Arc<Batch>> {
+        [batch(first, 2, 100), batch(first + 2, 2, 100)].into()
+    }
+
+    async fn read(tail: &Tail, after: u64, page: VecDeque<Arc<Batch>>) -> u64 {
+        let reading = async { Ok::<_, ()>(page) };
+        let read = tail.behind(after, tail.erasures(), reading).await.unwrap();
+        read[0].first_seq()
+    }
+
+    #[tokio::test]
+    async fn what_one_feed_has_read_is_not_read_again_for_others() {
+        let tails = Tails::default();
+        let tail = tails.of("Z00101".parse().unwrap());
+        assert_eq!(read(&tail, 0, page(1)).await, 1);
+        let never = async { Err::<VecDeque<_>, _>("it is read again") };
+        let there = tail.behind(2, 0, never).await.unwrap();
+        assert_eq!(there.len(), 1);
+        assert_eq!(there[0].first_seq(), 3);
+        assert_eq!(read(&tail, 4, page(5)).await, 5);
+        assert_eq!(
+            tail.bytes_in_all.load(Ordering::Relaxed),
+            tail.recent.lock().pages.bytes()
+        );
+        tail.restart_at(0);
+        assert_eq!(tail.bytes_in_all.load(Ordering::Relaxed), 0);
+    }
+
+    /// Fails where what was read before an erasure is given to others after it.
+    #[tokio::test]
+    async fn what_was_read_before_an_erasure_is_read_again() {
+        let tails = Tails::default();
+        let tail = tails.of("Z00101".parse().unwrap());
+        read(&tail, 0, page(1)).await;
+        tail.erased(1);
+        let again = async { Err::<VecDeque<_>, _>("it is read again") };
+        assert!(tail.behind(0, tail.erasures(), again).await.is_err());
+        let meanwhile = async {
+            tail.erased(1);
+            Ok::<_, ()>(page(1))
+        };
+        tail.behind(0, tail.erasures(), meanwhile).await.unwrap();
+        assert!(
+            tail.recent.lock().pages.get(0).is_none(),
+            "it was on its way when it was erased"
+        );
+        assert_eq!(tail.bytes_in_all.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn nothing_that_was_read_is_kept_where_there_is_much_of_all_sources() {
+        let tails = Tails::default();
+        let (one, other) = (
+            tails.of("Z00101".parse().unwrap()),
+            tails.of("Z00202".parse().unwrap()),
+        );
+        read(&one, 0, page(1)).await;
+        read(&other, 0, page(1)).await;
+        one.bytes_in_all.fetch_add(TAIL_BYTES_IN_ALL, Ordering::Relaxed);
+        read(&other, 4, page(5)).await;
+        assert!(other.recent.lock().pages.get(4).is_none());
+        one.push([batch(1, 1, 100)]);
+        assert!(one.recent.lock().pages.get(0).is_none());
+        assert_eq!(one.recent.lock().pages.bytes(), 0);
     }
 }
