@@ -76,6 +76,8 @@ impl Form {
 pub struct Batch {
     pub(super) columns: BatchHeader,
     records: Vec<RecordId>,
+    /// Kept, as each is read for every recipient.
+    subjects: Vec<Option<Subject>>,
     offsets: Vec<u32>,
     has_former: bool,
     has_bare: bool,
@@ -114,10 +116,12 @@ impl Batch {
         let columns = BatchHeader::decode(header.clone()).map_err(|_| BatchError::Encoding)?;
         check_columns(&columns, body.len(), form)?;
         let mut records = Vec::with_capacity(columns.record.len());
+        let mut subjects = Vec::with_capacity(columns.record.len());
         for (index, raw) in columns.record.iter().enumerate() {
             records
                 .push(RecordId::from_bytes(raw.clone()).map_err(|source| BatchError::Id { index, source })?);
             check_entry(&columns, index, form)?;
+            subjects.push(subject_of(&columns, index).ok());
         }
         for former in &columns.former {
             let index = former.index as usize;
@@ -136,6 +140,7 @@ impl Batch {
         Ok(Self {
             columns,
             records,
+            subjects,
             offsets,
             has_former,
             has_bare,
@@ -182,13 +187,7 @@ impl Batch {
             seq: self.seq(index),
             op: op(c.op[index]).unwrap_or(Op::Unspecified),
             record: &self.records[index],
-            subject: subject(
-                c.patient[index],
-                c.category[index],
-                c.confidentiality[index],
-                index,
-            )
-            .ok(),
+            subject: self.subjects[index],
             former: former.and_then(|f| subject(f.patient, f.category, f.confidentiality, index).ok()),
             recorded_at: c.recorded_at[index],
             author: &c.authors[c.author[index] as usize],
@@ -233,6 +232,15 @@ fn op(raw: u32) -> Option<Op> {
         .ok()
         .and_then(|raw| Op::try_from(raw).ok())
         .filter(|op| *op != Op::Unspecified)
+}
+
+fn subject_of(c: &BatchHeader, index: usize) -> Result<Subject, BatchError> {
+    subject(
+        c.patient[index],
+        c.category[index],
+        c.confidentiality[index],
+        index,
+    )
 }
 
 fn subject(patient: u64, category: u32, confidentiality: u32, index: usize) -> Result<Subject, BatchError> {
@@ -343,12 +351,7 @@ fn check_entry(c: &BatchHeader, index: usize, form: Form) -> Result<(), BatchErr
         return check_statement(c, index, form).map_err(value);
     }
     if !(bare && may_be_bare) {
-        subject(
-            c.patient[index],
-            c.category[index],
-            c.confidentiality[index],
-            index,
-        )?;
+        subject_of(c, index)?;
     }
     if matches!(op, Op::Retract | Op::Remove) && c.payload_len[index] != 0 {
         return Err(value("a retraction carries no payload"));
