@@ -78,8 +78,9 @@ pub(super) struct Around {
 }
 
 /// A version is applied if it is newer than the one held or removed under a grant in force; a removal, unless a
-/// newer version is held. In a job what is not newer is confirmed. A later job, or another grant, may bring
-/// back what was removed at the same seq. What the live feed of one grant removes stays where another grant
+/// newer version is held. In a job what is not newer is confirmed; but a newer version that another grant in force
+/// brought stays that grant's: this one has not come to it yet, and may have a removal of it to tell. A later job, or
+/// another grant, may bring back what was removed at the same seq. What the live feed of one grant removes stays where another grant
 /// in force brought that very version. A removal of what is not held counts as well: what one grant sends is in
 /// order, but two of a pair go each at its own pace, and a job that was not receipted is sent once more. Where
 /// the daemon may have lost amendments (`anew`), seqs may have been given twice: then the payload tells.
@@ -109,9 +110,12 @@ pub(super) fn decide(row: &Row, op: Op, seq: u64, around: Around) -> Verdict {
             }
         }
         (Op::Create | Op::Amend, Kind::Held) => {
-            let renewing = around.anew && row.job < around.fresh_from;
+            let fresh = row.job >= around.fresh_from;
+            let renewing = around.anew && !fresh;
             if seq > row.seq || (renewing && !around.same) {
                 Verdict::Put
+            } else if around.under_another && fresh && seq < row.seq {
+                Verdict::Skip
             } else if around.in_job || renewing {
                 Verdict::Confirm(if renewing { seq } else { row.seq })
             } else {
@@ -279,6 +283,34 @@ mod tests {
         };
         assert_eq!(decide(&held, Op::Remove, 10, in_job), Verdict::Remove);
         assert_eq!(decide(&held, Op::Remove, 10, LIVE), Verdict::Remove);
+    }
+
+    /// Fails where a job of one grant takes over what another grant is ahead with: then the removal that this grant has
+    /// yet to tell of that version takes away what the other one carries.
+    #[test]
+    fn a_newer_version_that_another_grant_brought_stays_under_it() {
+        let held = row(Kind::Held, 10, 6, 0);
+        let beside = Around {
+            under_another: true,
+            ..CATCH_UP
+        };
+        assert_eq!(decide(&held, Op::Create, 9, beside), Verdict::Skip);
+        assert_eq!(decide(&held, Op::Create, 10, beside), Verdict::Confirm(10));
+        assert_eq!(
+            decide(&held, Op::Create, 9, CATCH_UP),
+            Verdict::Confirm(10),
+            "the other one has ended"
+        );
+        // The sweep takes what has an older mark for lost with the daemon's state.
+        let fresh = Around {
+            fresh_from: 8,
+            ..beside
+        };
+        assert_eq!(decide(&held, Op::Create, 9, fresh), Verdict::Confirm(10));
+        assert_eq!(
+            decide(&row(Kind::Held, 10, 6, 8), Op::Create, 9, fresh),
+            Verdict::Skip
+        );
     }
 
     #[test]

@@ -141,8 +141,10 @@ impl Inbox {
             patient: entry.subject.map(|s| s.patient),
             content: content.expect("a version comes with its payload"),
         };
+        // What another grant is ahead with stays that grant's.
+        let ahead = |held: &Row| entry.seq < held.seq && self.under_another(under, held);
         match before {
-            Some(held) if held.held && !newer && under.job != 0 => {
+            Some(held) if held.held && !newer && under.job != 0 && !ahead(&held) => {
                 let confirmed = Row {
                     grant: under.grant,
                     job: under.job,

@@ -245,6 +245,29 @@ async fn a_removal_on_one_feed_leaves_the_version_that_the_other_brought() {
     assert_eq!(held(&inbox, A).await, ["Observation/2"]);
 }
 
+/// The emergency's live feed is ahead of the catch-up of the agreement, which carried the record before and does not
+/// carry what it became.
+#[tokio::test]
+async fn a_catch_up_leaves_to_the_emergency_what_that_is_ahead_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = open_in_step(folder.path()).await;
+    let crossing = vec![
+        welcome(true, &[]),
+        Incoming::Stands(emergency(A, E, PATIENT)),
+        begins(A, G, 3),
+        live(A, E, &[(18, Amend, "Observation/7", "18")]),
+        of_patient(OTHER_PATIENT, A, G, 3, &[(17, Create, "Observation/7", "17")]),
+        complete(A, G, 3, 17),
+        live(A, G, &[(18, Remove, "Observation/7", "")]),
+    ];
+    inbox.apply(&group(1, 1, crossing)).await.unwrap();
+    assert_eq!(content(&inbox, A, "Observation/7").await.as_deref(), Some("18"));
+    // It goes with the emergency.
+    let ended = vec![fenced(A, E), withdraw_of(Some(PATIENT), A, 4, E)];
+    inbox.apply(&group(1, 8, ended)).await.unwrap();
+    assert_eq!(held(&inbox, A).await, [""; 0]);
+}
+
 #[tokio::test]
 async fn a_store_that_is_new_to_the_daemon_keeps_only_the_emergencys_patient() {
     let folder = tempfile::tempdir().unwrap();
