@@ -15,6 +15,8 @@ struct Row {
     seq: u64,
     grant: u64,
     job: u64,
+    /// The job over its patient that last named it; 0 = none.
+    patient_job: u64,
     patient: Option<NhsNumber>,
     content: u64,
 }
@@ -32,6 +34,8 @@ pub(super) struct Under {
 pub(super) struct Inbox {
     rows: BTreeMap<(OdsCode, String), Row>,
     in_force: BTreeSet<(OdsCode, u64)>,
+    /// Jobs over one patient.
+    of_patients: BTreeSet<u64>,
     position: BTreeMap<(OdsCode, u64), u64>,
     /// Jobs and withdrawals that were carried out and are to be confirmed, with how much they removed.
     pub(super) confirms: Vec<(u64, u64)>,
@@ -78,6 +82,7 @@ impl Inbox {
                     seq: entry.seq,
                     grant: under.grant,
                     job: under.job,
+                    patient_job: 0,
                     ..row
                 };
                 self.rows.insert(key, removed);
@@ -94,6 +99,7 @@ impl Inbox {
                 seq,
                 grant: under.grant,
                 job: under.job,
+                patient_job: 0,
                 patient: None,
                 content: 0,
             };
@@ -133,11 +139,19 @@ impl Inbox {
                 entry.seq > row.seq || (entry.seq == row.seq && again) || ended
             }
         };
+        // A job that is sent again names what a later one over the patient has named already.
+        let before_job = before.as_ref().map_or(0, |row| row.patient_job);
+        let patient_job = if self.of_patients.contains(&under.job) {
+            under.job
+        } else {
+            before_job
+        };
         let row = Row {
             held: true,
             seq: entry.seq,
             grant: under.grant,
             job: under.job,
+            patient_job,
             patient: entry.subject.map(|s| s.patient),
             content: content.expect("a version comes with its payload"),
         };
@@ -148,6 +162,7 @@ impl Inbox {
                 let confirmed = Row {
                     grant: under.grant,
                     job: under.job,
+                    patient_job,
                     ..held
                 };
                 self.rows.insert(key, confirmed);
@@ -162,10 +177,13 @@ impl Inbox {
     /// An edge of a job.
     pub(super) fn edge(&mut self, source: OdsCode, edge: &CatchUp) {
         self.in_force(source, edge.grant);
+        let scope = edge.scope();
+        if scope == ReconcileScope::Patient {
+            self.of_patients.insert(edge.job);
+        }
         if !edge.complete {
             return;
         }
-        let scope = edge.scope();
         let (in_force, grant, job) = (self.in_force.clone(), edge.grant, edge.job);
         let goes = |key: &(OdsCode, String), row: &Row| {
             let meant = match scope {
@@ -174,8 +192,12 @@ impl Inbox {
                 ReconcileScope::Changes => false,
             };
             let another = row.grant != grant && in_force.contains(&(source, row.grant));
+            let named_by = match scope {
+                ReconcileScope::Patient => row.patient_job,
+                _ => row.job,
+            };
             let later = row.grant == grant && row.seq > edge.upto_seq;
-            row.held && key.0 == source && meant && !another && row.job != job && !later
+            row.held && key.0 == source && meant && !another && named_by != job && !later
         };
         let removed = self.remove(goes, grant, job);
         if scope == ReconcileScope::Everything {
@@ -203,7 +225,7 @@ impl Inbox {
             if goes(key, row) {
                 removed += 1;
                 row.held = false;
-                (row.grant, row.job) = (grant, job);
+                (row.grant, row.job, row.patient_job) = (grant, job, 0);
             }
         }
         removed
