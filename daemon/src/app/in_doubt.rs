@@ -48,7 +48,7 @@ pub(super) async fn in_doubt<K>(store: &dyn Store, now: i64, mut keep: K) -> any
 where
     K: AsyncFnMut(Disclosures) -> anyhow::Result<()>,
 {
-    let (everyones, patients) = open(store, now).await?;
+    let (everyones, patients) = open(store).await?;
     let streams = everyones
         .values()
         .flatten()
@@ -83,7 +83,7 @@ fn next(streams: &[Open], at: u64) -> Option<u64> {
 /// What was under way: of everybody's records, by source, and of one patient's, with the patient's numbers.
 type UnderWay = (BTreeMap<OdsCode, Vec<Open>>, Vec<(Open, Vec<NhsNumber>)>);
 
-async fn open(store: &dyn Store, now: i64) -> Result<UnderWay, StoreError> {
+async fn open(store: &dyn Store) -> Result<UnderWay, StoreError> {
     let heads = store.heads().await?;
     let heads: HashMap<OdsCode, u64> = heads.into_iter().map(|(of, head)| (of, head.seq)).collect();
     let head = |source| heads.get(&source).copied().unwrap_or(0);
@@ -94,15 +94,15 @@ async fn open(store: &dyn Store, now: i64) -> Result<UnderWay, StoreError> {
         Some(numbers) => patients.push((open, numbers)),
         None => everyones.entry(open.stream.pair.source).or_default().push(open),
     };
-    for unit in store.units(now).await? {
-        let reaches = store.reaches(unit.ods).await?.into_iter();
+    for recipient in store.owed_recipients().await? {
+        let reaches = store.reaches(recipient).await?.into_iter();
         let reaches: HashMap<(GrantId, Option<JobId>), ReachMove> =
             reaches.map(|reach| ((reach.grant, reach.job), reach)).collect();
         let reach = |grant, job| {
             let reach: Option<&ReachMove> = reaches.get(&(grant, job));
             reach.map_or((0, 0), |reach| (reach.from, reach.upto))
         };
-        let (pairs, jobs) = store.recipient_jobs(unit.ods).await?;
+        let (pairs, jobs) = store.recipient_jobs(recipient).await?;
         for state in pairs {
             let (pair, grant) = (state.pair, state.grant);
             let open = Open {

@@ -36,8 +36,12 @@ pub(super) async fn book_in_pages(store: &dyn Store, now: i64, page: u32) -> Res
         book = book.with_emergency(row.grant, row.emergency());
     }
     let mut patients = words(store, page).await?;
-    for unit in &units {
-        caseload(store, unit.ods, page, patients.entry(unit.ods).or_default()).await?;
+    for unit in store.claiming_units().await? {
+        claimed(store, unit, page, patients.entry(unit).or_default()).await?;
+    }
+    let heads = store.heads().await?;
+    for (source, _) in heads.into_iter().filter(|(_, head)| head.seq > 0) {
+        recorded(store, source, page, patients.entry(source).or_default()).await?;
     }
     for joined in store.joined_numbers().await? {
         patients
@@ -48,8 +52,8 @@ pub(super) async fn book_in_pages(store: &dyn Store, now: i64, page: u32) -> Res
     for (unit, known) in patients {
         book = book.with_patients(unit, known);
     }
-    for unit in &units {
-        for (pair, terms) in former_terms(store, unit.ods).await? {
+    for recipient in store.owed_recipients().await? {
+        for (pair, terms) in former_terms(store, recipient).await? {
             book = book.with_former_terms(pair, &terms);
         }
     }
@@ -75,8 +79,8 @@ async fn words(store: &dyn Store, limit: u32) -> Result<HashMap<OdsCode, UnitPat
     }
 }
 
-/// Who is on a unit's caseload, and why.
-async fn caseload(
+/// Who is on a unit's caseload by name.
+async fn claimed(
     store: &dyn Store,
     unit: OdsCode,
     limit: u32,
@@ -85,14 +89,23 @@ async fn caseload(
     let mut after: Option<NhsNumber> = None;
     loop {
         let page = store.claimed_patients(unit, after, limit).await?;
-        let Some(last) = page.last() else { break };
+        let Some(last) = page.last() else { return Ok(()) };
         after = Some(*last);
         mark(known, &page, |facts| Facts {
             claimed: true,
             ..facts
         });
     }
-    after = None;
+}
+
+/// Of whom a unit has records of its own.
+async fn recorded(
+    store: &dyn Store,
+    unit: OdsCode,
+    limit: u32,
+    known: &mut UnitPatients,
+) -> Result<(), StoreError> {
+    let mut after: Option<NhsNumber> = None;
     loop {
         let page = store.recorded_patients(unit, after, limit).await?;
         let Some(last) = page.last() else { return Ok(()) };

@@ -88,15 +88,15 @@ impl Delivery {
             drain,
         } = parts;
         let book = load::book(&*store, clock.now_ms()).await?;
-        let units = store.units(clock.now_ms()).await?;
+        let recipients = store.owed_recipients().await?;
         let mut reaches = Vec::new();
-        for unit in &units {
-            reaches.extend(store.reaches(unit.ods).await?);
+        for recipient in &recipients {
+            reaches.extend(store.reaches(*recipient).await?);
         }
         let doubts = Doubts::new(&reaches, committer.tails().heads());
         let fence = Arc::new(Fence::new(book, doubts, drain));
-        for unit in units {
-            let (pairs, _jobs) = store.recipient_jobs(unit.ods).await?;
+        for recipient in recipients {
+            let (pairs, _jobs) = store.recipient_jobs(recipient).await?;
             let of_agreements = pairs.iter().filter(|p| p.patient.is_none());
             of_agreements.for_each(|p| fence.counters.of(p.pair).cursor(p.cursor));
         }

@@ -239,6 +239,10 @@ pub trait Store: PatientStore + AccessStore + AuditStore + EmergencyGrants + Sen
         recipient: OdsCode,
     ) -> Result<(Vec<super::PairState>, Vec<Job>), StoreError>;
 
+    /// The units for which [`Store::recipient_jobs`] gives anything, by code: what a start reads of recipients costs
+    /// nothing for those that are idle.
+    async fn owed_recipients(&self) -> Result<Vec<OdsCode>, StoreError>;
+
     /// Between which seqs anything was handed over to a recipient, of each grant in force and each job that is not over.
     /// See [`super::ReachMove`].
     async fn reaches(&self, recipient: OdsCode) -> Result<Vec<super::ReachMove>, StoreError>;

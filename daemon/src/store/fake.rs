@@ -266,6 +266,10 @@ impl Store for FakeStore {
         absent()
     }
 
+    async fn owed_recipients(&self) -> Result<Vec<OdsCode>, StoreError> {
+        absent()
+    }
+
     async fn reaches(&self, _: OdsCode) -> Result<Vec<super::ReachMove>, StoreError> {
         absent()
     }
@@ -319,6 +323,10 @@ impl PatientStore for FakeStore {
     }
 
     async fn claims(&self, _: OdsCode, _: Option<NhsNumber>, _: u32) -> Result<Vec<ClaimRow>, StoreError> {
+        absent()
+    }
+
+    async fn claiming_units(&self) -> Result<Vec<OdsCode>, StoreError> {
         absent()
     }
 

@@ -55,7 +55,10 @@ pub trait PatientStore: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<ClaimRow>, StoreError>;
 
-    /// The same without who put them there, and why.
+    /// The units on whose caseload anybody is by name, by code.
+    async fn claiming_units(&self) -> Result<Vec<OdsCode>, StoreError>;
+
+    /// The same as [`PatientStore::claims`] without who put them there, and why.
     async fn claimed_patients(
         &self,
         unit: OdsCode,

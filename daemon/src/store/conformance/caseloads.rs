@@ -42,6 +42,12 @@ pub(crate) async fn patients_are_put_on_caseloads_and_taken_off<B: Backend>() {
     store.set_claims(&off, &With::nothing()).await.unwrap();
     assert_eq!(store.claims(ods(HILL), None, 9).await.unwrap(), claims[1..]);
     assert_eq!(store.claims(ods(VALE), None, 9).await.unwrap().len(), 1);
+    assert_eq!(store.claiming_units().await.unwrap(), [ods(HILL), ods(VALE)]);
+    store
+        .set_claims(&[claim(VALE, cleo(), false)], &With::nothing())
+        .await
+        .unwrap();
+    assert_eq!(store.claiming_units().await.unwrap(), [ods(HILL)], "each once");
 }
 
 pub(crate) async fn claimed_patients_are_read_in_pages<B: Backend>() {

@@ -247,6 +247,7 @@ pub(crate) async fn jobs_can_be_asked_for<B: Backend>() {
         store.recipient_jobs(ods(HILL)).await.unwrap(),
         (Vec::new(), Vec::new())
     );
+    assert_eq!(store.owed_recipients().await.unwrap(), [ods(WARD)]);
 }
 
 pub(crate) async fn sessions_are_durable<B: Backend>() {

@@ -54,11 +54,13 @@ pub(crate) async fn a_withdrawal_goes_its_way<B: Backend>() {
     let job = part(store, pair(HILL, WARD)).await;
     assert_eq!(newest(store).await.state, WithdrawalState::Pending);
     assert_eq!(hello(store, WARD, 1, 0, 0).await.jobs.len(), 1);
+    assert_eq!(store.owed_recipients().await.unwrap(), [ods(WARD)]);
 
     for _ in 0..2 {
         receive(store, 1, &[job, JobId(999)]).await;
         assert_eq!(newest(store).await.state, WithdrawalState::Received);
         assert!(jobs(store, WARD).await.is_empty(), "it is over for the feed");
+        assert_eq!(store.owed_recipients().await.unwrap(), []);
     }
     let awaited = store.unconfirmed(ods(WARD), job).await.unwrap().unwrap();
     assert_eq!((awaited.id, awaited.pair), (job, pair(HILL, WARD)));

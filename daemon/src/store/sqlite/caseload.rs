@@ -79,6 +79,15 @@ pub(super) async fn claims(
     rows.iter().map(claim).collect()
 }
 
+/// The units on whose caseload anybody is by name.
+pub(super) async fn claiming(main: &Database) -> Result<Vec<OdsCode>, StoreError> {
+    let rows = sqlx::query("SELECT DISTINCT unit FROM caseload_claim ORDER BY unit")
+        .fetch_all(main.readers())
+        .await
+        .map_err(fault)?;
+    rows.iter().map(|row| row.parsed("unit")).collect()
+}
+
 /// A page in one row.
 pub(super) const CLAIMED: &str = "
     SELECT json_group_array(patient) AS patients FROM (

@@ -63,6 +63,10 @@ impl PatientStore for SqliteStore {
         caseload::claims(self.main(), unit, after, limit).await
     }
 
+    async fn claiming_units(&self) -> Result<Vec<OdsCode>, StoreError> {
+        caseload::claiming(self.main()).await
+    }
+
     async fn claimed_patients(
         &self,
         unit: OdsCode,

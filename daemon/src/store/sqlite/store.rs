@@ -287,6 +287,10 @@ impl Store for SqliteStore {
         subscriptions::pairs_and_jobs(&self.main, recipient).await
     }
 
+    async fn owed_recipients(&self) -> Result<Vec<OdsCode>, StoreError> {
+        subscriptions::owed_recipients(&self.main).await
+    }
+
     async fn reaches(&self, recipient: OdsCode) -> Result<Vec<ReachMove>, StoreError> {
         subscriptions::reaches(&self.main, recipient).await
     }

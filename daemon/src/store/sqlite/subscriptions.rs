@@ -176,6 +176,16 @@ pub(super) async fn pairs_and_jobs(
 }
 
 /// How far each stream to a recipient was handed over at most.
+/// The recipients of grants in force and of jobs that are due.
+pub(super) async fn owed_recipients(main: &Database) -> Result<Vec<OdsCode>, StoreError> {
+    let sql = "SELECT recipient FROM sharing_grant WHERE ended_at IS NULL
+               UNION
+               SELECT recipient FROM job WHERE state = 'due' AND state <> 'confirmed'
+               ORDER BY recipient";
+    let rows = sqlx::query(sql).fetch_all(main.readers()).await.map_err(fault)?;
+    rows.iter().map(|row| row.parsed("recipient")).collect()
+}
+
 pub(super) async fn reaches(main: &Database, recipient: OdsCode) -> Result<Vec<ReachMove>, StoreError> {
     let sql = "SELECT id AS grant_id, 0 AS job, 0 AS reach_from, reach FROM sharing_grant WHERE recipient = ?1 AND ended_at IS NULL
                UNION ALL
