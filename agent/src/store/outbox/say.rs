@@ -214,7 +214,8 @@ impl UnitOfWork<'_> {
             version += 1;
             let statement = self.carried(candidate).await?;
             let patient_id = known.map(|k| k.patient_id.as_str());
-            let patient_id = patient_id.or_else(|| held.and_then(|h| h.patient_id.as_deref()));
+            // Not that of one that is gone: what is said anew may be another patient's.
+            let patient_id = patient_id.or_else(|| live.and_then(|h| h.patient_id.as_deref()));
             records::put_said(self.conn, candidate, version, (patient_id, None), &statement).await?;
         }
         if let Some(known) = known {
