@@ -88,15 +88,16 @@ mod tests {
     fn the_oldest_pages_go_where_they_are_too_many() {
         let mut pages = Pages::default();
         for n in 0..20 {
-            pages.add(page(1 + 4 * n, 100_000));
+            pages.add(page(1 + 4 * n, 60_000));
             let held: usize = pages.pages.iter().map(|page| page.bytes).sum();
             assert_eq!(pages.bytes(), held);
             assert!(held <= PAGES_BYTES_PER_SOURCE);
             assert!(pages.get(4 * n).is_some(), "the newest is there");
         }
         assert!(pages.get(0).is_none());
-        pages.add(page(1000, PAGES_BYTES_PER_SOURCE));
-        assert!(pages.get(999).is_none());
+        let too_large = (0..50).map(|n| batch(1000 + n, 1, 100_000)).collect();
+        pages.add(too_large);
+        assert!(pages.get(999).is_none(), "it is too large by itself");
         assert_eq!(pages.bytes(), 0);
     }
 }
