@@ -1,5 +1,6 @@
 //! What may have been handed over when the daemon ended out of order: beyond each grant's cursor, and in each job
-//! beyond what was received, as far as it is committed that either may have gone (its reach).
+//! beyond what was received, as far as it is committed that either may have gone (its reach). Of grants that ended it
+//! was entered with their end.
 //!
 //! Invariants: it is never too little, but in one case; of what was withheld it is nothing, because whoever it was
 //! withheld from reads these entries; of an emergency access, and of a job over one patient, it is that patient's

@@ -78,6 +78,23 @@ impl Disclosures {
         runs.insert(first, last);
     }
 
+    /// The versions that wait of some streams, as what has perhaps arrived: for what is entered ahead of them.
+    pub fn as_perhaps(&self, cause: PerhapsCause, is_meant: impl Fn(&Stream) -> bool) -> Self {
+        let mut perhaps = Self::default();
+        for (stream, collected) in self.0.iter().filter(|(stream, _)| is_meant(stream)) {
+            let waiting = collected.perhaps.values().chain([&collected.versions]);
+            for (first, last) in waiting.flat_map(Runs::iter) {
+                perhaps.perhaps(*stream, cause, first, last);
+            }
+        }
+        perhaps
+    }
+
+    /// Whether something of such a stream waits.
+    pub fn has(&self, is_meant: impl Fn(&Stream) -> bool) -> bool {
+        self.0.keys().any(is_meant)
+    }
+
     /// Adds what came later.
     pub fn merge(&mut self, later: Self) {
         for (stream, new) in later.0 {

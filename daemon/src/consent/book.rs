@@ -197,6 +197,16 @@ impl Book {
         next
     }
 
+    /// The book in which nothing goes under a grant of a pair, an agreement's or an emergency access's.
+    #[must_use]
+    pub fn ended(&self, pair: Pair, grant: GrantId) -> Self {
+        let terms = self.terms(pair);
+        if terms.grant == Some(grant) {
+            return self.with_pair(pair, PairTerms { grant: None, ..terms });
+        }
+        self.without_emergency(pair, grant)
+    }
+
     /// The book in which nothing of a pair goes, until it is known how the pair stands.
     #[must_use]
     pub fn closed(&self, pair: Pair) -> Self {

@@ -157,7 +157,7 @@ mod tests {
         let second = Ledger::new(pair().recipient, 2, 100);
         second.hand(1, Effect::None, disclosed(2, 1, 7, None));
         second.hand(1, Effect::None, disclosed(3, 10, 12, None));
-        second.receipt(1, 1).unwrap();
+        second.receipted(1, 1).unwrap();
         doubts.gone(&second);
         assert_eq!(
             doubts.of(pair(), GrantId(2)),
@@ -202,7 +202,7 @@ mod tests {
         let doubts = Doubts::new(&[], Vec::new());
         let ledger = Ledger::new(pair().recipient, 1, 100);
         ledger.hand(1, Effect::None, disclosed(2, 90, 99, None));
-        ledger.receipt(1, 1).unwrap();
+        ledger.receipted(1, 1).unwrap();
         ledger.hand(1, Effect::None, disclosed(2, 4, 6, Some(7)));
         ledger.hand(1, Effect::None, disclosed(2, 10, 20, Some(7)));
         doubts.gone(&ledger);

@@ -72,16 +72,15 @@ impl Inner {
         // What else is over at that moment has ended, and is entered, before it.
         let (turn, at) = self.begin_at().await?;
         let end = EndAccess { at, ..end };
-        let ended = match self.store.end_access(&end, &With::audit(audit)).await {
+        let with = With::audit(audit).and(self.ending(at));
+        let ended = match self.store.end_access(&end, &with).await {
             Ok(ended) => ended,
             Err(error) => {
-                if matches!(error, StoreError::Failed(_)) {
-                    // Which of them it was to end is not known: nothing goes under any of that unit's.
-                    let of_sources = |pair: &Pair| end.sources.contains(&pair.source);
-                    let book = self.fence.book();
-                    let pairs = book.emergencies().map(|(_, emergency)| emergency.pair);
-                    self.is_unsure(pairs.filter(of_sources));
-                }
+                // Which of them it was to end is not known: nothing goes under any of that unit's.
+                let of_sources = |pair: &Pair| end.sources.contains(&pair.source);
+                let book = self.fence.book();
+                let pairs = book.emergencies().map(|(_, emergency)| emergency.pair);
+                self.not_kept(&error, pairs.filter(of_sources));
                 return Err(error);
             }
         };

@@ -18,6 +18,7 @@ use handfast_proto::{
 
 use super::{
     consequences::{Consequences, Due},
+    ending::Ending,
     state::Inner,
     statements::{is_as_said, of_outcomes},
 };
@@ -40,6 +41,7 @@ struct Writer<'w> {
 /// Of a change to pairs: the grants that it ends, and what it makes due under those that go on.
 pub(super) struct PairsEnd {
     scribe: Scribe,
+    ending: Ending,
     at: i64,
     before: Arc<Book>,
     /// Why agreements' grants end; `None`: as their halves say.
@@ -62,6 +64,7 @@ impl Inner {
     pub(super) fn pairs_end(&self, at: i64) -> PairsEnd {
         PairsEnd {
             scribe: self.scribe.clone(),
+            ending: self.ending(at),
             at,
             before: self.fence.book(),
             why: None,
@@ -119,6 +122,7 @@ impl Enters for PairsEnd {
         let mut due = self.due.clone();
         due.retain(|due| !matches!(due, Due::Terms(pair, _, None) if ended.contains(pair)));
         writer.due(&self.before, &due)?;
+        writer.entries.extend(self.ending.of_outcomes(outcomes)?);
         Ok(writer.entries)
     }
 }

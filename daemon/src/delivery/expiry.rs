@@ -66,9 +66,7 @@ impl Inner {
         let ended = match self.store.end_expired(now, &with).await {
             Ok(ended) => ended,
             Err(error) => {
-                if matches!(error, StoreError::Failed(_)) {
-                    self.is_unsure([]);
-                }
+                self.not_kept(&error, []);
                 return Err(error);
             }
         };

@@ -146,11 +146,11 @@ impl Fence {
             .push(Arc::clone(subscriber));
     }
 
-    /// Forgets a subscription whose socket is closed, but for what it handed over. What is to be entered of
-    /// that is for the caller to see to.
-    #[must_use]
-    pub(super) fn unlist(&self, subscriber: &Arc<Subscriber>) -> Disclosures {
+    /// Forgets a subscription whose socket is closed, but for what it handed over: gives `enter` what is to be entered of
+    /// that, before anybody finds it gone.
+    pub(super) fn unlist(&self, subscriber: &Arc<Subscriber>, enter: impl FnOnce(Disclosures)) {
         self.doubts.gone(&subscriber.ledger);
+        subscriber.ledger.in_doubt(enter);
         let mut all = self.subscribers.lock();
         if let Some(list) = all.get_mut(&subscriber.recipient) {
             list.retain(|s| !Arc::ptr_eq(s, subscriber));
@@ -158,7 +158,6 @@ impl Fence {
                 all.remove(&subscriber.recipient);
             }
         }
-        subscriber.ledger.in_doubt()
     }
 
     /// The subscriptions of a recipient that are listed.

@@ -36,10 +36,8 @@ impl Inner {
         let outcome = match self.store.set_half(&change, &with).await {
             Ok(outcome) => outcome,
             Err(error) => {
-                if matches!(error, StoreError::Failed(_)) {
-                    let narrows = !change.on || !follows.ends.is_empty();
-                    self.is_unsure(narrows.then_some(pair));
-                }
+                let narrows = !change.on || !follows.ends.is_empty();
+                self.not_kept(&error, narrows.then_some(pair));
                 return Err(error);
             }
         };

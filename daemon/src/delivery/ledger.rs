@@ -1,8 +1,8 @@
 //! What was handed over on one subscription, and how far the recipient has it.
 //!
 //! Invariants: numbers are given without gaps, 1, 2, 3 …; `durable <= arrived <= handed`, and none of them
-//! goes back; an entry leaves the ledger only when it is durable at the recipient; what is withheld counts
-//! as done once everything handed over before it is durable.
+//! goes back; an entry leaves the ledger only when it is durable at the recipient, and what it told is given on before
+//! anybody finds it gone; what is withheld counts as done once everything handed over before it is durable.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -10,13 +10,13 @@ use std::{
 };
 
 use futures::task::AtomicWaker;
-use handfast_proto::ids::OdsCode;
+use handfast_proto::{ids::OdsCode, v1::PerhapsCause};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::told::OnItsWay;
 use crate::{
-    audit::Disclosures,
+    audit::{Disclosures, Stream},
     consent::{GrantId, Pair},
     ingest::Moves,
     store::{CatchUpMove, JobId, RecipientReceipt, WithdrawalReceipt},
@@ -247,8 +247,14 @@ impl Ledger {
         false
     }
 
-    /// Takes a receipt; what it makes durable is to be committed.
-    pub(super) fn receipt(&self, arrived: u64, durable: u64) -> Result<Moves, ImpossibleReceipt> {
+    /// Takes a receipt; gives `commit` what it makes durable, so that at every moment what was told is in the ledger or
+    /// has been given on.
+    pub(super) fn receipt(
+        &self,
+        arrived: u64,
+        durable: u64,
+        commit: impl FnOnce(Moves),
+    ) -> Result<(), ImpossibleReceipt> {
         let mut state = self.state.lock();
         let arrived = arrived.max(durable);
         if arrived > state.handed || arrived < state.arrived || durable < state.durable {
@@ -280,10 +286,11 @@ impl Ledger {
             }
             self.apply(entry.effect, &mut moves);
         }
+        commit(moves);
         drop(state);
         self.arrived.send_replace(arrived);
         self.room.wake();
-        Ok(moves)
+        Ok(())
     }
 
     /// What is in flight of a grant, or of everything that `which` chooses.
@@ -331,12 +338,22 @@ impl Ledger {
         disclosed.filter_map(|d| Some((d.behind?, d))).collect()
     }
 
-    /// The connection is gone: what was told without a receipt, once.
-    pub(super) fn in_doubt(&self) -> Disclosures {
+    /// The connection is gone: gives `enter` what was told without a receipt, once.
+    pub(super) fn in_doubt(&self, enter: impl FnOnce(Disclosures)) {
         let mut disclosures = Disclosures::default();
         let mut state = self.state.lock();
         let told = state.entries.iter_mut().filter_map(|entry| entry.told.take());
-        told.for_each(|told| told.in_doubt(&mut disclosures));
+        told.for_each(|told| told.in_doubt(PerhapsCause::Connection, &mut disclosures));
+        enter(disclosures);
+    }
+
+    /// What was told of these streams without a receipt, which may come still.
+    pub(super) fn unreceipted(&self, cause: PerhapsCause, is_meant: impl Fn(&Stream) -> bool) -> Disclosures {
+        let mut disclosures = Disclosures::default();
+        let state = self.state.lock();
+        let told = state.entries.iter().filter_map(|entry| entry.told.as_deref());
+        told.filter(|told| is_meant(&told.stream))
+            .for_each(|told| told.in_doubt(cause, &mut disclosures));
         disclosures
     }
 

@@ -16,6 +16,9 @@ mod doubt;
 mod doubt_tests;
 mod drain;
 mod emergency_acts;
+mod ending;
+#[cfg(test)]
+mod ending_tests;
 mod ends;
 mod erasing;
 mod expiry;

@@ -69,8 +69,8 @@ impl Pump {
         over.cancel();
         self.subscriber.connection.cut();
         self.subscriber.connection.closed().await;
-        let in_doubt = self.sources.fence.unlist(&self.subscriber);
-        self.committer.offer_moves(Moves::of_disclosures(in_doubt));
+        let enter = |in_doubt| self.committer.offer_moves(Moves::of_disclosures(in_doubt));
+        self.sources.fence.unlist(&self.subscriber, enter);
     }
 
     async fn choose(&mut self) -> Over {

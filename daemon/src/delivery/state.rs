@@ -72,6 +72,8 @@ pub(super) struct Inner {
     pub(super) erasing: Erasing,
     /// Set where it is not known whether a change was kept, until the book was read from the store again.
     unsure: AtomicBool,
+    /// Set where grants were closed for a change that is not committed yet; see [`super::ending`].
+    pub(super) ahead: Arc<AtomicBool>,
 }
 
 impl Delivery {
@@ -123,6 +125,7 @@ impl Delivery {
             remembered: Mutex::default(),
             erasing: Erasing::default(),
             unsure: AtomicBool::new(false),
+            ahead: Arc::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -153,7 +156,9 @@ impl Inner {
         let turn = self.order.turn().await;
         self.be_sure().await?;
         let now = self.clock.now_ms();
+        self.is_abreast();
         self.expire(&turn, now).await?;
+        self.is_abreast();
         Ok((turn, now))
     }
 

@@ -27,8 +27,8 @@ use super::{
     subscriber::Subscriber,
 };
 use crate::{
-    audit::{Actor, events::WithdrawalConfirmed},
-    consent::Book,
+    audit::{Actor, Stream, events::WithdrawalConfirmed},
+    consent::{Book, GrantId, Pair},
     ingest::Moves,
     store::{self, ConfirmWithdrawal, DeadLetterRow, Hello, JobKind, StoreError, With},
 };
@@ -83,6 +83,11 @@ impl Delivery {
         if !inner.fence.of(hello.recipient).is_empty() {
             return Err(SubscribeRefused::OlderConnection);
         }
+        if hello.session == 0 {
+            // Of a new inbox the store forgets how far the streams of the one before went.
+            let is_its = |stream: &Stream| stream.pair.recipient == hello.recipient;
+            inner.committer.entered(is_its).await?;
+        }
         let opened = inner
             .store
             .open_subscription(&hello, inner.clock.now_ms())
@@ -136,8 +141,8 @@ impl Inner {
             older.connection.cut();
             let gone = tokio::time::timeout(TAKE_OVER_BOUND, older.connection.closed()).await;
             gone.map_err(|_| SubscribeRefused::OlderConnection)?;
-            let in_doubt = self.fence.unlist(&older);
-            self.committer.offer_moves(Moves::of_disclosures(in_doubt));
+            let enter = |in_doubt| self.committer.offer_moves(Moves::of_disclosures(in_doubt));
+            self.fence.unlist(&older, enter);
         }
         Ok(())
     }
@@ -194,22 +199,23 @@ impl Subscription {
 
     /// Takes a receipt.
     pub fn receipt(&self, arrived: u64, durable: u64) -> Result<(), ImpossibleReceipt> {
-        let moves = self.subscriber.ledger.receipt(arrived, durable)?;
-        if moves.is_empty() {
-            return Ok(());
-        }
         let inner = &self.delivery.inner;
-        let book = inner.fence.book();
-        for (pair, _, seq) in moves
-            .cursors()
-            .filter(|(pair, grant, _)| book.terms(*pair).grant == Some(*grant))
-        {
-            inner.fence.counters.of(pair).cursor(seq);
+        let (mut cursors, mut jobs_over) = (Vec::new(), Vec::new());
+        self.subscriber.ledger.receipt(arrived, durable, |moves| {
+            cursors.extend(moves.cursors());
+            jobs_over.extend(moves.jobs_over());
+            inner.committer.offer_moves(moves);
+        })?;
+        if !cursors.is_empty() {
+            let book = inner.fence.book();
+            let in_force = |(pair, grant, _): &(Pair, GrantId, u64)| book.terms(*pair).grant == Some(*grant);
+            for (pair, _, seq) in cursors.into_iter().filter(in_force) {
+                inner.fence.counters.of(pair).cursor(seq);
+            }
         }
-        moves
-            .jobs_over()
-            .for_each(|job| inner.fence.doubts.job_is_over(job));
-        inner.committer.offer_moves(moves);
+        for job in jobs_over {
+            inner.fence.doubts.job_is_over(job);
+        }
         Ok(())
     }
 

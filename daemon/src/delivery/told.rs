@@ -81,11 +81,11 @@ impl OnItsWay {
         self.left_out.enter(self.stream, disclosures);
     }
 
-    /// The connection is gone, and nobody knows whether the recipient has it. A removal tells nothing, and what was
-    /// left out is looked up again.
-    pub(super) fn in_doubt(&self, disclosures: &mut Disclosures) {
+    /// Nobody knows whether the recipient has it, or will. A removal tells nothing, and what was left out is looked up
+    /// again.
+    pub(super) fn in_doubt(&self, cause: PerhapsCause, disclosures: &mut Disclosures) {
         for (first, last) in self.versions.iter() {
-            disclosures.perhaps(self.stream, PerhapsCause::Connection, first, last);
+            disclosures.perhaps(self.stream, cause, first, last);
         }
     }
 }

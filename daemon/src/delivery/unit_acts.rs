@@ -35,19 +35,11 @@ impl Inner {
         let outcome = match self.store.set_unit_state(&change, &with).await {
             Ok(outcome) => outcome,
             Err(error) => {
-                if matches!(error, StoreError::Failed(_)) {
-                    // Nothing of the unit goes until it is known how it stands.
-                    let of_unit = |pair: &Pair| pair.source == ods || pair.recipient == ods;
-                    let pairs = self
-                        .fence
-                        .book()
-                        .pairs()
-                        .map(|(pair, _)| pair)
-                        .filter(of_unit)
-                        .collect();
-                    let none: Vec<Pair> = Vec::new();
-                    self.is_unsure(if state == UnitState::Enrolled { none } else { pairs });
-                }
+                // Nothing of the unit goes until it is known how it stands.
+                let of_unit = |pair: &Pair| pair.source == ods || pair.recipient == ods;
+                let book = self.fence.book();
+                let pairs = book.pairs().map(|(pair, _)| pair).filter(of_unit);
+                self.not_kept(&error, pairs.filter(|_| state != UnitState::Enrolled));
                 return Err(error);
             }
         };

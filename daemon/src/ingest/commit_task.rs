@@ -147,6 +147,7 @@ impl CommitterTask {
         };
         match appended {
             Ok(words) => {
+                self.shared.waiting.lock().are_committed();
                 moves.are_committed();
                 // The consents first: what follows in these batches goes by them.
                 let in_force = prepared.map(|p| p.committed(&words));
@@ -246,9 +247,11 @@ impl CommitterTask {
         }
     }
 
-    async fn not_committed(&self, taken: &[Incoming], moves: Moves, error: &StoreError) {
+    async fn not_committed(&self, taken: &[Incoming], moves: Arc<Moves>, error: &StoreError) {
         tracing::error!(%error, batches = taken.len(), "a commit failed; its agents will send again");
-        self.shared.waiting.lock().put_back(moves, Instant::now());
+        // Nobody else has them any more, so that they can wait again.
+        drop(moves);
+        self.shared.waiting.lock().put_back(Instant::now());
         self.shared.moved.notify_one();
         for item in taken {
             item.session.end(SessionEnd::NotCommitted(error.to_string()));

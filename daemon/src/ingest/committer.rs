@@ -1,8 +1,8 @@
 //! What hands batches and moves to the task that commits, and what both share.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use handfast_proto::{amendment::Batch, ids::OdsCode};
+use handfast_proto::{amendment::Batch, ids::OdsCode, v1::PerhapsCause};
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, mpsc},
@@ -20,7 +20,7 @@ use super::{
     waiting::{MOVES_LINGER, Waiting},
 };
 use crate::{
-    audit::Scribe,
+    audit::{Disclosures, Scribe, Stream},
     clock::Clock,
     store::{LogBatch, Store, StoreError, is_erased},
 };
@@ -30,6 +30,9 @@ const QUEUE_BATCHES: usize = 512;
 
 /// Runs of seqs to be entered that may wait for a commit before jobs that leave things out wait too.
 pub(super) const MAX_WAITING_RUNS: usize = 64 * 1024;
+
+/// How long what was disclosed may take to be entered where that is waited for.
+const ENTER_BOUND: Duration = Duration::from_secs(5);
 
 /// A batch on its way, and who sent it.
 #[derive(Debug)]
@@ -133,6 +136,30 @@ impl Committer {
     pub fn offer_moves(&self, moves: Moves) {
         self.shared.waiting.lock().add(moves, Instant::now());
         self.shared.moved.notify_one();
+    }
+
+    /// What waits to be entered of some streams, or is being entered, as what has perhaps arrived.
+    pub fn unentered(&self, cause: PerhapsCause, is_meant: impl Fn(&Stream) -> bool) -> Disclosures {
+        let waiting = self.shared.waiting.lock();
+        let mut all = Disclosures::default();
+        for disclosures in waiting.disclosures() {
+            all.merge(disclosures.as_perhaps(cause, &is_meant));
+        }
+        all
+    }
+
+    /// Waits until nothing of such streams waits to be entered; fails where that takes longer than
+    /// [`ENTER_BOUND`]. Cancellation-safe.
+    pub async fn entered(&self, is_meant: impl Fn(&Stream) -> bool) -> Result<(), StoreError> {
+        let is_entered = || !self.shared.waiting.lock().disclosures().any(|d| d.has(&is_meant));
+        let entered = async {
+            while !is_entered() {
+                tokio::time::sleep(MOVES_LINGER / 4).await;
+            }
+        };
+        tokio::time::timeout(ENTER_BOUND, entered)
+            .await
+            .map_err(|_| StoreError::Failed("what was handed over before cannot be entered".to_owned()))
     }
 
     /// Resolves where what waits to be entered is not too much: a job that leaves out a million records goes no

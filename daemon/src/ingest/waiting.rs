@@ -5,19 +5,22 @@
 //! came to, and how far a stream may go, with the very next; what is taken out is committed as a whole, so that a disclosure is entered with
 //! the cursor that records its receipt (A1). What waits is not in force: after a crash it counts as never received.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::moves::Moves;
+use crate::audit::Disclosures;
 
 /// How long moves wait for others, and for a batch to travel with.
 pub(super) const MOVES_LINGER: Duration = Duration::from_millis(50);
 
-/// Moves that wait.
+/// Moves that wait, or are being committed.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     moves: Moves,
+    /// Those of the commit that is under way: until it is over nobody knows whether they are entered.
+    committing: Option<Arc<Moves>>,
     /// When the first of them is to be committed; `None` where there are none.
     due: Option<Instant>,
     /// They go with the next batch, however soon that comes.
@@ -52,38 +55,69 @@ impl Waiting {
 
     /// What goes with a commit of batches, or (`alone`) with one of moves only: all, or nothing where it may wait
     /// for more.
-    pub(super) fn take(&mut self, alone: bool, now: Instant) -> Moves {
+    pub(super) fn take(&mut self, alone: bool, now: Instant) -> Arc<Moves> {
         let may_wait = self.due.is_none_or(|due| now < due) && !self.awaited;
         if may_wait && !alone {
-            return Moves::default();
+            return Arc::default();
         }
-        std::mem::take(self).moves
+        let taken = Arc::new(std::mem::take(self).moves);
+        self.committing = (!taken.is_empty()).then(|| Arc::clone(&taken));
+        taken
     }
 
-    /// They were not committed.
-    pub(super) fn put_back(&mut self, moves: Moves, now: Instant) {
+    /// What was taken is committed.
+    pub(super) fn are_committed(&mut self) {
+        self.committing = None;
+    }
+
+    /// What was taken was not committed, or nobody knows whether it was.
+    pub(super) fn put_back(&mut self, now: Instant) {
+        let taken = self.committing.take().and_then(Arc::into_inner);
         let later = std::mem::take(self);
-        self.add(moves, now);
+        self.add(taken.unwrap_or_default(), now);
         self.add(later.moves, now);
+    }
+
+    /// What is to be entered of disclosures and is not, as far as is known.
+    pub(super) fn disclosures(&self) -> impl Iterator<Item = &Disclosures> {
+        let all = self.committing.iter().map(AsRef::as_ref).chain([&self.moves]);
+        all.map(|moves| &moves.disclosures)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use handfast_proto::v1::PerhapsCause;
+
     use super::*;
     use crate::{
+        audit::Stream,
         consent::{GrantId, Pair},
         store::{JobId, WithdrawalReceipt},
     };
 
     fn cursor(seq: u64) -> Moves {
+        let mut moves = Moves::default();
+        moves.cursor(stream().pair, GrantId(1), seq);
+        moves
+    }
+
+    fn stream() -> Stream {
         let pair = Pair {
             source: "Z00101".parse().unwrap(),
             recipient: "Z00102".parse().unwrap(),
         };
-        let mut moves = Moves::default();
-        moves.cursor(pair, GrantId(1), seq);
-        moves
+        Stream {
+            pair,
+            grant: GrantId(1),
+            job: None,
+        }
+    }
+
+    fn received(first: u64, last: u64) -> Moves {
+        let mut disclosures = Disclosures::default();
+        disclosures.versions(stream(), first, last);
+        Moves::of_disclosures(disclosures)
     }
 
     fn seqs(moves: &Moves) -> Vec<u64> {
@@ -129,13 +163,41 @@ mod tests {
     }
 
     #[test]
+    fn what_is_being_committed_is_not_entered_yet() {
+        let begun = Instant::now();
+        let mut waiting = Waiting::default();
+        let seqs = |waiting: &Waiting| {
+            let mut all = Disclosures::default();
+            let each = waiting.disclosures();
+            each.for_each(|d| all.merge(d.as_perhaps(PerhapsCause::GrantEnded, |_| true)));
+            all
+        };
+        let of = |first, last| {
+            let mut disclosures = Disclosures::default();
+            disclosures.perhaps(stream(), PerhapsCause::GrantEnded, first, last);
+            disclosures
+        };
+        waiting.add(received(1, 2), begun);
+        drop(waiting.take(true, begun));
+        waiting.add(received(3, 4), begun);
+        assert_eq!(seqs(&waiting), of(1, 4));
+        waiting.put_back(begun);
+        assert_eq!(seqs(&waiting), of(1, 4));
+        drop(waiting.take(true, begun));
+        waiting.add(received(5, 5), begun);
+        waiting.are_committed();
+        assert_eq!(seqs(&waiting), of(5, 5));
+    }
+
+    #[test]
     fn what_was_not_committed_is_there_again_with_what_came_meanwhile() {
         let begun = Instant::now();
         let mut waiting = Waiting::default();
         waiting.add(cursor(3), begun);
         let failed = waiting.take(true, begun);
         waiting.add(cursor(4), begun);
-        waiting.put_back(failed, begun + MOVES_LINGER);
+        drop(failed);
+        waiting.put_back(begun + MOVES_LINGER);
         assert_eq!(waiting.due(), Some(begun + 2 * MOVES_LINGER));
         assert_eq!(seqs(&waiting.take(true, begun)), [4]);
     }

@@ -12,6 +12,25 @@ use crate::{
     random::OsRandom,
 };
 
+impl Ledger {
+    /// Takes a receipt; what it makes durable.
+    pub(in crate::delivery) fn receipted(
+        &self,
+        arrived: u64,
+        durable: u64,
+    ) -> Result<Moves, ImpossibleReceipt> {
+        let mut made = Moves::default();
+        self.receipt(arrived, durable, |moves| made = moves)?;
+        Ok(made)
+    }
+
+    fn doubted(&self) -> Disclosures {
+        let mut doubted = Disclosures::default();
+        self.in_doubt(|disclosures| doubted = disclosures);
+        doubted
+    }
+}
+
 fn pair() -> Pair {
     Pair {
         source: "Z00101".parse().unwrap(),
@@ -49,15 +68,15 @@ fn what_has_not_arrived_is_in_flight() {
     assert_eq!(ledger.hand(10, cursor(5), disclosed(4, 5)), 2);
     assert_eq!(ledger.flight(all).not_received, Some((1, 5)));
     assert_eq!(ledger.flight(all).last_number, Some(2));
-    ledger.receipt(1, 0).unwrap();
+    ledger.receipted(1, 0).unwrap();
     let flight = ledger.flight(all);
     assert_eq!(
         (flight.received_through, flight.not_received),
         (Some(3), Some((4, 5)))
     );
-    ledger.receipt(2, 0).unwrap();
+    ledger.receipted(2, 0).unwrap();
     assert_eq!(ledger.flight(all).last_number, None);
-    ledger.receipt(2, 2).unwrap();
+    ledger.receipted(2, 2).unwrap();
     assert_eq!(
         ledger.flight(all).received_through,
         Some(5),
@@ -74,8 +93,8 @@ fn a_cursor_moves_only_with_what_is_durable() {
         ledger.pass(cursor(9), None).is_empty(),
         "what is withheld waits for what goes before it"
     );
-    assert!(ledger.receipt(1, 0).unwrap().is_empty());
-    let moves = ledger.receipt(1, 1).unwrap();
+    assert!(ledger.receipted(1, 0).unwrap().is_empty());
+    let moves = ledger.receipted(1, 1).unwrap();
     let mut group = crate::store::AppendGroup::default();
     moves
         .write_into(&mut group, &Scribe::new(Arc::new(OsRandom)))
@@ -132,10 +151,10 @@ fn a_job_behind_the_live_feed_says_nothing_of_how_far_that_got() {
     };
     ledger.hand(10, cursor(5), disclosed(1, 5));
     ledger.hand(10, Effect::None, Some(behind));
-    ledger.receipt(2, 0).unwrap();
+    ledger.receipted(2, 0).unwrap();
     assert_eq!(ledger.flight(|_| true).received_through, Some(5));
     assert_eq!(ledger.open_jobs(), [(JobId(7), behind)]);
-    ledger.receipt(2, 2).unwrap();
+    ledger.receipted(2, 2).unwrap();
     assert_eq!(
         ledger.marks()[0].1,
         Mark {
@@ -153,7 +172,7 @@ fn credit_is_in_bytes_and_an_idle_feed_may_start_one() {
     assert!(ledger.has_room(&waker));
     ledger.hand(1_000, cursor(1), disclosed(1, 1));
     assert!(!ledger.has_room(&waker));
-    ledger.receipt(1, 0).unwrap();
+    ledger.receipted(1, 0).unwrap();
     assert!(!ledger.has_room(&waker), "arrived is not durable");
     assert!(
         ledger.has_room_for_piece(&waker),
@@ -161,9 +180,9 @@ fn credit_is_in_bytes_and_an_idle_feed_may_start_one() {
     );
     ledger.hand(1_000, cursor(1), disclosed(1, 1));
     assert!(!ledger.has_room_for_piece(&waker));
-    ledger.receipt(2, 0).unwrap();
+    ledger.receipted(2, 0).unwrap();
     assert!(ledger.has_room_for_piece(&waker));
-    ledger.receipt(2, 2).unwrap();
+    ledger.receipted(2, 2).unwrap();
     assert!(ledger.has_room(&waker));
 }
 
@@ -172,10 +191,10 @@ fn impossible_receipts_are_refused() {
     let ledger = ledger();
     ledger.hand(1, Effect::None, None);
     ledger.hand(1, Effect::None, None);
-    assert_eq!(ledger.receipt(3, 0).unwrap_err(), ImpossibleReceipt);
-    ledger.receipt(2, 1).unwrap();
-    assert_eq!(ledger.receipt(1, 1).unwrap_err(), ImpossibleReceipt);
-    assert_eq!(ledger.receipt(2, 0).unwrap_err(), ImpossibleReceipt);
+    assert_eq!(ledger.receipted(3, 0).unwrap_err(), ImpossibleReceipt);
+    ledger.receipted(2, 1).unwrap();
+    assert_eq!(ledger.receipted(1, 1).unwrap_err(), ImpossibleReceipt);
+    assert_eq!(ledger.receipted(2, 0).unwrap_err(), ImpossibleReceipt);
 }
 
 fn stream() -> Stream {
@@ -202,17 +221,40 @@ fn a_disclosure_is_entered_with_its_receipt_and_else_as_a_doubt_once() {
     ledger.hand_telling(10, cursor(3), disclosed(1, 3), telling(1, 2, 3, true));
     ledger.hand_telling(10, cursor(6), disclosed(4, 6), telling(4, 5, 6, true));
     assert!(
-        ledger.receipt(2, 0).unwrap().disclosures.is_empty(),
+        ledger.receipted(2, 0).unwrap().disclosures.is_empty(),
         "what arrived is not durable there"
     );
     let mut received = Disclosures::default();
     received.versions(stream(), 1, 2);
     received.removals(stream(), 3, 3);
-    assert_eq!(ledger.receipt(2, 1).unwrap().disclosures, received);
+    assert_eq!(ledger.receipted(2, 1).unwrap().disclosures, received);
     let mut in_doubt = Disclosures::default();
     in_doubt.perhaps(stream(), PerhapsCause::Connection, 4, 5);
-    assert_eq!(ledger.in_doubt(), in_doubt, "a removal tells nothing");
-    assert!(ledger.in_doubt().is_empty(), "entered once");
+    assert_eq!(ledger.doubted(), in_doubt, "a removal tells nothing");
+    assert!(ledger.doubted().is_empty(), "entered once");
+}
+
+#[test]
+fn what_no_receipt_was_given_of_is_asked_for_by_stream_and_stays() {
+    let ledger = ledger();
+    let mut other = telling(9, 9, 0, true);
+    other.iter_mut().for_each(|told| told.stream.grant = GrantId(2));
+    ledger.hand_telling(10, cursor(3), disclosed(1, 3), telling(1, 3, 0, true));
+    ledger.hand_telling(10, cursor(6), disclosed(4, 6), telling(4, 6, 0, true));
+    ledger.hand_telling(10, Effect::None, None, other);
+    ledger.receipted(1, 1).unwrap();
+    let mut unreceipted = Disclosures::default();
+    unreceipted.perhaps(stream(), PerhapsCause::GrantEnded, 4, 6);
+    let of_first = |of: &Stream| of.grant == GrantId(1);
+    for _ in 0..2 {
+        assert_eq!(
+            ledger.unreceipted(PerhapsCause::GrantEnded, of_first),
+            unreceipted
+        );
+    }
+    let mut received = Disclosures::default();
+    received.versions(stream(), 4, 6);
+    assert_eq!(ledger.receipted(2, 2).unwrap().disclosures, received);
 }
 
 #[test]
@@ -220,10 +262,10 @@ fn pieces_are_a_disclosure_with_the_last_of_them() {
     let ledger = ledger();
     ledger.hand_telling(10, Effect::None, disclosed(7, 7), telling(7, 7, 0, false));
     ledger.hand_telling(10, cursor(7), disclosed(7, 7), telling(7, 7, 0, true));
-    assert!(ledger.receipt(1, 1).unwrap().disclosures.is_empty());
+    assert!(ledger.receipted(1, 1).unwrap().disclosures.is_empty());
     let mut received = Disclosures::default();
     received.versions(stream(), 7, 7);
-    assert_eq!(ledger.receipt(2, 2).unwrap().disclosures, received);
+    assert_eq!(ledger.receipted(2, 2).unwrap().disclosures, received);
 }
 
 fn job(through: u64) -> Effect {
@@ -267,9 +309,9 @@ fn what_a_job_left_out_is_entered_with_its_progress() {
     let mut message = telling(5, 5, 0, true);
     message.as_mut().unwrap().left_out = left_out(3);
     ledger.hand_telling(10, job(15), None, message);
-    assert_eq!(ledger.receipt(1, 1).unwrap().disclosures, entered);
+    assert_eq!(ledger.receipted(1, 1).unwrap().disclosures, entered);
     entered.versions(stream(), 5, 5);
-    assert_eq!(ledger.receipt(2, 2).unwrap().disclosures, entered);
+    assert_eq!(ledger.receipted(2, 2).unwrap().disclosures, entered);
 }
 
 #[test]
@@ -278,7 +320,7 @@ fn what_a_job_left_out_of_what_was_not_receipted_is_left_to_the_next() {
     ledger.hand(10, job(4), None);
     ledger.pass(job(9), OnItsWay::left_out(stream(), left_out(3)));
     assert!(
-        ledger.in_doubt().is_empty(),
+        ledger.doubted().is_empty(),
         "it is looked up again, and entered then"
     );
 }
@@ -290,11 +332,11 @@ fn what_a_job_left_out_counts_against_the_credit_until_it_is_entered() {
     ledger.hand(10, job(4), None);
     ledger.pass(job(200), OnItsWay::left_out(stream(), left_out(200)));
     assert!(!ledger.has_room(&waker) && !ledger.has_room_for_piece(&waker));
-    ledger.receipt(1, 0).unwrap();
+    ledger.receipted(1, 0).unwrap();
     assert!(!ledger.has_room(&waker) && ledger.has_room_for_piece(&waker));
     // What is put behind a message that has arrived is not under way any more.
     ledger.pass(job(400), OnItsWay::left_out(stream(), left_out(200)));
-    ledger.receipt(1, 1).unwrap();
+    ledger.receipted(1, 1).unwrap();
     assert!(ledger.has_room(&waker));
     let state = ledger.state.lock();
     assert_eq!((state.bytes, state.underway), (0, 0));

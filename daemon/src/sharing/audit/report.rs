@@ -159,9 +159,16 @@ impl AuditDesk {
 
     fn sendings(&self, handed: &[HandedOver]) -> Vec<ReportedSending> {
         let mut sent: BTreeMap<Sending, Sent> = BTreeMap::new();
+        let version = |h: &HandedOver| (h.source, h.recipient, h.seq);
+        let arrived = handed.iter().filter(|h| h.kind == AuditKind::Disclosed);
+        let arrived: BTreeSet<_> = arrived.map(version).collect();
         // A removal by the record's id tells its recipient nothing of the patient.
         for one in handed.iter().filter(|h| h.op != Op::Remove) {
             let perhaps = one.kind == AuditKind::PerhapsDisclosed;
+            // An end and its doubt are entered at once, and a receipt behind them.
+            if perhaps && arrived.contains(&version(one)) {
+                continue;
+            }
             let key = (self.ctx.days.today(one.at), one.source, one.recipient, perhaps);
             let of = sent.entry(key).or_insert_with(|| Sent {
                 from: one.at,

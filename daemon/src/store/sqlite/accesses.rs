@@ -199,7 +199,7 @@ pub(super) async fn accesses(main: &Database, query: &AccessQuery) -> Result<Vec
 pub(super) async fn end(main: &Database, end: &EndAccess, with: &With) -> Result<AccessEnded, StoreError> {
     let mut write = main.write().await?;
     let result = end_all(write.conn(), end).await;
-    write.finish_with(result, with, end.at).await
+    write.finish_with_what_it_did(result, with, end.at).await
 }
 
 async fn end_all(conn: &mut SqliteConnection, end: &EndAccess) -> Result<AccessEnded, StoreError> {

@@ -4,6 +4,7 @@
 use std::{fmt, sync::Arc};
 
 use super::{
+    accesses::AccessEnded,
     agreements::{HalfOutcome, NewJob, UnitStateOutcome},
     audit::NewEntry,
     patients::WordOutcome,
@@ -34,6 +35,12 @@ impl<'d> From<&'d Vec<HalfOutcome>> for Did<'d> {
 impl<'d> From<&'d UnitStateOutcome> for Did<'d> {
     fn from(outcome: &'d UnitStateOutcome) -> Self {
         Self::Pairs(&outcome.pairs)
+    }
+}
+
+impl<'d> From<&'d AccessEnded> for Did<'d> {
+    fn from(ended: &'d AccessEnded) -> Self {
+        Self::Pairs(&ended.outcomes)
     }
 }
 

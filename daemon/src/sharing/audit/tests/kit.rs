@@ -8,12 +8,13 @@ use handfast_proto::{
     audit::Runs,
     chain::Chain,
     ids::{NhsNumber, OdsCode, StoreId},
+    v1::PerhapsCause,
 };
 
 use crate::{
     audit::{
         Actor, Event,
-        events::{Disclosed, Withheld},
+        events::{Disclosed, PerhapsDisclosed, Withheld},
     },
     consent::{GrantId, Pair, Reason},
     sharing::{
@@ -124,6 +125,18 @@ impl Told {
             job: None,
             runs: &Runs::of(first, last),
             removals: &Runs::default(),
+        };
+        self.enter(&Actor::Daemon, &event).await;
+    }
+
+    /// Enters that it is not known whether seqs arrived.
+    pub(super) async fn perhaps(&self, recipient: &str, first: u64, last: u64) {
+        let event = PerhapsDisclosed {
+            pair: self.to(recipient),
+            grant: self.grant,
+            job: None,
+            runs: &Runs::of(first, last),
+            cause: PerhapsCause::GrantEnded,
         };
         self.enter(&Actor::Daemon, &event).await;
     }

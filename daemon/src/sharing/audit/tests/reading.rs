@@ -309,6 +309,23 @@ async fn a_search_that_is_read_in_parts_gives_each_once() {
 }
 
 #[tokio::test]
+async fn a_report_says_perhaps_only_of_what_is_not_known_to_have_arrived() {
+    let mut told = Told::new().await;
+    told.publish(&[
+        ("Observation/a", patient(0), Op::Create),
+        ("Observation/b", patient(0), Op::Create),
+    ])
+    .await;
+    told.perhaps("Z00202", 1, 2).await;
+    told.disclosed("Z00202", 1, 1).await;
+    let pam = told.world.caller("pam").await;
+    let report = told.desk.patient_report(&pam, patient(0), (0, 0), "asked for");
+    let sendings = report.await.unwrap().sendings;
+    let each = sendings.iter().map(|s| (s.perhaps, s.categories[0].1));
+    assert_eq!(each.collect::<Vec<_>>(), [(false, 1), (true, 1)]);
+}
+
+#[tokio::test]
 async fn a_report_says_sent_to_and_viewed_by_only_where_a_view_was_reported() {
     let mut told = Told::new().await;
     told.publish(&[
