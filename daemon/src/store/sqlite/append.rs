@@ -14,7 +14,7 @@ use handfast_proto::{
     chain::Chain,
     ids::{OdsCode, StoreId},
 };
-use sqlx::SqliteConnection;
+use sqlx::{Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments};
 
 use super::{caseload, database::Database, fault::fault, shapes::Shapes, values::int, words};
 use crate::store::{AppendGroup, LogBatch, Stated, StoreError, WordOutcome};
@@ -24,6 +24,8 @@ const INSERT_ROWS: [usize; 2] = [32, 8];
 
 /// Bytes of batches that one insert may bind: they are in memory twice while it runs.
 const MAX_INSERT_BYTES: usize = 4 * 1024 * 1024;
+
+mod whole;
 
 const NOT_NEXT: StoreError = StoreError::Conflict("a batch does not follow its source's head");
 
@@ -103,8 +105,7 @@ const RECEIVE_WITHDRAWALS: &str = "
     WHERE job.id = m.id AND job.recipient = m.recipient AND job.kind = 'withdraw' AND job.state = 'due'
       AND m.session BETWEEN inbox.since_session AND inbox.session";
 
-/// For the test that looks at their plans.
-#[cfg(test)]
+/// All of them, in the order in which they run.
 pub(super) const MOVES: [&str; 9] = [
     MOVE_HEADS,
     MOVE_CURSORS,
@@ -123,9 +124,28 @@ pub(super) async fn append(main: &Database, group: &AppendGroup) -> Result<Vec<W
     if moves.is_empty() && group.stated.is_empty() && group.with.is_nothing() {
         return Ok(Vec::new());
     }
+    if whole::fits(group) {
+        return whole::append(main, group, &moves).await.map(|()| Vec::new());
+    }
     let mut write = main.write().await?;
     let result = keep(write.conn(), group, moves).await;
     write.finish_with_what_it_did(result, &group.with, group.at).await
+}
+
+type Insert<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+/// Binds a batch's own columns.
+fn with_batch<'q>(insert: Insert<'q>, entry: &LogBatch, at: i64) -> Result<Insert<'q>, StoreError> {
+    let (header, body) = (entry.batch.header(), entry.batch.body());
+    let mut data = Vec::with_capacity(header.len() + body.len());
+    data.extend_from_slice(header);
+    data.extend_from_slice(body);
+    Ok(insert
+        .bind(int(entry.batch.first_seq())?)
+        .bind(int(entry.batch.last_seq())?)
+        .bind(at)
+        .bind(int(header.len() as u64)?)
+        .bind(data))
 }
 
 async fn keep(
@@ -152,20 +172,10 @@ async fn keep(
             Stated::Joined(joined) => caseload::join(conn, joined, group.at).await?,
         }
     }
-    let rest = [
-        (MOVE_CURSORS, &moves.cursors.text),
-        (MOVE_CATCH_UPS, &moves.catch_ups.text),
-        (END_CATCH_UPS, moves.ending()),
-        (RECEIVE_RECONCILES, moves.ending()),
-        (MOVE_REACHES, &moves.reaches.text),
-        (MOVE_REACHES_OF_JOBS, &moves.job_reaches.text),
-        (MOVE_RECEIPTS, &moves.receipts.text),
-        (RECEIVE_WITHDRAWALS, &moves.received.text),
-    ];
-    for (sql, rows) in rest {
+    for (sql, rows) in moves.beside() {
         if let Some(rows) = rows {
             sqlx::query(sql)
-                .bind(rows.clone())
+                .bind(rows.to_owned())
                 .execute(&mut *conn)
                 .await
                 .map_err(fault)?;
@@ -185,17 +195,7 @@ async fn insert_batches(
         let (now, later) = waiting.split_at(rows.min(waiting.len()));
         let mut insert = sqlx::query(sql);
         for entry in now {
-            let (header, body) = (entry.batch.header(), entry.batch.body());
-            let mut data = Vec::with_capacity(header.len() + body.len());
-            data.extend_from_slice(header);
-            data.extend_from_slice(body);
-            insert = insert
-                .bind(entry.source.as_str())
-                .bind(int(entry.batch.first_seq())?)
-                .bind(int(entry.batch.last_seq())?)
-                .bind(at)
-                .bind(int(header.len() as u64)?)
-                .bind(data);
+            insert = with_batch(insert.bind(entry.source.as_str()), entry, at)?;
         }
         insert.execute(&mut *conn).await.map_err(fault)?;
         waiting = later;
@@ -302,26 +302,27 @@ impl Moves {
         })
     }
 
+    /// What moves beside the heads, in order; `None` where nothing of it does.
+    fn beside(&self) -> [(&'static str, Option<&str>); 8] {
+        [
+            (MOVE_CURSORS, self.cursors.text.as_deref()),
+            (MOVE_CATCH_UPS, self.catch_ups.text.as_deref()),
+            (END_CATCH_UPS, self.ending()),
+            (RECEIVE_RECONCILES, self.ending()),
+            (MOVE_REACHES, self.reaches.text.as_deref()),
+            (MOVE_REACHES_OF_JOBS, self.job_reaches.text.as_deref()),
+            (MOVE_RECEIPTS, self.receipts.text.as_deref()),
+            (RECEIVE_WITHDRAWALS, self.received.text.as_deref()),
+        ]
+    }
+
     /// The catch-ups and reconciles, where one of them ends.
-    fn ending(&self) -> &Option<String> {
-        if self.ends_catch_up {
-            &self.catch_ups.text
-        } else {
-            &None
-        }
+    fn ending(&self) -> Option<&str> {
+        self.catch_ups.text.as_deref().filter(|_| self.ends_catch_up)
     }
 
     fn is_empty(&self) -> bool {
-        let all = [
-            &self.heads,
-            &self.cursors,
-            &self.catch_ups,
-            &self.reaches,
-            &self.job_reaches,
-            &self.receipts,
-            &self.received,
-        ];
-        all.iter().all(|rows| rows.text.is_none())
+        self.heads.text.is_none() && self.beside().iter().all(|(_, rows)| rows.is_none())
     }
 }
 
@@ -373,9 +374,12 @@ fn heads(batches: &[Arc<LogBatch>]) -> Result<Rows, StoreError> {
 }
 
 fn hex(text: &mut String, bytes: &[u8]) {
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or_default();
     text.push('"');
-    for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
-    }
+    text.extend(
+        bytes
+            .iter()
+            .flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]),
+    );
     text.push('"');
 }

@@ -9,7 +9,12 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction, migrate::Migrator, sqlite::SqlitePoolOptions};
+use sqlx::{
+    Sqlite, SqliteConnection, SqlitePool, Transaction,
+    migrate::Migrator,
+    query::Query,
+    sqlite::{SqliteArguments, SqlitePoolOptions},
+};
 
 use super::{
     fault::{fault, full_or},
@@ -87,6 +92,15 @@ impl Database {
     /// Begins a transaction that writes.
     pub(super) async fn write(&self) -> Result<Write<'_>, StoreError> {
         self.writer.begin().await
+    }
+
+    /// See [`Writer::transaction`].
+    pub(super) async fn transaction(
+        &self,
+        whole: Query<'_, Sqlite, SqliteArguments>,
+        means: impl FnOnce(&sqlx::Error) -> Option<StoreError>,
+    ) -> Result<(), StoreError> {
+        self.writer.transaction(whole, means).await
     }
 
     /// Makes durable what was committed, however the file is set.

@@ -17,6 +17,9 @@ use crate::store::StoreError;
 /// How long a statement waits where another program (a backup) holds the file.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Statements that a writer keeps prepared: the texts of its largest families are all among them.
+const WRITER_STATEMENTS: usize = 256;
+
 /// One file's settings.
 #[derive(Debug)]
 pub(super) struct Settings {
@@ -89,6 +92,7 @@ impl Settings {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(self.synchronous)
             .foreign_keys(true)
+            .statement_cache_capacity(WRITER_STATEMENTS)
             .pragma("secure_delete", "ON")
             .pragma("wal_autocheckpoint", self.checkpoint_pages.to_string())
             .pragma("journal_size_limit", self.wal_limit_bytes.to_string())

@@ -6,7 +6,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
+use sqlx::{
+    AssertSqlSafe, Connection as _, Row as _, Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments,
+};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
@@ -80,6 +82,31 @@ impl Writer {
         }
     }
 
+    /// Runs a text of statements from `BEGIN IMMEDIATE` to `COMMIT`, in one round trip to the connection's thread.
+    /// `means`: what a statement's failure says. `Ok` means durable. Not cancellation-safe: dropped, it may or may not
+    /// have committed.
+    pub(super) async fn transaction(
+        &self,
+        whole: Query<'_, Sqlite, SqliteArguments>,
+        means: impl FnOnce(&sqlx::Error) -> Option<StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut slot = self.slot.lock().await;
+        if let Err(error) = self.make_clean(&mut slot).await {
+            return Err(full_or(error, &self.state_dir));
+        }
+        slot.condition = Condition::Open;
+        let Err(failed) = whole.execute(&mut slot.conn).await else {
+            slot.condition = Condition::Clean;
+            return Ok(());
+        };
+        let error = means(&failed).unwrap_or_else(|| fault(failed));
+        // Where it was open still, nothing was kept; otherwise it may have been the commit that failed.
+        if slot.undo(&error).await {
+            return Err(full_or(error, &self.state_dir));
+        }
+        Err(error)
+    }
+
     /// Closes the connection in order. Dropping it does so too, but nobody waits for it.
     pub(super) async fn close(self) {
         let slot = self.slot.into_inner();
@@ -140,20 +167,25 @@ async fn checkpoint(conn: &mut SqliteConnection, how: Checkpoint) -> Result<bool
 }
 
 impl Slot {
-    async fn roll_back(&mut self) {
+    /// Whether there was a transaction to roll back.
+    async fn roll_back(&mut self) -> bool {
         let rolled_back = sqlx::query("ROLLBACK").execute(&mut self.conn).await;
+        let was_open = rolled_back.is_ok();
         self.condition = match rolled_back {
             Err(error) if !is_already_rolled_back(&error) => Condition::Lost,
             _ => Condition::Clean,
         };
+        was_open
     }
 
-    async fn undo(&mut self, error: &StoreError) {
-        self.roll_back().await;
+    /// The same after a failure.
+    async fn undo(&mut self, error: &StoreError) -> bool {
+        let was_open = self.roll_back().await;
         // What SQLite holds in memory is not to be trusted after an I/O error or a damaged page.
         if matches!(error, StoreError::Failed(_) | StoreError::Corrupt(_)) {
             self.condition = Condition::Lost;
         }
+        was_open
     }
 }
 
