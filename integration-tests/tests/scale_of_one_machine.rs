@@ -94,7 +94,7 @@ async fn many_records_and_words_are_there_again_and_a_new_agreement_gets_them_al
 
 #[tokio::test]
 async fn each_point_of_the_curves_delivers_to_every_recipient() -> anyhow::Result<()> {
-    let found = figures("scale curves --units 3 --recipients 1,2 --seconds 2 --per-second 100").await?;
+    let found = figures("scale curves --units 1,3 --recipients 1,2,3 --seconds 2 --per-second 100").await?;
     let (by_idle, by_recipients) = (&found["by_idle_units"], &found["by_recipients"]);
     let named = |of: &Value, name: &str| -> Vec<f64> {
         let points = of.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -103,8 +103,8 @@ async fn each_point_of_the_curves_delivers_to_every_recipient() -> anyhow::Resul
             .map(|point| number(point, &format!("/{name}")))
             .collect()
     };
-    assert_eq!(named(by_idle, "idle_units"), [3.0]);
-    assert_eq!(named(by_recipients, "recipients"), [1.0, 2.0]);
+    assert_eq!(named(by_idle, "idle_units"), [1.0, 3.0]);
+    assert_eq!(named(by_recipients, "recipients"), [1.0, 2.0, 3.0]);
     for points in [by_idle, by_recipients] {
         for point in points.as_array().context("points")? {
             ensure!(point["sound"] == true, "{point:#}");

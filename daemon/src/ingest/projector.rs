@@ -162,6 +162,8 @@ impl ProjectorTask {
         let mut behind = false;
         for (source, head) in self.committer.tails().heads() {
             let from = match self.reached.get(&source) {
+                // Of units that record nothing there may be thousands.
+                Some(through) if *through >= head => continue,
                 Some(through) => *through,
                 None => self.store.projected_through(source).await?,
             };

@@ -38,11 +38,12 @@ A point is a run of the same flow, which is checked as `handfast-load run` check
 is measured before it and taken out.
 
 Aims: a delivery beside the most idle units costs 1.25 times that beside the fewest at most; to the most recipients 1.1
-times that to the fewest at most; the cost of an amendment over its recipients is a straight line (R2 at least 0.97).
+times that to the fewest at most; the cost of an amendment over its recipients is a straight line
+(no point more than 0.15 off it).
 
 Examples:
   handfast-load scale curves --units 1,10,100 --seconds 5
-  handfast-load scale curves --recipients 1,16 --per-second 4000 --json curves.json";
+  handfast-load scale curves --recipients 1,4,16 --per-second 4000 --json curves.json";
 
 const AWAY: &str = "\
 Aims: the others receive at least 0.98 of what they received before; their median latency grows by 10 ms at most, their
