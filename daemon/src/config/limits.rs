@@ -95,8 +95,8 @@ limits! {
     connection_window_bytes ("HANDFAST_CONNECTION_WINDOW_BYTES"): 65_535..=67_108_864 = 2_097_152;
     /// Bytes of one stream that wait in the daemon for the transport; small, so that little is in flight.
     send_buffer_bytes ("HANDFAST_SEND_BUFFER_BYTES"): 1_024..=16_777_216 = 131_072;
-    /// Milliseconds without a frame until a ping is sent: agents ping more often, this one notices that they are gone.
-    keepalive_interval_ms ("HANDFAST_KEEPALIVE_INTERVAL_MS"): 100..=3_600_000 = 60_000;
+    /// Milliseconds without a frame until a ping is sent.
+    keepalive_interval_ms ("HANDFAST_KEEPALIVE_INTERVAL_MS"): 100..=3_600_000 = 20_000;
     /// Milliseconds until a ping that is not answered ends the connection.
     keepalive_timeout_ms ("HANDFAST_KEEPALIVE_TIMEOUT_MS"): 100..=3_600_000 = 10_000;
     /// Amendments a second of one unit; one that sends more is slowed.
