@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use rustls::ClientConfig;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, BufReader},
     net::TcpStream,
     sync::oneshot,
     time::timeout,
@@ -34,6 +34,15 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// How long a ping's answer may take. With the interval: a dead link is noticed within 25 s.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of one HTTP/2 frame at most (RFC 9113, section 4.2): a batch takes one, and with it few writes of the daemon.
+const MAX_FRAME_BYTES: u32 = 128 * 1024;
+
+/// Encrypted bytes that may wait for the socket: a batch goes out in one write.
+const MAX_UNSENT_BYTES: usize = 128 * 1024;
+
+/// Bytes read from the socket at once: TLS by itself asks for four KiB.
+const READ_BYTES: usize = 64 * 1024;
 
 /// How much the daemon may send before it is read, in bytes (HTTP/2 flow control, RFC 9113 section 5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,10 +142,11 @@ pub(crate) async fn connect_tls(
     let daemon = url.to_string();
     within_timeout(&daemon, async {
         let tcp = tcp(&daemon, url.host(), url.port()).await?;
-        let stream = TlsConnector::from(tls)
-            .connect(url.server_name(), tcp)
+        let mut stream = TlsConnector::from(tls)
+            .connect(url.server_name(), BufReader::with_capacity(READ_BYTES, tcp))
             .await
             .map_err(|e| tls_error(&daemon, &e))?;
+        stream.get_mut().1.set_buffer_limit(Some(MAX_UNSENT_BYTES));
         if stream.get_ref().1.alpn_protocol() != Some(ALPN) {
             return Err(LinkError::Protocol {
                 daemon: daemon.clone(),
@@ -187,6 +197,7 @@ where
         .map_err(|e| protocol(e.to_string()))?
         .initial_stream_window_size(windows.stream_bytes)
         .initial_connection_window_size(windows.connection_bytes)
+        .max_frame_size(MAX_FRAME_BYTES)
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true);

@@ -12,6 +12,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use super::{
     connection::{ConnectionInfo, CutStream},
     peer::{Peer, PeerError},
+    read_ahead::ReadAhead,
     registry::{Arrival, Full},
 };
 
@@ -38,6 +39,9 @@ pub(super) enum HandshakeError {
     Socket(std::io::Error),
 }
 
+/// Encrypted bytes that may wait for the socket on one connection: a batch goes out in one write.
+const MAX_UNSENT_BYTES: usize = 128 * 1024;
+
 /// Makes handshakes.
 pub(super) struct Handshakes {
     acceptor: TlsAcceptor,
@@ -60,14 +64,15 @@ impl Handshakes {
         socket: TcpStream,
         remote: SocketAddr,
         arrival: &mut Arrival,
-    ) -> Result<(TlsStream<CutStream>, ConnectionInfo), HandshakeError> {
+    ) -> Result<(TlsStream<ReadAhead<CutStream>>, ConnectionInfo), HandshakeError> {
         socket.set_nodelay(true).map_err(HandshakeError::Socket)?;
         let stream = CutStream::new(socket);
         let cutter = stream.cutter();
-        let stream = timeout(self.time, self.acceptor.accept(stream))
+        let mut stream = timeout(self.time, self.acceptor.accept(ReadAhead::new(stream)))
             .await
             .map_err(|_| HandshakeError::TimedOut)?
             .map_err(HandshakeError::Tls)?;
+        stream.get_mut().1.set_buffer_limit(Some(MAX_UNSENT_BYTES));
         let session = stream.get_ref().1;
         if session.alpn_protocol() != Some(b"h2") {
             return Err(HandshakeError::NoHttp2);

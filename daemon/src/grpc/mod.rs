@@ -21,6 +21,7 @@ mod peer;
 mod people;
 mod policy;
 mod rate;
+mod read_ahead;
 mod registry;
 mod renewal;
 mod serve;

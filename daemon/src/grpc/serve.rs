@@ -12,11 +12,12 @@ use super::{
     connection::{ConnectionInfo, CutStream},
     edge::Edge,
     peer::Peer,
+    read_ahead::ReadAhead,
 };
 use crate::config::Limits;
 
-/// Bytes of one HTTP/2 frame: larger than the protocol's least, so that a batch takes few.
-const MAX_FRAME_BYTES: u32 = 64 * 1024;
+/// Bytes of one HTTP/2 frame at most (RFC 9113, section 4.2): a batch takes one.
+const MAX_FRAME_BYTES: u32 = 128 * 1024;
 
 /// Why a connection was ended from our side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +61,7 @@ impl Server {
     /// Serves until the end; on `stop` no new calls are taken, and those at work may finish.
     pub(super) async fn serve(
         &self,
-        stream: TlsStream<CutStream>,
+        stream: TlsStream<ReadAhead<CutStream>>,
         info: ConnectionInfo,
         stop: CancellationToken,
     ) -> Ended {

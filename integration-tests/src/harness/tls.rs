@@ -10,7 +10,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
     version::TLS13,
 };
-use tokio::net::TcpStream;
+use tokio::{io::BufReader, net::TcpStream};
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
 
@@ -33,6 +33,15 @@ impl Default for Windows {
         }
     }
 }
+
+/// Bytes of one HTTP/2 frame, as an agent has it.
+const MAX_FRAME_BYTES: u32 = 128 * 1024;
+
+/// Encrypted bytes that may wait for the socket, as an agent has it.
+const MAX_UNSENT_BYTES: usize = 128 * 1024;
+
+/// Bytes read from the socket at once, as an agent does.
+const READ_BYTES: usize = 64 * 1024;
 
 /// Connects with a certificate.
 pub async fn connect(url: &str, identity: &Identity, windows: Windows) -> anyhow::Result<Channel> {
@@ -81,6 +90,7 @@ async fn dial(url: &str, mut config: ClientConfig, windows: Windows) -> anyhow::
     let endpoint = Endpoint::from_shared(url.to_owned())?
         .initial_stream_window_size(windows.stream)
         .initial_connection_window_size(windows.connection)
+        .max_frame_size(MAX_FRAME_BYTES)
         .tcp_nodelay(true);
     let channel = endpoint
         .connect_with_connector(tower::service_fn(move |_| {
@@ -90,7 +100,10 @@ async fn dial(url: &str, mut config: ClientConfig, windows: Windows) -> anyhow::
                 tcp.set_nodelay(true)?;
                 let host = address.rsplit_once(':').map_or(address.as_str(), |(h, _)| h);
                 let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
-                Ok::<_, std::io::Error>(TokioIo::new(tls.connect(name, tcp).await?))
+                let tcp = BufReader::with_capacity(READ_BYTES, tcp);
+                let mut stream = tls.connect(name, tcp).await?;
+                stream.get_mut().1.set_buffer_limit(Some(MAX_UNSENT_BYTES));
+                Ok::<_, std::io::Error>(TokioIo::new(stream))
             }
         }))
         .await?;

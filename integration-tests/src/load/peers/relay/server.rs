@@ -41,7 +41,9 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 const STREAM_WINDOW: u32 = 1_048_576;
 const CONNECTION_WINDOW: u32 = 2_097_152;
 const SEND_BUFFER: usize = 131_072;
-const MAX_FRAME: u32 = 64 * 1024;
+const MAX_FRAME: u32 = 128 * 1024;
+/// Encrypted bytes that may wait for the socket, as the daemon has it.
+const MAX_UNSENT: usize = 128 * 1024;
 
 /// A bare relay for `peers`; not for use.
 #[derive(Debug, Clone, clap::Args)]
@@ -90,7 +92,8 @@ pub async fn relay_server(options: RelayServerOptions) -> anyhow::Result<()> {
 
 async fn serve(tcp: TcpStream, tls: TlsAcceptor, routes: Routes) -> anyhow::Result<()> {
     tcp.set_nodelay(true)?;
-    let stream = tls.accept(tcp).await?;
+    let mut stream = tls.accept(tcp).await?;
+    stream.get_mut().1.set_buffer_limit(Some(MAX_UNSENT));
     let service = service_fn(move |request: hyper::Request<Incoming>| routes.clone().call(request));
     http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(STREAM_WINDOW)
