@@ -12,6 +12,8 @@ mod moves;
 mod open_statements;
 mod pages;
 mod projector;
+#[cfg(test)]
+mod projector_tests;
 mod rate;
 mod reach;
 mod session;

@@ -16,7 +16,10 @@ use handfast_proto::{
     ids::{NhsNumber, OdsCode, RecordId},
 };
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::committer::Committer;
@@ -59,8 +62,11 @@ const MAX_RUN_AMENDMENTS: usize = 8192;
 /// Bytes read from the log at once where the tail has them no more.
 const READ_BYTES: usize = 4 * 1024 * 1024;
 
-/// How long the projector rests between two runs, so that it works in bulk.
-const REST: Duration = Duration::from_millis(20);
+/// How long the projector rests between two rounds, so that it works in bulk: so many times as long as the round took, as
+/// a page that many amendments touch is written once a round. Who waits for it ends the rest.
+const MIN_REST: Duration = Duration::from_millis(20);
+const MAX_REST: Duration = Duration::from_millis(500);
+const RESTS_A_ROUND: u32 = 3;
 
 /// How long it rests after a failure.
 const REST_AFTER_FAILURE: Duration = Duration::from_millis(500);
@@ -69,6 +75,8 @@ const REST_AFTER_FAILURE: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug, Default)]
 pub struct Projector {
     through: Arc<Mutex<HashMap<OdsCode, watch::Sender<u64>>>>,
+    /// Somebody waits.
+    wanted: Arc<Notify>,
 }
 
 impl Projector {
@@ -83,6 +91,9 @@ impl Projector {
             .entry(source)
             .or_insert_with(|| watch::Sender::new(0))
             .subscribe();
+        if *through.borrow() < seq {
+            self.wanted.notify_one();
+        }
         // The sender lives in the map, which this value holds: it is never closed.
         let _through = through.wait_for(|t| *t >= seq).await;
     }
@@ -136,19 +147,21 @@ impl ProjectorTask {
     /// Projects until stopped.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
-            let rest = match self.round().await {
-                Ok(true) => Duration::ZERO,
-                Ok(false) => REST,
+            let begun = Instant::now();
+            let (rest, caught_up) = match self.round().await {
+                Ok(true) => (Duration::ZERO, false),
+                Ok(false) => ((begun.elapsed() * RESTS_A_ROUND).clamp(MIN_REST, MAX_REST), true),
                 Err(error) => {
                     tracing::error!(%error, "the projection of current records stands still");
-                    REST_AFTER_FAILURE
+                    (REST_AFTER_FAILURE, false)
                 }
             };
             tokio::select! {
                 () = stop.cancelled() => return,
+                () = self.projector.wanted.notified(), if caught_up => {}
                 () = tokio::time::sleep(rest) => {}
             }
-            if rest == REST {
+            if caught_up {
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = self.committed.notified() => {}

@@ -1,6 +1,6 @@
 //! A store in memory for the tests of what is built on the log: it keeps batches and fails on demand.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 use handfast_proto::ids::{NhsNumber, OdsCode, PersonId, RecordId};
@@ -15,6 +15,9 @@ use super::{
     WordRow,
 };
 use crate::consent::{GrantId, Pair, Policy};
+
+/// How long it takes to project something.
+pub(crate) const PROJECTING: Duration = Duration::from_millis(100);
 
 /// How the next commit goes wrong.
 #[derive(Clone, Copy, Debug)]
@@ -121,11 +124,12 @@ impl Store for FakeStore {
     }
 
     async fn projected_through(&self, _: OdsCode) -> Result<u64, StoreError> {
-        absent()
+        Ok(0)
     }
 
     async fn project(&self, _: OdsCode, _: &[RecordVersion], _: u64) -> Result<(), StoreError> {
-        absent()
+        tokio::time::sleep(PROJECTING).await;
+        Ok(())
     }
 
     async fn current_records(
