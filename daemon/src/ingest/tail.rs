@@ -19,8 +19,12 @@ use tokio::sync::Notify;
 
 use super::pages::Pages;
 
-/// Bytes of the newest batches kept of one source.
+/// Bytes of the newest batches kept of one source, however many sources there are.
 const TAIL_BYTES_PER_SOURCE: usize = 8 * 1024 * 1024;
+
+/// A source may keep this part of what all together leave free of [`TAIL_BYTES_IN_ALL`]: while few record much, their
+/// feeds may be further behind before each of them has to read the log.
+const FREE_PARTS: usize = 4;
 
 /// Bytes kept of all sources, of the newest batches and of what was read; past it a source keeps only what its last
 /// commit held, and nothing that was read.
@@ -77,9 +81,16 @@ pub struct Tail {
 
 #[derive(Debug, Default)]
 struct Recent {
-    batches: VecDeque<Arc<Batch>>,
+    batches: VecDeque<Kept>,
     bytes: usize,
     pages: Pages,
+}
+
+/// A batch, and its last seq beside it: who looks for one touches no other.
+#[derive(Debug)]
+struct Kept {
+    last_seq: u64,
+    batch: Arc<Batch>,
 }
 
 impl Tail {
@@ -132,7 +143,10 @@ impl Tail {
                 added += batch.weight();
                 recent.bytes += batch.weight();
                 self.bytes_in_all.fetch_add(batch.weight(), Ordering::Relaxed);
-                recent.batches.push_back(batch);
+                recent.batches.push_back(Kept {
+                    last_seq: batch.last_seq(),
+                    batch,
+                });
             }
             self.trim(&mut recent, added);
         }
@@ -148,11 +162,11 @@ impl Tail {
     /// The batch that holds `after + 1`, if it is in memory.
     pub fn next(&self, after: u64) -> Option<Arc<Batch>> {
         let recent = self.recent.lock();
-        if recent.batches.front()?.first_seq() > after + 1 {
+        if recent.batches.front()?.batch.first_seq() > after + 1 {
             return None;
         }
-        let place = recent.batches.partition_point(|b| b.last_seq() <= after);
-        recent.batches.get(place).cloned()
+        let place = recent.batches.partition_point(|kept| kept.last_seq <= after);
+        recent.batches.get(place).map(|kept| Arc::clone(&kept.batch))
     }
 
     /// Batches of the log from the one that holds `after + 1` on: as `read` gives them, or somebody else's reading did
@@ -196,7 +210,11 @@ impl Tail {
     /// Payloads up to this seq were erased from the log: whoever needs one of these batches reads it there.
     pub fn erased(&self, upto: u64) {
         let mut recent = self.recent.lock();
-        while recent.batches.front().is_some_and(|b| b.first_seq() <= upto) {
+        while recent
+            .batches
+            .front()
+            .is_some_and(|kept| kept.batch.first_seq() <= upto)
+        {
             self.drop_oldest(&mut recent);
         }
         self.drop_pages(&mut recent);
@@ -210,22 +228,27 @@ impl Tail {
 
     fn drop_oldest(&self, recent: &mut Recent) {
         if let Some(oldest) = recent.batches.pop_front() {
-            recent.bytes -= oldest.weight();
-            self.bytes_in_all.fetch_sub(oldest.weight(), Ordering::Relaxed);
+            let weight = oldest.batch.weight();
+            recent.bytes -= weight;
+            self.bytes_in_all.fetch_sub(weight, Ordering::Relaxed);
         }
     }
 
     fn trim(&self, recent: &mut Recent, newest: usize) {
-        let bound = if self.is_crowded() {
+        let bound = bound(self.bytes_in_all.load(Ordering::Relaxed)).unwrap_or_else(|| {
             self.drop_pages(recent);
             newest.min(TAIL_BYTES_PER_SOURCE)
-        } else {
-            TAIL_BYTES_PER_SOURCE
-        };
+        });
         while recent.bytes > bound && !recent.batches.is_empty() {
             self.drop_oldest(recent);
         }
     }
+}
+
+/// Bytes that a source may keep where all keep `in_all`; `None`: there is too much of all.
+fn bound(in_all: usize) -> Option<usize> {
+    let free = TAIL_BYTES_IN_ALL.checked_sub(in_all)?;
+    Some(TAIL_BYTES_PER_SOURCE.max(free / FREE_PARTS))
 }
 
 #[cfg(test)]
@@ -243,14 +266,47 @@ mod tests {
         assert_eq!(tail.next(2).unwrap().first_seq(), 1);
         assert_eq!(tail.next(3).unwrap().first_seq(), 4);
         assert!(tail.next(5).is_none());
-        for i in 0..200 {
+        for i in 0..600 {
             tail.push([batch(6 + i, 1, 100_000)]);
         }
         assert!(tail.next(0).is_none(), "the oldest are in the log only");
-        assert_eq!(tail.next(204).unwrap().first_seq(), 205);
-        let held: usize = tail.recent.lock().batches.iter().map(|b| b.weight()).sum();
-        assert!(held <= TAIL_BYTES_PER_SOURCE);
-        assert_eq!(held, tail.recent.lock().bytes);
+        assert_eq!(tail.next(604).unwrap().first_seq(), 605);
+        assert!(held(&tail) <= (TAIL_BYTES_IN_ALL - held(&tail)) / FREE_PARTS);
+        assert_eq!(held(&tail), tail.recent.lock().bytes);
+    }
+
+    fn held(tail: &Tail) -> usize {
+        tail.recent
+            .lock()
+            .batches
+            .iter()
+            .map(|kept| kept.batch.weight())
+            .sum()
+    }
+
+    /// What each of so many sources keeps once all of them record much.
+    fn kept_of_each(sources: usize) -> usize {
+        let mut kept = vec![0; sources];
+        for _ in 0..100 {
+            for source in 0..sources {
+                let in_all: usize = kept.iter().sum();
+                kept[source] = bound(in_all).unwrap_or(1000);
+            }
+        }
+        kept.iter().sum::<usize>() / sources
+    }
+
+    #[test]
+    fn the_more_sources_there_are_the_less_is_kept_of_each_and_never_too_much_of_all() {
+        assert!(kept_of_each(1) > 6 * TAIL_BYTES_PER_SOURCE);
+        assert!(kept_of_each(4) > 3 * TAIL_BYTES_PER_SOURCE);
+        assert!(kept_of_each(16) > TAIL_BYTES_PER_SOURCE);
+        for sources in [1, 4, 16, 30, 32, 33, 100] {
+            let all = sources * kept_of_each(sources);
+            assert!(all <= TAIL_BYTES_IN_ALL + TAIL_BYTES_PER_SOURCE, "{sources}");
+        }
+        assert_eq!(bound(TAIL_BYTES_IN_ALL), Some(TAIL_BYTES_PER_SOURCE));
+        assert_eq!(bound(TAIL_BYTES_IN_ALL + 1), None);
     }
 
     #[test]
