@@ -12,7 +12,7 @@ use super::{
     emergency::Emergency,
     gate::{Consents, Decision, Party, Reason, Standing, asks_caseload, decide},
     patient::{PatientWord, Policy},
-    patients::UnitPatients,
+    patients::{Facts, UnitPatients},
 };
 
 /// The terms under which a pair's amendments are decided, without the patients' part.
@@ -49,6 +49,13 @@ impl Terms {
             ..self
         }
     }
+}
+
+/// What is known of a patient on both sides of a pair.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Known {
+    at_source: Facts,
+    at_recipient: Facts,
 }
 
 /// What carries amendments of a pair.
@@ -109,8 +116,24 @@ impl<'b> Carrier<'b> {
         })
     }
 
+    /// What is known of a patient: the part of a decision that waits for memory. Who has many to decide asks for all of
+    /// them first, so that they are waited for together.
+    #[inline]
+    pub fn known(&self, patient: NhsNumber) -> Known {
+        let facts = |at: Option<&UnitPatients>| at.map_or_else(Facts::default, |at| at.facts(patient));
+        Known {
+            at_source: facts(self.at_source),
+            at_recipient: facts(self.at_recipient),
+        }
+    }
+
     /// What the gate says of an amendment. `now` is milliseconds since 1970-01-01T00:00:00Z.
     pub fn decide(&self, subject: &Subject, now: i64) -> Decision {
+        self.decide_knowing(subject, self.known(subject.patient), now)
+    }
+
+    /// The same with what [`Carrier::known`] says of the subject's patient.
+    pub fn decide_knowing(&self, subject: &Subject, known: Known, now: i64) -> Decision {
         let over = self
             .emergency
             .is_some_and(|emergency| !emergency.window.in_force(now));
@@ -119,9 +142,9 @@ impl<'b> Carrier<'b> {
         }
         let patient = subject.patient;
         let consents = Consents {
-            patient_out: self.word(Side::ShareOut, patient),
-            patient_in: self.word(Side::ShareIn, patient),
-            on_caseload: asks_caseload(&self.consents) && self.on_caseload(patient),
+            patient_out: self.word(Side::ShareOut, patient, known.at_source),
+            patient_in: self.word(Side::ShareIn, patient, known.at_recipient),
+            on_caseload: asks_caseload(&self.consents) && known.at_recipient.on_caseload(),
             ..self.consents
         };
         decide(subject, &self.source, &self.recipient, &consents, now)
@@ -131,9 +154,9 @@ impl<'b> Carrier<'b> {
         (&self.source, &self.recipient, &self.consents)
     }
 
-    /// The patient's word on one side. A dissent under any number that the source, or the unit on this side,
+    /// The patient's word on one side, where `facts` are known of them. A dissent under any number that the source, or the unit on this side,
     /// said is the patient's holds for all of them; a yes only under its own number.
-    fn word(&self, side: Side, patient: NhsNumber) -> PatientWord {
+    fn word(&self, side: Side, patient: NhsNumber, facts: Facts) -> PatientWord {
         let at = match side {
             Side::ShareOut => self.at_source,
             Side::ShareIn => self.at_recipient,
@@ -141,7 +164,7 @@ impl<'b> Carrier<'b> {
         let Some(at) = at else {
             return PatientWord::NotRecorded;
         };
-        let own = at.facts(patient).word(side);
+        let own = facts.word(side);
         if own == PatientWord::No {
             return own;
         }
@@ -153,10 +176,5 @@ impl<'b> Carrier<'b> {
             return PatientWord::No;
         }
         own
-    }
-
-    fn on_caseload(&self, patient: NhsNumber) -> bool {
-        self.at_recipient
-            .is_some_and(|known| known.facts(patient).on_caseload())
     }
 }

@@ -28,7 +28,7 @@ mod shards;
 pub use agreement::{CategorySet, GrantId, HalfTerms, Pair, Patients, Scope, Side};
 pub use allowed::Verdict;
 pub use book::{Book, PairTerms};
-pub use carrier::{Carrier, Terms};
+pub use carrier::{Carrier, Known, Terms};
 pub use consequence::{
     Difference, categories, of_patient, of_terms, of_terms_in_emergency, pairs_of_patient,
 };

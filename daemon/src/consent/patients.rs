@@ -62,6 +62,7 @@ pub struct UnitPatients {
 
 impl UnitPatients {
     /// What is known of a patient under this number.
+    #[inline]
     pub fn facts(&self, patient: NhsNumber) -> Facts {
         self.facts.get(patient).unwrap_or_default()
     }

@@ -43,6 +43,7 @@ impl<V: Copy> Shards<V> {
     }
 
     /// The value of a number.
+    #[inline]
     pub(super) fn get(&self, number: NhsNumber) -> Option<V> {
         if self.len == 0 {
             return None;

@@ -8,7 +8,7 @@ use handfast_proto::{
 
 use super::{counters::PairCounters, told::Told};
 use crate::{
-    consent::{Book, Carrier, Decision, GrantId, Pair, Reason, Terms},
+    consent::{Book, Carrier, Decision, GrantId, Known, Pair, Reason, Terms},
     store::is_erased,
 };
 
@@ -83,12 +83,14 @@ impl<'b> Gate<'b> {
         what_for: For,
         counters: &PairCounters,
     ) -> (Option<Encoded>, Told) {
+        let known = self.known(batch, mask);
         let mut cuts = [Cut::Drop; MAX_BATCH_AMENDMENTS];
         let mut told = Told::default();
         let mut forwarded = 0;
         for index in (0..batch.len()).filter(|index| mask.has(*index)) {
             let entry = batch.entry(index);
-            let (cut, withheld) = self.one(&entry, !is_erased(batch.payload_slice(index)), what_for);
+            let payload = !is_erased(batch.payload_slice(index));
+            let (cut, withheld) = self.one(&entry, known[index], payload, what_for);
             cuts[index] = cut;
             forwarded += u64::from(matches!(cut, Cut::Keep | Cut::Retract));
             match cut {
@@ -111,13 +113,26 @@ impl<'b> Gate<'b> {
     /// Whether the one amendment that is meant of a batch still goes as it is.
     pub(super) fn keeps(&self, batch: &Batch, mask: Mask, what_for: For) -> bool {
         let meant = (0..batch.len()).filter(|index| mask.has(*index));
-        let goes = |index: usize| self.one(&batch.entry(index), true, what_for).0 == Cut::Keep;
+        let known = self.known(batch, mask);
+        let goes = |index: usize| self.one(&batch.entry(index), known[index], true, what_for).0 == Cut::Keep;
         meant.map(goes).eq([true])
     }
 
-    fn one(&self, entry: &Entry<'_>, payload: bool, what_for: For) -> (Cut, Option<Reason>) {
+    /// What is known of the patients of those that are meant.
+    fn known(&self, batch: &Batch, mask: Mask) -> [Known; MAX_BATCH_AMENDMENTS] {
+        let mut known = [Known::default(); MAX_BATCH_AMENDMENTS];
+        for index in (0..batch.len()).filter(|index| mask.has(*index)) {
+            if let Some(subject) = batch.subject(index) {
+                known[index] = self.carrier.known(subject.patient);
+            }
+        }
+        known
+    }
+
+    /// `known`: of the patient of the entry's subject.
+    fn one(&self, entry: &Entry<'_>, known: Known, payload: bool, what_for: For) -> (Cut, Option<Reason>) {
         match what_for {
-            For::Live => self.live(entry, payload),
+            For::Live => self.live(entry, known, payload),
             For::Sweep => self.current(entry, payload),
             For::Changes(before) => (self.changed(entry, payload, before), None),
         }
@@ -127,7 +142,7 @@ impl<'b> Gate<'b> {
     ///
     /// A retraction goes to every recipient with a grant, as a bare removal: it must reach whoever may hold the
     /// record. What could be held before this amendment and does not go any more goes as a removal too.
-    fn live(&self, entry: &Entry<'_>, payload: bool) -> (Cut, Option<Reason>) {
+    fn live(&self, entry: &Entry<'_>, known: Known, payload: bool) -> (Cut, Option<Reason>) {
         let concerns = |subject: &Option<Subject>| subject.is_some_and(|s| self.carrier.concerns(&s));
         let is_concerned = entry.subject.is_none() || concerns(&entry.subject);
         if entry.op == Op::Statement || !(is_concerned || concerns(&entry.former)) {
@@ -139,7 +154,7 @@ impl<'b> Gate<'b> {
         let Some(subject) = entry.subject else {
             return (Cut::Drop, Some(Reason::PrivateEntry));
         };
-        let withheld = match self.carrier.decide(&subject, self.now) {
+        let withheld = match self.carrier.decide_knowing(&subject, known, self.now) {
             Decision::Forward if payload => return (Cut::Keep, None),
             // Its payload was erased: what may go of it is asked for again, and comes as a later amendment.
             Decision::Forward => None,

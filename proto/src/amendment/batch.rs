@@ -151,6 +151,7 @@ impl Batch {
 
     /// How many amendments.
     #[expect(clippy::len_without_is_empty, reason = "a batch is never empty")]
+    #[inline]
     pub fn len(&self) -> usize {
         self.records.len()
     }
@@ -166,6 +167,7 @@ impl Batch {
     }
 
     /// The seq of amendment `index`.
+    #[inline]
     pub fn seq(&self, index: usize) -> u64 {
         match self.columns.seq.get(index) {
             Some(seq) => *seq,
@@ -180,6 +182,7 @@ impl Batch {
     }
 
     /// Amendment `index`. Panics if there is none.
+    #[inline]
     pub fn entry(&self, index: usize) -> Entry<'_> {
         let c = &self.columns;
         let former = c.former.iter().find(|f| f.index as usize == index);
@@ -195,6 +198,12 @@ impl Batch {
         }
     }
 
+    /// What the gate reads of amendment `index`; see [`Entry::subject`]. Panics if there is none.
+    #[inline]
+    pub fn subject(&self, index: usize) -> Option<Subject> {
+        self.subjects[index]
+    }
+
     /// Every amendment in order.
     pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
         (0..self.len()).map(|index| self.entry(index))
@@ -207,6 +216,7 @@ impl Batch {
     }
 
     /// The payload of amendment `index`, borrowed.
+    #[inline]
     pub fn payload_slice(&self, index: usize) -> &[u8] {
         &self.body[self.offsets[index] as usize..self.offsets[index + 1] as usize]
     }

@@ -28,6 +28,12 @@ impl Runs {
         if first == 0 || first > last {
             return;
         }
+        if let Some((_, end)) = self.0.last_mut()
+            && first == end.saturating_add(1)
+        {
+            *end = last;
+            return;
+        }
         let from = match self.0.last() {
             Some((_, end)) if first <= end.saturating_add(1) => {
                 self.0.partition_point(|(_, end)| end.saturating_add(1) < first)
