@@ -30,10 +30,10 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often a ping asks whether the link still stands, with or without traffic. Each costs the daemon some 50 µs of CPU,
 /// so that ten thousand idle agents are to ping no more often than they must.
-pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(22);
 
-/// How long a ping's answer may take. With the interval: a dead link is noticed within 25 s.
-pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a ping's answer may take. With the interval: a dead link is noticed within 29 s.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// Bytes of one HTTP/2 frame at most (RFC 9113, section 4.2): a batch takes one, and with it few writes of the daemon.
 const MAX_FRAME_BYTES: u32 = 128 * 1024;

@@ -96,9 +96,9 @@ limits! {
     /// Bytes of one stream that wait in the daemon for the transport; small, so that little is in flight.
     send_buffer_bytes ("HANDFAST_SEND_BUFFER_BYTES"): 1_024..=16_777_216 = 131_072;
     /// Milliseconds without a frame until a ping is sent.
-    keepalive_interval_ms ("HANDFAST_KEEPALIVE_INTERVAL_MS"): 100..=3_600_000 = 20_000;
+    keepalive_interval_ms ("HANDFAST_KEEPALIVE_INTERVAL_MS"): 100..=3_600_000 = 22_000;
     /// Milliseconds until a ping that is not answered ends the connection.
-    keepalive_timeout_ms ("HANDFAST_KEEPALIVE_TIMEOUT_MS"): 100..=3_600_000 = 10_000;
+    keepalive_timeout_ms ("HANDFAST_KEEPALIVE_TIMEOUT_MS"): 100..=3_600_000 = 7_000;
     /// Amendments a second of one unit; one that sends more is slowed.
     amendments_per_second_per_unit ("HANDFAST_AMENDMENTS_PER_SECOND_PER_UNIT"): 1..=10_000_000 = 200_000;
     /// Amendments that a unit that was quiet may send at once; at least one batch.
