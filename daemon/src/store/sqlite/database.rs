@@ -17,6 +17,7 @@ use sqlx::{
 };
 
 use super::{
+    checkpointer::Checkpointer,
     fault::{fault, full_or},
     settings::Settings,
     writer::{Checkpoint, Write, Writer},
@@ -35,6 +36,7 @@ const CUT_REST: Duration = Duration::from_millis(100);
 pub(super) struct Database {
     writer: Writer,
     readers: SqlitePool,
+    checkpointer: Checkpointer,
     path: PathBuf,
     /// What was overwritten may stand in the write-ahead log still.
     owes_cut: AtomicBool,
@@ -81,9 +83,11 @@ impl Database {
             .connect_with(settings.reader_options(state_dir))
             .await
             .map_err(|error| full_or(fault(error), state_dir))?;
+        let checkpointer = Checkpointer::start(settings, state_dir).await?;
         Ok(Self {
             writer: Writer::new(settings, state_dir.to_owned(), conn),
             readers,
+            checkpointer,
             path: state_dir.join(settings.file),
             owes_cut: AtomicBool::new(false),
         })
@@ -91,6 +95,7 @@ impl Database {
 
     /// Begins a transaction that writes.
     pub(super) async fn write(&self) -> Result<Write<'_>, StoreError> {
+        self.checkpointer.begins();
         self.writer.begin().await
     }
 
@@ -100,6 +105,7 @@ impl Database {
         whole: Query<'_, Sqlite, SqliteArguments>,
         means: impl FnOnce(&sqlx::Error) -> Option<StoreError>,
     ) -> Result<(), StoreError> {
+        self.checkpointer.begins();
         self.writer.transaction(whole, means).await
     }
 
@@ -151,6 +157,7 @@ impl Database {
 
     /// Closes every connection.
     pub(super) async fn close(self) {
+        self.checkpointer.close().await;
         self.readers.close().await;
         self.writer.close().await;
     }

@@ -12,6 +12,7 @@ mod audit_store;
 mod audit_tree;
 mod beside;
 mod caseload;
+mod checkpointer;
 mod current;
 mod database;
 mod dead_letters;
