@@ -154,8 +154,8 @@ impl<'b> Carrier<'b> {
         (&self.source, &self.recipient, &self.consents)
     }
 
-    /// The patient's word on one side, where `facts` are known of them. A dissent under any number that the source, or the unit on this side,
-    /// said is the patient's holds for all of them; a yes only under its own number.
+    /// The patient's word on one side, where `facts` are known of them. A dissent under any number that the source, or
+    /// the unit on this side, said is the patient's holds for all of them; a yes only under its own number.
     fn word(&self, side: Side, patient: NhsNumber, facts: Facts) -> PatientWord {
         let at = match side {
             Side::ShareOut => self.at_source,

@@ -31,6 +31,10 @@ const READER_WAIT: Duration = Duration::from_secs(10);
 const CUT_ATTEMPTS: u32 = 5;
 const CUT_REST: Duration = Duration::from_millis(100);
 
+/// Attempts to sync beside other checkpoints, and how long it rests between two.
+const SYNC_ATTEMPTS: u32 = 200;
+const SYNC_REST: Duration = Duration::from_millis(10);
+
 /// A file that is open.
 #[derive(Debug)]
 pub(super) struct Database {
@@ -111,7 +115,19 @@ impl Database {
 
     /// Makes durable what was committed, however the file is set.
     pub(super) async fn sync(&self) -> Result<(), StoreError> {
-        self.writer.checkpoint(Checkpoint::Sync).await.map(drop)
+        for attempt in 0..SYNC_ATTEMPTS {
+            if attempt > 0 {
+                tokio::time::sleep(SYNC_REST).await;
+            }
+            // While another checkpoint is under way this one does nothing, and that one may have begun too early.
+            if self.writer.checkpoint(Checkpoint::Sync).await? {
+                return Ok(());
+            }
+        }
+        let file = self.path.display();
+        Err(StoreError::Failed(format!(
+            "{file} cannot be synced: another checkpoint of it does not end"
+        )))
     }
 
     /// Cuts the write-ahead log to nothing, so that nothing is left in it of what was overwritten. Where
